@@ -1,0 +1,175 @@
+/**
+ * The messages between manager and broker. One request, one reply on a connection; each is a 4-byte big-endian length
+ * and that many bytes of UTF-8 JSON (`frame.ts`). What is not one of these requests ends the connection unanswered.
+ */
+import type { LaunchRequest } from './launch.ts';
+
+export const protocolVersion = 1;
+
+/** A request is one of these; unknown fields are refused. */
+export type BrokerRequest =
+  | { readonly v: 1; readonly call: 'launch'; readonly launch: LaunchRequest }
+  /** Sends SIGKILL to every process of the machine, waits until the last is gone, and reaps. */
+  | { readonly v: 1; readonly call: 'kill'; readonly machine: string }
+  /** Removes what a dead machine left: cgroup, runtime state, mounts, sockets. Refused while it runs. */
+  | { readonly v: 1; readonly call: 'reap'; readonly machine: string }
+  /** Raw facts of a process for the audit; `pid` of any process only for an administrator's audit. */
+  | { readonly v: 1; readonly call: 'inspect'; readonly machine: string }
+  | { readonly v: 1; readonly call: 'inspect-pid'; readonly pid: number }
+  /** Size, identity and first bytes of files beneath the storage roots. */
+  | {
+      readonly v: 1;
+      readonly call: 'probe';
+      readonly paths: readonly { readonly path: string; readonly access: 'ro' | 'rw' }[];
+    }
+  /** Every machine that the broker knows of, and what this host gives. */
+  | { readonly v: 1; readonly call: 'status' }
+  /** Gives back the slot of a machine that is no longer defined. Refused while it runs. */
+  | { readonly v: 1; readonly call: 'forget'; readonly machine: string }
+  /** The slot moves with the machine to its new name. Refused while it runs. */
+  | { readonly v: 1; readonly call: 'rename'; readonly machine: string; readonly to: string };
+
+export type BrokerCall = BrokerRequest['call'];
+
+/** Why something was refused: the rule, and what would cure it. */
+export interface Refusal {
+  /** The code in the error registry. */
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export type BrokerReply<Result> =
+  | { readonly ok: true; readonly result: Result }
+  | { readonly ok: false; readonly refusals: readonly Refusal[] };
+
+/** A machine that the broker started and has not reaped yet. */
+export interface LaunchedMachine {
+  readonly machine: string;
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat, clock ticks since boot: tells a pid from its reuse. */
+  readonly startTime: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Path of the cgroup below the mount of each hierarchy. */
+  readonly cgroup: string;
+  readonly runtime: 'crun' | 'runc';
+  /** Unix sockets on which QEMU listens. */
+  readonly sockets: Readonly<Partial<Record<'qmp' | 'console' | 'agent', string>>>;
+  /** QEMU's stdout and stderr, a file of at most `logBytes` on a tmpfs of the machine's own. */
+  readonly log: string;
+  readonly launchedAt: string;
+  /** The request as it was admitted, to audit the process against. */
+  readonly launch: LaunchRequest;
+  /** Whether the process lives (a zombie does not). */
+  readonly alive: boolean;
+}
+
+export interface BrokerStatus {
+  readonly version: string;
+  readonly pid: number;
+  /** Null where none works. */
+  readonly runtime: 'crun' | 'runc' | null;
+  /** Why a runtime that is installed is not used. */
+  readonly runtimesRefused: readonly { readonly runtime: string; readonly reason: string }[];
+  readonly cgroups: 'v1' | 'v2' | 'hybrid';
+  /** What is wrong with the policy file; while anything is, nothing is started. */
+  readonly policyFaults: readonly Refusal[];
+  readonly uidRange: { readonly base: number; readonly count: number } | null;
+  /** What of the host lies in the range and keeps machines from starting. */
+  readonly uidRangeOverlaps: readonly string[];
+  readonly storageRoots: readonly { readonly path: string; readonly access: 'ro' | 'rw' }[];
+  readonly bridges: readonly string[];
+  readonly qemuBinaries: readonly string[];
+  readonly machines: readonly LaunchedMachine[];
+  readonly slots: readonly { readonly machine: string; readonly uid: number }[];
+}
+
+export type FileProbe =
+  | {
+      readonly path: string;
+      readonly ok: true;
+      readonly size: number;
+      readonly device: number;
+      readonly inode: number;
+      /** The first bytes (at most 1024), base64. */
+      readonly head: string;
+      /** Whether any user may read the file: else a kernel or initrd is copied at each start. */
+      readonly worldReadable: boolean;
+    }
+  | { readonly path: string; readonly ok: false; readonly refusal: Refusal };
+
+/** Raw facts about a process, no judgement: text of /proc files, and listings that only root can make. */
+export interface ProcessFacts {
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat, the same before and after all else was read. */
+  readonly startTime: number;
+  /** Release of the running kernel. */
+  readonly kernel: string;
+  readonly exe: string;
+  readonly cmdline: readonly string[];
+  /** /proc/PID/status. */
+  readonly status: string;
+  /** /proc/PID/task/TID/status of every thread. */
+  readonly threads: readonly { readonly tid: number; readonly status: string }[];
+  /** Other processes with the same real uid; null: not looked for. */
+  readonly sharers: readonly number[] | null;
+  readonly limits: string;
+  readonly cgroup: string;
+  readonly mountinfo: string;
+  /** The broker's own, which tells what of the host a mount of the process shows. */
+  readonly hostMountinfo: string;
+  /** /proc/PID/attr/current; empty where no LSM labels processes. */
+  readonly label: string;
+  /** Target of each link in /proc/PID/ns, and in those of pid 1 and of the broker. */
+  readonly namespaces: Readonly<Record<string, string>>;
+  readonly hostNamespaces: Readonly<Record<string, readonly string[]>>;
+  /** Target of /proc/PID/root, and whether it is the same directory as the host's. */
+  readonly root: {
+    readonly target: string;
+    readonly sameAsHost: boolean;
+    readonly entries: readonly string[];
+  };
+  /** What stands in the process's /dev. */
+  readonly dev: readonly DevEntry[];
+  readonly descriptors: readonly OpenDescriptor[];
+  /** The Unix sockets among the descriptors, in the tables of the host and of the process's own network namespace. */
+  readonly sockets: readonly UnixSocket[];
+  /** /proc/PID/net/dev: interfaces of the process's network namespace. */
+  readonly netDev: string;
+  /** Mapped files (/proc/PID/maps), each once. */
+  readonly mappedFiles: readonly string[];
+  /** Files of the process's cgroups by name (`pids.max`, `memory.max`, `devices.list`, …), as far as they exist. */
+  readonly cgroupFiles: Readonly<Record<string, string>>;
+  /** Device programs in force on the process's v2 cgroup; null: no such cgroup, or the kernel does not tell. */
+  readonly devicePrograms: number | null;
+}
+
+export interface UnixSocket {
+  readonly inode: number;
+  /** Where it is bound; an accepted socket has the path of the listening one. Empty: not bound. */
+  readonly path: string;
+  readonly listening: boolean;
+  readonly namespace: 'host' | 'own';
+}
+
+export interface DevEntry {
+  readonly name: string;
+  readonly type: 'char' | 'block' | 'directory' | 'link' | 'other';
+  readonly major: number;
+  readonly minor: number;
+  readonly mode: number;
+  readonly uid: number;
+}
+
+export interface OpenDescriptor {
+  readonly fd: number;
+  /** Target of /proc/PID/fd/N. */
+  readonly target: string;
+  /** `flags` of /proc/PID/fdinfo/N: octal open flags as a number. */
+  readonly flags: number;
+  readonly device: number;
+  readonly inode: number;
+  /** File type bits of st_mode (S_IFMT). */
+  readonly type: number;
+}

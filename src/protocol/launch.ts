@@ -1,0 +1,97 @@
+/**
+ * What it takes to start one process in its jail: the request that the manager sends and the broker checks, and the
+ * form in which a launch plan is kept. Plain, serialisable data. Everything here names *what*; *who* (uid, slot) and
+ * *where* (directories, cgroup, sockets) is the broker's alone.
+ */
+
+/** Access mode of a descriptor. */
+export type Access = 'ro' | 'rw';
+
+/**
+ * One inherited descriptor. Its number is 3 + its index in `LaunchRequest.descriptors`, in QEMU as in the request;
+ * the arguments refer to these numbers.
+ */
+export type Descriptor =
+  | {
+      readonly kind: 'file';
+      /** Absolute path beneath a storage root of the policy. */
+      readonly path: string;
+      readonly access: Access;
+      /**
+       * True where QEMU takes only a path (-kernel, -initrd): the argument is /proc/self/fd/N, and the descriptor must
+       * be one that the machine's uid may open again. A file that others may not read is copied into a sealed memfd.
+       */
+      readonly reopened: boolean;
+    }
+  | {
+      /** A Unix stream socket, bound and not listening, on which QEMU listens. */
+      readonly kind: 'socket';
+      readonly name: SocketName;
+    }
+  | {
+      /** A TAP device, joined to a bridge that the policy lists and gone with its descriptor. */
+      readonly kind: 'tap';
+      readonly bridge: string;
+    }
+  | {
+      /** /dev/vhost-net, to carry the packets of a TAP in the kernel. */
+      readonly kind: 'vhost-net';
+    };
+
+export type SocketName = 'qmp' | 'console' | 'agent';
+export const socketNames: readonly SocketName[] = ['qmp', 'console', 'agent'];
+
+/** A device node made inside the jail, owned by the machine's uid. */
+export type DeviceNode = '/dev/kvm';
+export const deviceNodes: readonly DeviceNode[] = ['/dev/kvm'];
+
+/** A file or directory of the operating system that the jail shows read-only at the same path. */
+export interface SystemPath {
+  /** Real path on the host beneath /usr, owned by root, not writable by others, no link in it. */
+  readonly source: string;
+  /** Path in the jail, beneath /usr. */
+  readonly target: string;
+}
+
+/** Limits of the process: cgroup and rlimits. Sizes in bytes. */
+export interface LaunchLimits {
+  readonly memory: number;
+  readonly pids: number;
+  /** cgroup v2 weight, 1 to 10000. */
+  readonly cpuWeight: number;
+  /** Microseconds of CPU time for each 100,000 µs; null: no quota. */
+  readonly cpuQuota: number | null;
+  /** cgroup v2 weight, 1 to 10000. */
+  readonly ioWeight: number;
+  /** RLIMIT_NOFILE. */
+  readonly openFiles: number;
+  /** RLIMIT_FSIZE. */
+  readonly fileSize: number;
+}
+
+/** Names of the seccomp profiles in resources/seccomp. */
+export type SeccompProfile = 'qemu';
+
+export interface LaunchRequest {
+  /** Name of the machine; matches `machineNamePattern`. */
+  readonly machine: string;
+  /** The QEMU binary: one that the policy lists. */
+  readonly binary: string;
+  /** Arguments after the binary. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly descriptors: readonly Descriptor[];
+  readonly devices: readonly DeviceNode[];
+  /** What the jail's root shows: QEMU's closure. */
+  readonly root: readonly SystemPath[];
+  readonly limits: LaunchLimits;
+  readonly seccomp: SeccompProfile;
+}
+
+/** Machine names as the broker admits them (confinement.md, "Rules"). */
+export const machineNamePattern = /^[a-z][a-z0-9-]{0,62}$/;
+
+/** Descriptors start here: 0 is /dev/null, 1 and 2 are the machine's log. */
+export const firstDescriptor = 3;
+/** Descriptors that one launch carries at most. */
+export const maxDescriptors = 250;
