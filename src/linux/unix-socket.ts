@@ -1,0 +1,33 @@
+/** Unix sockets that another process will listen on: unix(7). */
+import { closeSync } from 'node:fs';
+import { addressOf, checked, libc } from './libc.ts';
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0o2000000;
+/** sun_path, with its NUL. */
+const maxPathBytes = 108;
+
+/**
+ * Binds a stream socket at `path` with the given mode and does not listen. The process that inherits the descriptor
+ * listens, so the peer credentials that a client sees are that process's (SO_PEERCRED is taken at listen(2)).
+ */
+export function bindUnixSocket(path: string, mode: number): number {
+  const name = Buffer.from(path, 'utf8');
+  if (name.length >= maxPathBytes) throw new RangeError(`${path}: longer than ${maxPathBytes - 1} bytes`);
+  const address = Buffer.alloc(2 + name.length + 1);
+  address.writeUInt16LE(AF_UNIX, 0);
+  name.copy(address, 2);
+  const fd = checked(libc().socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket', path);
+  // SECURITY: promise 1. The mode holds from the first instant: umask, not chmod afterwards.
+  const umask = process.umask(0o777 & ~mode);
+  try {
+    checked(libc().bind(fd, addressOf(address), address.length), 'bind', path);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  } finally {
+    process.umask(umask);
+  }
+}

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Descriptor, LaunchRequest } from '../protocol/launch.ts';
+import { admit, rootOf } from './admit.ts';
+import { defaultPolicy } from './policy.ts';
+
+const roots = [
+  { path: '/srv/vm', access: 'rw' },
+  { path: '/srv/vm/iso', access: 'ro' },
+] as const;
+
+const launch: LaunchRequest = {
+  machine: 'web1',
+  binary: '/usr/bin/qemu-system-x86_64',
+  argv: [],
+  env: {},
+  descriptors: [],
+  devices: [],
+  root: [{ source: '/usr/lib/x86_64-linux-gnu/libc.so.6', target: '/usr/lib/x86_64-linux-gnu/libc.so.6' }],
+  limits: {
+    memory: 1 << 30,
+    pids: 100,
+    cpuWeight: 100,
+    cpuQuota: null,
+    ioWeight: 100,
+    openFiles: 100,
+    fileSize: 1 << 30,
+  },
+  seccomp: 'qemu',
+};
+const file = (path: string, access: 'ro' | 'rw' = 'ro'): Descriptor => ({
+  kind: 'file',
+  path,
+  access,
+  reopened: false,
+});
+const refusalsOf = (change: Partial<LaunchRequest>): string[] =>
+  admit({ ...launch, ...change }, defaultPolicy, roots).map(({ message }) => message);
+
+test('what the policy lists is admitted', () => {
+  assert.deepEqual(
+    refusalsOf({ descriptors: [file('/srv/vm/web1.qcow2', 'rw'), file('/srv/vm/iso/debian.iso')] }),
+    [],
+  );
+});
+
+test('files outside the roots are refused, however they are written', () => {
+  for (const path of [
+    '/etc/shadow',
+    '/srv/vm/../../etc/shadow',
+    '/srv/vm/./x',
+    '/srv/vmx/disk',
+    '/srv/vm',
+    '/srv//vm/x',
+    '/proc/1/root/etc/shadow',
+    '/dev/sda',
+    'srv/vm/x',
+    '/srv/vm/a\nb',
+  ]) {
+    assert.equal(refusalsOf({ descriptors: [file(path)] }).length, 1, path);
+  }
+});
+
+test('the longest root decides about writing', () => {
+  assert.match(refusalsOf({ descriptors: [file('/srv/vm/iso/debian.iso', 'rw')] })[0] ?? '', /read-only/);
+  assert.deepEqual(rootOf('/srv/vm/iso/a', 'ro', roots), { ok: true, root: '/srv/vm/iso', relative: 'a' });
+});
+
+test('every refusal comes at once, and names rule and cure', () => {
+  const refusals = admit(
+    {
+      ...launch,
+      binary: '/tmp/qemu',
+      descriptors: [file('/etc/shadow'), { kind: 'tap', bridge: 'br0' }],
+      limits: { ...launch.limits, pids: 60_000 },
+    },
+    defaultPolicy,
+    roots,
+  );
+  assert.equal(refusals.length, 4);
+  for (const { hint } of refusals) assert.match(hint, /policy\.json|storage|lower/);
+});
+
+test('a jail shows nothing outside /usr', () => {
+  for (const path of ['/etc/shadow', '/home/a', '/usr/../etc/shadow', '/usr', '/usrlocal/x']) {
+    assert.equal(refusalsOf({ root: [{ source: path, target: '/usr/x' }] }).length, 1, path);
+    assert.equal(refusalsOf({ root: [{ source: '/usr/x', target: path }] }).length, 1, path);
+  }
+});
