@@ -1,0 +1,101 @@
+/** What QEMU's answers to our commands say, as far as the manager needs it. Undefined: not as QEMU's schema promises. */
+import { maxLineBytes, maxNameLength } from './limits.ts';
+import { printable } from './printable.ts';
+import { memberOf, parseCount, parseFields, parseFlag, parseList, parseText } from './shape.ts';
+
+/** States of QEMU (qapi/run-state.json) from 7.2 on. */
+const runStates = [
+  'colo',
+  'debug',
+  'finish-migrate',
+  'guest-panicked',
+  'inmigrate',
+  'internal-error',
+  'io-error',
+  'paused',
+  'postmigrate',
+  'prelaunch',
+  'restore-vm',
+  'running',
+  'save-vm',
+  'shutdown',
+  'suspended',
+  'watchdog',
+] as const;
+
+export interface RunStatus {
+  readonly status: (typeof runStates)[number];
+  /** Whether the virtual CPUs run. */
+  readonly running: boolean;
+}
+
+export interface DescriptorSet {
+  readonly id: number;
+  /** Numbers of the descriptors in QEMU. */
+  readonly descriptors: readonly number[];
+}
+
+/** A drive that the guest sees. */
+export interface Drive {
+  /** Id or path of the device in QEMU; empty where there is none. */
+  readonly device: string;
+  /** The block node in it; null: no medium. */
+  readonly nodeName: string | null;
+  readonly readonly: boolean;
+  /** `ok`, `failed` or `nospace`; null where the device does not say. */
+  readonly ioStatus: string | null;
+}
+
+/** The answer of a command that only does something. */
+export function parseDone(value: unknown): true | undefined {
+  return parseFields(value) === undefined ? undefined : true;
+}
+
+export function parseRunStatus(value: unknown): RunStatus | undefined {
+  const fields = parseFields(value);
+  const status = runStates.find((state) => state === memberOf(fields, 'status'));
+  const running = parseFlag(memberOf(fields, 'running'));
+  return status === undefined || running === undefined ? undefined : { status, running };
+}
+
+export function parseDescriptorSets(value: unknown): readonly DescriptorSet[] | undefined {
+  return parseList(value, (item) => {
+    const fields = parseFields(item);
+    const id = parseCount(memberOf(fields, 'fdset-id'));
+    const descriptors = parseList(memberOf(fields, 'fds'), (entry) =>
+      parseCount(memberOf(parseFields(entry), 'fd')),
+    );
+    return id === undefined || descriptors === undefined ? undefined : { id, descriptors };
+  });
+}
+
+export function parseDrives(value: unknown): readonly Drive[] | undefined {
+  return parseList(value, parseDrive);
+}
+
+export function parseVcpuCount(value: unknown): number | undefined {
+  return parseList(value, (item) => parseCount(memberOf(parseFields(item), 'cpu-index')))?.length;
+}
+
+export function parseNodeNames(value: unknown): readonly string[] | undefined {
+  return parseList(value, (item) => parseText(memberOf(parseFields(item), 'node-name'), maxNameLength));
+}
+
+/** Output of the human monitor, fit for a terminal. */
+export function parseMonitorOutput(value: unknown): string | undefined {
+  const output = parseText(value, maxLineBytes);
+  return output === undefined ? undefined : printable(output, maxLineBytes);
+}
+
+function parseDrive(value: unknown): Drive | undefined {
+  const fields = parseFields(value);
+  const device = parseText(memberOf(fields, 'qdev') ?? memberOf(fields, 'device'), maxNameLength);
+  const ioStatus = parseText(memberOf(fields, 'io-status') ?? '', maxNameLength);
+  if (device === undefined || ioStatus === undefined) return undefined;
+  const drive = { device, ioStatus: ioStatus === '' ? null : ioStatus };
+  const inserted = memberOf(fields, 'inserted');
+  if (inserted === undefined) return { ...drive, nodeName: null, readonly: false };
+  const nodeName = parseText(memberOf(parseFields(inserted), 'node-name'), maxNameLength);
+  const readonly = parseFlag(memberOf(parseFields(inserted), 'ro'));
+  return nodeName === undefined || readonly === undefined ? undefined : { ...drive, nodeName, readonly };
+}

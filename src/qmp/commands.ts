@@ -1,0 +1,133 @@
+/** The commands that the manager gives, a closed set: QEMU's name, time limit, arguments, and how the answer is read. */
+import type { CommandResult } from './command-result.ts';
+import {
+  parseDescriptorSets,
+  parseDone,
+  parseDrives,
+  parseMonitorOutput,
+  parseNodeNames,
+  parseRunStatus,
+  parseVcpuCount,
+} from './command-values.ts';
+import type { QmpSession } from './session.ts';
+import type { Fields } from './shape.ts';
+
+/** Stands in for the table's own time limit. */
+export interface CommandOptions {
+  readonly timeoutMs?: number;
+}
+
+/** Limits of one drive, reads and writes together; 0: no limit. */
+export interface IoLimits {
+  readonly bps: number;
+  readonly iops: number;
+}
+
+/** For what QEMU answers at once, however busy the guest is. */
+const quickMs = 5_000;
+/** For what may wait for outstanding disk requests of the guest. */
+const drainMs = 30_000;
+
+export const commands = {
+  queryStatus: plain('query-status', quickMs, parseRunStatus),
+  cont: plain('cont', drainMs, parseDone),
+  /** Pauses the virtual CPUs, and waits for requests that are on their way to disks. */
+  stop: plain('stop', drainMs, parseDone),
+  /** Presses the power button; the guest decides what follows. */
+  systemPowerdown: plain('system_powerdown', quickMs, parseDone),
+  systemReset: plain('system_reset', quickMs, parseDone),
+  /** Ends QEMU. The session may end before the answer: `session-ended` is success too. */
+  quit: plain('quit', quickMs, parseDone),
+  queryFdsets: plain('query-fdsets', quickMs, parseDescriptorSets),
+  /** Closes the descriptors of a set that no block node holds open. */
+  removeFd: withArgs('remove-fd', quickMs, parseDone, ({ set }: { readonly set: number }) => ({
+    'fdset-id': set,
+  })),
+  queryBlock: plain('query-block', drainMs, parseDrives),
+  queryBlockNodeNames: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseNodeNames),
+  queryVcpuCount: plain('query-cpus-fast', quickMs, parseVcpuCount),
+  /** The target for the guest's memory; the guest follows as far as it likes (event BALLOON_CHANGE). */
+  balloon: withArgs('balloon', quickMs, parseDone, ({ bytes }: { readonly bytes: number }) => ({
+    value: bytes,
+  })),
+  /** Limits of one drive, where it has no throttle node: `id` is its `device` as `queryBlock` gives it (QEMU 7.2 wants
+   * the path `…/virtio-backend` for a virtio disk, not the device's id). */
+  setIoLimits: withArgs(
+    'block_set_io_throttle',
+    drainMs,
+    parseDone,
+    ({ id, bps, iops }: IoLimits & { readonly id: string }) => ({
+      id,
+      bps,
+      bps_rd: 0,
+      bps_wr: 0,
+      iops,
+      iops_rd: 0,
+      iops_wr: 0,
+    }),
+  ),
+  /** Limits of the throttle-group object `group`, for block nodes of the driver `throttle`. */
+  setGroupIoLimits: withArgs(
+    'qom-set',
+    quickMs,
+    parseDone,
+    ({ group, bps, iops }: IoLimits & { readonly group: string }) => ({
+      path: `/objects/${group}`,
+      property: 'limits',
+      value: { 'bps-total': bps, 'iops-total': iops },
+    }),
+  ),
+  /** Plugs or pulls the cable of a network card. */
+  setLink: withArgs(
+    'set_link',
+    quickMs,
+    parseDone,
+    ({ id, up }: { readonly id: string; readonly up: boolean }) => ({ name: id, up }),
+  ),
+  /** One line of the human monitor; what it prints is made fit for a terminal. */
+  humanMonitor: withArgs(
+    'human-monitor-command',
+    drainMs,
+    parseMonitorOutput,
+    ({ line }: { readonly line: string }) => ({ 'command-line': line }),
+  ),
+} as const;
+
+type Parse<Value> = (value: unknown) => Value | undefined;
+
+function plain<Value>(name: string, timeoutMs: number, parse: Parse<Value>) {
+  return withFixed(name, {}, timeoutMs, parse);
+}
+
+function withFixed<Value>(name: string, fixed: Fields, timeoutMs: number, parse: Parse<Value>) {
+  return async (session: QmpSession, options: CommandOptions = {}): Promise<CommandResult<Value>> => {
+    const result = await session.execute(name, fixed, { timeoutMs, ...options });
+    return result.ok ? readValue(name, result.value, parse) : result;
+  };
+}
+
+function withArgs<Args, Value>(
+  name: string,
+  timeoutMs: number,
+  parse: Parse<Value>,
+  encode: (args: Args) => Fields,
+) {
+  return async (
+    session: QmpSession,
+    args: Args,
+    options: CommandOptions = {},
+  ): Promise<CommandResult<Value>> => {
+    const result = await session.execute(name, encode(args), { timeoutMs, ...options });
+    return result.ok ? readValue(name, result.value, parse) : result;
+  };
+}
+
+function readValue<Value>(name: string, raw: unknown, parse: Parse<Value>): CommandResult<Value> {
+  const value = parse(raw);
+  if (value !== undefined) return { ok: true, value };
+  return {
+    ok: false,
+    code: 'malformed',
+    message: `QEMU's answer to "${name}" does not have the form that it has from QEMU 7.2 on`,
+  };
+}
