@@ -11,12 +11,18 @@ function statFields(pid: number): string[] | undefined {
   }
 }
 
-/** Start time in clock ticks since boot (field 22); undefined for a process that is gone or a zombie. */
+/**
+ * Start time in clock ticks since boot (field 22); undefined for a process that is gone or a zombie.
+ * SECURITY: promise 2. One whose main thread has ended while others run on shows state Z too, and lives: field 20
+ * counts its threads.
+ */
 export function startTimeOf(pid: number): number | undefined {
   const fields = statFields(pid);
-  if (fields === undefined || fields[0] === 'Z' || fields[0] === 'X') return undefined;
+  if (fields === undefined || (isEnded(fields[0]) && Number(fields[17]) <= 1)) return undefined;
   return Number(fields[19]);
 }
+
+const isEnded = (state: string | undefined): boolean => state === 'Z' || state === 'X';
 
 /** Whether the process that had this pid and start time lives; a zombie does not. */
 export function isAlive(pid: number, startTime: number): boolean {
@@ -35,7 +41,7 @@ export function processesOfUids(first: number, count: number): number[] {
       continue;
     }
     const uids = /^Uid:\s+(.*)$/m.exec(status)?.[1]?.split(/\s+/).map(Number) ?? [];
-    const dead = /^State:\s+[ZX]/m.test(status);
+    const dead = isEnded(/^State:\s+(\w)/m.exec(status)?.[1]) && /^Threads:\s+[01]$/m.test(status);
     if (!dead && uids.some((uid) => uid >= first && uid < first + count)) found.push(Number(entry));
   }
   return found;

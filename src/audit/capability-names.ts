@@ -1,0 +1,15 @@
+/** Names of the capabilities by bit (linux/capability.h, Linux 6.18). */
+const names =
+  'chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap mac_override mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore'.split(
+    ' ',
+  );
+
+/** The capabilities of a set as /proc/PID/status has it (hexadecimal). */
+export function capabilityNames(set: string): string {
+  const bits = /^[0-9a-f]{1,16}$/.test(set) ? BigInt(`0x${set}`) : undefined;
+  if (bits === undefined) return `unreadable set "${set}"`;
+  const found: string[] = [];
+  for (let bit = 0; bit < 64; bit += 1)
+    if ((bits >> BigInt(bit)) & 1n) found.push(names[bit] ?? `bit ${bit}`);
+  return found.length > 8 ? `${found.length} capabilities` : found.join(' ');
+}

@@ -1,0 +1,41 @@
+/** What the walls of a machine must look like on its live process. */
+import type { LaunchedMachine } from '../protocol/broker.ts';
+import type { LaunchRequest } from '../protocol/launch.ts';
+
+export interface FileIdentity {
+  readonly device: number;
+  readonly inode: number;
+}
+
+/** The walls of one of our machines. */
+export interface MachineWalls {
+  readonly uid: number;
+  readonly gid: number;
+  /** Path of the cgroup below the mount of each hierarchy. */
+  readonly cgroup: string;
+  readonly launch: LaunchRequest;
+  /** QEMU's stdout and stderr. */
+  readonly log: string;
+  readonly sockets: LaunchedMachine['sockets'];
+  /** Identity of granted files by path, as far as it was noted when they were opened; the path counts for the others. */
+  readonly files: Readonly<Record<string, FileIdentity>>;
+  /** Sockets without a path that the manager handed over since the start (viewers). */
+  readonly handedSockets: number;
+  /** Label of the Linux security module; null: none is planned. */
+  readonly label: string | null;
+}
+
+/** Null: a process that is not ours, of which only what holds for every jailed QEMU is expected. */
+export type ExpectedWalls = MachineWalls | null;
+
+export interface SinceLaunch {
+  readonly files?: Readonly<Record<string, FileIdentity>>;
+  readonly handedSockets?: number;
+}
+
+/** From what was asked for, what the broker said, and what the manager did since. */
+export function expectedWalls(launched: LaunchedMachine, since: SinceLaunch = {}): MachineWalls {
+  const { uid, gid, cgroup, launch, log, sockets } = launched;
+  const { files = {}, handedSockets = 0 } = since;
+  return { uid, gid, cgroup, launch, log, sockets, files, handedSockets, label: null };
+}

@@ -1,0 +1,145 @@
+/** Every open descriptor of the process against what was planned: what it is, and for what it was opened. */
+import type { OpenDescriptor } from '../protocol/broker.ts';
+import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
+import { judge, type Finding } from './finding.ts';
+import type { ProcessState } from './process-state.ts';
+
+/** st_mode bits: inode(7). */
+const typeMask = { directory: 0o040000, regular: 0o100000 } as const;
+/** O_ACCMODE of open(2): 0 reads, 1 writes, 2 both. */
+const mayWrite = (descriptor: OpenDescriptor): boolean => (descriptor.flags & 3) !== 0;
+const withoutDeleted = (path: string): string => path.replace(/ \(deleted\)$/, '');
+
+export function compareDescriptors(state: ProcessState, expected: ExpectedWalls): Finding {
+  const { descriptors } = state.facts;
+  const faults = expected === null ? faultsOfForeign(state) : faultsOfMachine(state, expected);
+  return judge(
+    expected === null ? `${descriptors.length} open` : `${descriptors.length} open, all planned or its own`,
+    faults,
+  );
+}
+
+/**
+ * What QEMU makes for itself and what leads nowhere. Not among them, since they reach the kernel in ways that the
+ * filter cannot see: io_uring, bpf, perf events, userfaultfd.
+ */
+const internal =
+  /^(?:anon_inode:(?:\[(?:eventfd|eventpoll|signalfd|timerfd|kvm-gmem)\]|kvm-(?:vm|vcpu|device|vfio|vcpu-stats|vm-stats).*)|\/memfd:.*|\/dev\/(?:null|zero|full|random|urandom))$/;
+
+function isInternal(descriptor: OpenDescriptor, state: ProcessState): boolean {
+  if (internal.test(descriptor.target)) return true;
+  // A pipe is the process's own where it holds both ends.
+  if (!descriptor.target.startsWith('pipe:[')) return false;
+  const ends = state.facts.descriptors.filter(
+    ({ inode, target }) => target === descriptor.target && inode === descriptor.inode,
+  );
+  return ends.some(mayWrite) && ends.some((end) => (end.flags & 3) !== 1);
+}
+
+function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] {
+  const { descriptors } = state.facts;
+  const faults = descriptors.flatMap((descriptor) => {
+    if (isInternal(descriptor, state) || descriptor.target.startsWith('socket:[')) return [];
+    const fault = faultOfPath(descriptor, expected);
+    return fault === null ? [] : [`${descriptor.fd}: ${fault}`];
+  });
+  return [
+    ...faults,
+    ...faultsOfSockets(state, expected),
+    ...faultsOfCounts(descriptors, expected),
+    ...faultsOfMappings(state, expected),
+  ];
+}
+
+/**
+ * By what it is, not by its number: QEMU duplicates what it is given and closes the first
+ * (`-add-fd`), so the numbers of the plan serve other things soon.
+ */
+function faultOfPath(descriptor: OpenDescriptor, expected: MachineWalls): string | null {
+  const { target } = descriptor;
+  const { launch } = expected;
+  if (target === '/dev/kvm' && launch.devices.includes('/dev/kvm')) return null;
+  // Counted in faultsOfCounts.
+  if (target === '/dev/net/tun' || target === '/dev/vhost-net') return null;
+  if (withoutDeleted(target) === expected.log) return null;
+  const granted = launch.descriptors.filter(
+    (one) => one.kind === 'file' && isFile(descriptor, one.path, expected),
+  );
+  if (granted.length === 0) return `${target} was not planned`;
+  const writable = granted.some((one) => one.kind === 'file' && one.access === 'rw');
+  return mayWrite(descriptor) && !writable ? `${target} is open for writing, planned to be read` : null;
+}
+
+/** The file itself where its identity is known, else whatever has its path. */
+function isFile(descriptor: OpenDescriptor, path: string, expected: MachineWalls): boolean {
+  if (descriptor.type !== typeMask.regular) return false;
+  const identity = expected.files[path];
+  if (identity === undefined) return withoutDeleted(descriptor.target) === path;
+  return descriptor.device === identity.device && descriptor.inode === identity.inode;
+}
+
+/** Sockets on which QEMU listens and those accepted from them have the path of the plan. */
+function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] {
+  const { descriptors, sockets } = state.facts;
+  const paths = Object.values(expected.sockets);
+  const unnamed: string[] = [];
+  const faults = descriptors.flatMap(({ fd, target, inode }) => {
+    if (!target.startsWith('socket:[')) return [];
+    const socket = sockets.find((one) => one.inode === inode);
+    if (socket === undefined) return [`${fd}: ${target}, not a Unix socket`];
+    if (socket.path === '' && socket.namespace === 'host') {
+      unnamed.push(`${fd}: ${target}, a Unix socket without a path`);
+      return [];
+    }
+    return paths.includes(socket.path)
+      ? []
+      : [`${fd}: ${target}, bound to ${socket.path || 'nothing, made by itself'}`];
+  });
+  return [...faults, ...unnamed.slice(expected.handedSockets)];
+}
+
+function faultsOfCounts(descriptors: readonly OpenDescriptor[], expected: MachineWalls): string[] {
+  const planned = (kind: 'tap' | 'vhost-net'): number =>
+    expected.launch.descriptors.filter((one) => one.kind === kind).length;
+  return (
+    [
+      ['/dev/net/tun', 'tap'],
+      ['/dev/vhost-net', 'vhost-net'],
+    ] as const
+  ).flatMap(([path, kind]) => {
+    const open = descriptors.filter(({ target }) => target === path);
+    return open.slice(planned(kind)).map(({ fd }) => `${fd}: ${path} was not planned`);
+  });
+}
+
+/** A file may be mapped and its descriptor closed. `/[aio]` is the ring of Linux AIO, `/dev/zero` shared memory. */
+const internalMapping = /^\/(?:memfd:.*|\[aio\]|dev\/zero|SYSV[0-9a-f]+)$/;
+
+function faultsOfMappings(state: ProcessState, expected: MachineWalls): string[] {
+  const { launch } = expected;
+  const planned = [
+    ...launch.root.map(({ target }) => target),
+    ...launch.descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : [])),
+  ];
+  return state.facts.mappedFiles.map(withoutDeleted).flatMap((path) => {
+    const known =
+      internalMapping.test(path) || planned.some((one) => path === one || path.startsWith(`${one}/`));
+    return known ? [] : [`maps ${path}, which was not planned`];
+  });
+}
+
+/** Another manager's plan is not known: what the arguments name is taken for planned. */
+function faultsOfForeign(state: ProcessState): string[] {
+  const { cmdline, descriptors, sockets } = state.facts;
+  const named = cmdline.join('\n');
+  return descriptors.flatMap(({ fd, target, type, inode }) => {
+    if (target.startsWith('socket:['))
+      return sockets.some((one) => one.inode === inode) ? [] : [`${fd}: ${target}, not a Unix socket`];
+    if (internal.test(target) || target.startsWith('pipe:[') || target === '/dev/kvm') return [];
+    if (target.startsWith('anon_inode:')) return [`${fd}: ${target}`];
+    if (type === typeMask.directory) return [`${fd}: directory ${target}`];
+    return named.includes(withoutDeleted(target))
+      ? []
+      : [`${fd}: ${target}, which its arguments do not name`];
+  });
+}

@@ -1,0 +1,49 @@
+/** The device nodes that the process can open by name. */
+import type { DevEntry } from '../protocol/broker.ts';
+import type { DeviceNode } from '../protocol/launch.ts';
+import type { ExpectedWalls } from './expected-walls.ts';
+import { judge, type Finding } from './finding.ts';
+import type { ProcessState } from './process-state.ts';
+
+/** What every OCI runtime makes (runtime-spec, config-linux.md, "Default Devices"). */
+const standardNodes: Readonly<Record<string, string>> = {
+  null: '1:3',
+  zero: '1:5',
+  full: '1:7',
+  random: '1:8',
+  urandom: '1:9',
+  tty: '5:0',
+};
+const standardLinks: ReadonlySet<string> = new Set(['fd', 'stdin', 'stdout', 'stderr', 'ptmx', 'core']);
+const standardDirectories: ReadonlySet<string> = new Set(['pts', 'shm', 'mqueue']);
+
+/** Numbers of the nodes that can be granted (Documentation/admin-guide/devices.txt). */
+export const grantableNodes: Readonly<Record<DeviceNode, string>> = { '/dev/kvm': '10:232' };
+
+export function compareDev(state: ProcessState, expected: ExpectedWalls): Finding {
+  const { dev } = state.facts;
+  const granted = dev.filter(
+    (entry) => faultOf(entry, expected) === null && standardNodes[entry.name] === undefined,
+  );
+  const faults = dev.flatMap((entry) => faultOf(entry, expected) ?? []);
+  const nodes = granted.filter(({ type }) => type === 'char').map(({ name }) => name);
+  return judge(nodes.length > 0 ? `standard nodes and ${nodes.join(', ')}` : 'standard nodes', faults);
+}
+
+function faultOf(entry: DevEntry, expected: ExpectedWalls): string | null {
+  const { name, type } = entry;
+  const numbers = `${entry.major}:${entry.minor}`;
+  if (type === 'link' && standardLinks.has(name)) return null;
+  if (type === 'directory' && standardDirectories.has(name)) return null;
+  if (type === 'char' && standardNodes[name] === numbers) return null;
+  const fault = `/dev/${name} (${type === 'char' || type === 'block' ? `${type} ${numbers}` : type})`;
+  const path = grantable(`/dev/${name}`);
+  if (path === null || type !== 'char' || numbers !== grantableNodes[path]) return fault;
+  if (expected === null) return null;
+  if (!expected.launch.devices.includes(path)) return fault;
+  return entry.uid === expected.uid ? null : `${fault} belongs to uid ${entry.uid}`;
+}
+
+function grantable(path: string): DeviceNode | null {
+  return path === '/dev/kvm' ? path : null;
+}

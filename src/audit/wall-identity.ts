@@ -1,0 +1,63 @@
+/** Who the process is: uid, groups, capabilities, no_new_privs, seccomp; on every thread (CVE-2018-15746). */
+import type { ExpectedWalls } from './expected-walls.ts';
+import { judge, type Finding } from './finding.ts';
+import { capabilityNames } from './capability-names.ts';
+import { faultsOfThreads, type ProcessState } from './process-state.ts';
+
+/** Real, effective, saved and file system id. */
+const idsOf = (fields: ReadonlyMap<string, string>, name: string): readonly string[] =>
+  (fields.get(name) ?? '').split(/\s+/);
+
+export function compareUid(state: ProcessState, expected: ExpectedWalls): Finding {
+  const faults = faultsOfThreads(state, (fields) =>
+    (['Uid', 'Gid'] as const).flatMap((name) => {
+      const ids = idsOf(fields, name);
+      const planned = expected === null ? ids[0] : String(name === 'Uid' ? expected.uid : expected.gid);
+      const fault = `${name.toLowerCase()} ${ids.join(' ')}`;
+      return ids.length === 4 && planned !== '0' && ids.every((id) => id === planned) ? [] : [fault];
+    }),
+  );
+  const sharers = state.facts.sharers ?? [];
+  if (sharers.length > 0)
+    faults.push(`${sharers.length} other process(es) with this uid, pid ${sharers[0] ?? ''}`);
+  const main = state.threads[0]?.fields ?? new Map<string, string>();
+  return judge(`uid ${idsOf(main, 'Uid')[0] ?? ''}, gid ${idsOf(main, 'Gid')[0] ?? ''}`, faults);
+}
+
+export function compareGroups(state: ProcessState): Finding {
+  const faults = faultsOfThreads(state, (fields) => {
+    const groups = fields.get('Groups');
+    return groups === '' ? [] : [`groups ${groups ?? 'unknown'}`];
+  });
+  return judge('none', faults);
+}
+
+const capabilitySets = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'] as const;
+
+export function compareCapabilities(state: ProcessState): Finding {
+  const faults = faultsOfThreads(state, (fields) =>
+    capabilitySets.flatMap((name) => {
+      const set = fields.get(name) ?? '';
+      return /^0+$/.test(set) ? [] : [`${name}: ${capabilityNames(set)}`];
+    }),
+  );
+  return judge('all five sets empty', faults);
+}
+
+export function compareNoNewPrivileges(state: ProcessState): Finding {
+  const faults = faultsOfThreads(state, (fields) => (fields.get('NoNewPrivs') === '1' ? [] : ['not set']));
+  return judge('set on every thread', faults);
+}
+
+/** Ours have two filters, the bundle's and QEMU's own; any other jailed QEMU has at least one. */
+export function compareSeccomp(state: ProcessState, expected: ExpectedWalls): Finding {
+  const atLeast = expected === null ? 1 : 2;
+  const counts = state.threads.map(({ fields }) => fields.get('Seccomp_filters'));
+  const faults = faultsOfThreads(state, (fields) => {
+    if (fields.get('Seccomp') !== '2') return ['no filter'];
+    // Before Linux 5.9 the kernel does not tell the number.
+    const count = Number(fields.get('Seccomp_filters') ?? atLeast);
+    return count >= atLeast ? [] : [`${count} filter(s)`];
+  });
+  return judge(`filters on each of ${counts.length} threads: ${counts[0] ?? 'uncounted'}`, faults);
+}

@@ -1,0 +1,40 @@
+/** The namespaces: the process's own, or the host's. */
+import type { ExpectedWalls } from './expected-walls.ts';
+import { judge, missing, type Finding } from './finding.ts';
+import type { ProcessState } from './process-state.ts';
+
+export type NamespaceKey = 'mnt' | 'pid' | 'ipc' | 'uts' | 'cgroup' | 'net';
+
+function faultOfNamespace(state: ProcessState, key: NamespaceKey | 'user'): string | null {
+  const own = state.facts.namespaces[key];
+  const host = state.facts.hostNamespaces[key];
+  // SECURITY: promise 4. What could not be read is not taken for a wall.
+  if (own === undefined || host === undefined) return 'could not be read';
+  return host.includes(own) ? "the host's" : null;
+}
+
+export function compareNamespace(key: NamespaceKey): (state: ProcessState) => Finding {
+  return (state) => {
+    const fault = faultOfNamespace(state, key);
+    return judge('its own', fault === null ? [] : [fault]);
+  };
+}
+
+/** Its own, with nothing in it: not even a TAP is visible. The OCI runtimes raise `lo`, which leads nowhere. */
+export function compareNetwork(state: ProcessState): Finding {
+  const fault = faultOfNamespace(state, 'net');
+  if (fault !== null) return judge('', [fault]);
+  const faults = state.interfaces.filter((name) => name !== 'lo').map((name) => `interface ${name}`);
+  return judge('its own, only lo', faults);
+}
+
+/**
+ * The system instance makes none: device nodes would belong to nobody in it, and VFIO is checked against the first
+ * one. For other processes it is no wall that could be missing.
+ */
+export function compareUserNamespace(state: ProcessState, expected: ExpectedWalls): Finding {
+  const fault = faultOfNamespace(state, 'user');
+  if (fault === 'could not be read') return missing('the kernel has no user namespaces');
+  if (fault !== null) return judge("the host's", []);
+  return judge('its own', expected === null ? [] : ['its own, which was not planned']);
+}

@@ -1,0 +1,87 @@
+/** What the process sees of the host's files: its root directory, what is mounted in it, and the program itself. */
+import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
+import { judge, type Finding } from './finding.ts';
+import { hostPaths, type Mount } from './mounts.ts';
+import type { ProcessState } from './process-state.ts';
+
+/** What the broker puts into a root beside the planned paths. */
+const skeleton: ReadonlySet<string> = new Set(['proc', 'dev', 'usr', 'lib', 'lib64']);
+
+/** File systems of the process's own that the OCI runtimes mount, by target. */
+const ownMounts: Readonly<Record<string, readonly string[]>> = {
+  '/proc': ['proc'],
+  '/dev': ['tmpfs'],
+  '/dev/pts': ['devpts'],
+  '/dev/shm': ['tmpfs'],
+  '/dev/mqueue': ['mqueue'],
+};
+
+export function compareRoot(state: ProcessState, expected: ExpectedWalls): Finding {
+  const { root } = state.facts;
+  if (root.sameAsHost) return judge('', ["the host's own root directory"]);
+  const faults = expected === null ? faultsOfForeign(state) : faultsOfMachine(state, expected);
+  return judge(`its own, ${state.mounts.length} mounts`, faults);
+}
+
+function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] {
+  const { launch } = expected;
+  const { exe, root } = state.facts;
+  const faults: string[] = [];
+  if (exe !== launch.binary) faults.push(`runs ${exe}`);
+  for (const name of root.entries) if (!skeleton.has(name)) faults.push(`/${name} in its root`);
+  for (const mount of state.mounts) {
+    const fault = faultOfMount(mount, state, expected) ?? faultOfPropagation(mount, state);
+    if (fault !== null) faults.push(fault);
+  }
+  return faults;
+}
+
+function faultOfMount(mount: Mount, state: ProcessState, expected: MachineWalls): string | null {
+  const paths = hostPaths(mount, state.hostMounts);
+  const place = `${mount.target} (${paths[0] ?? mount.type})`;
+  if (mount.target === '/') {
+    if (!mount.readOnly) return `${place} can be written`;
+    return paths.includes('/') ? "its root is the host's" : null;
+  }
+  const planned = expected.launch.root.filter(({ target }) => target === mount.target);
+  if (planned.length > 0) {
+    if (!planned.some(({ source }) => paths.includes(source))) return `${place} is not what was planned`;
+    return mount.readOnly ? null : `${place} can be written`;
+  }
+  if (paths.length > 0) return `${place} is not planned`;
+  return isOwn(mount, state) ? null : `${place} is not planned`;
+}
+
+/** A file system that the host does not have mounted, where the runtimes mount one; beneath /proc, what masks parts of it. */
+function isOwn(mount: Mount, state: ProcessState): boolean {
+  if (mount.target.startsWith('/proc/')) {
+    const proc = state.mounts.find(({ target }) => target === '/proc');
+    const dev = state.mounts.find(({ target }) => target === '/dev');
+    return (
+      mount.device === proc?.device ||
+      mount.type === 'tmpfs' ||
+      (mount.device === dev?.device && mount.root === '/null')
+    );
+  }
+  return ownMounts[mount.target]?.includes(mount.type) ?? false;
+}
+
+function faultOfPropagation(mount: Mount, state: ProcessState): string | null {
+  const shared =
+    mount.sharedWith !== null && state.hostMounts.some(({ sharedWith }) => sharedWith === mount.sharedWith);
+  return shared ? `what is mounted beneath ${mount.target} appears on the host` : null;
+}
+
+/** Directories of the operating system, which hold no data of the host's users. */
+const systemDirectories = /^\/(?:usr|lib|lib32|lib64|libx32|bin|sbin)(?:\/|$)/;
+
+function faultsOfForeign(state: ProcessState): string[] {
+  return state.mounts.flatMap((mount) => {
+    const paths = hostPaths(mount, state.hostMounts);
+    const place = `${mount.target} (${paths[0] ?? mount.type})`;
+    if (paths.length === 0) return [];
+    if (mount.target === '/') return paths.includes('/') ? ["its root is the host's"] : [];
+    if (!paths.some((path) => systemDirectories.test(path))) return [`${place} of the host`];
+    return mount.readOnly ? [] : [`${place} can be written`];
+  });
+}

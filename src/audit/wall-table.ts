@@ -1,0 +1,153 @@
+/** The walls of confinement, in the order of a reader: how each is named, and how it is compared with the live process. */
+import { wallNames, type WallName } from '../plan/launch-plan.ts';
+import type { ExpectedWalls } from './expected-walls.ts';
+import type { Finding } from './finding.ts';
+import type { ProcessState } from './process-state.ts';
+import { compareCgroup, compareDeviceCgroup } from './wall-cgroup.ts';
+import { compareDescriptors } from './wall-descriptors.ts';
+import { compareDev } from './wall-dev.ts';
+import { compareGuestDevices } from './wall-guest-devices.ts';
+import {
+  compareCapabilities,
+  compareGroups,
+  compareNoNewPrivileges,
+  compareSeccomp,
+  compareUid,
+} from './wall-identity.ts';
+import { compareLsm } from './wall-lsm.ts';
+import { compareNamespace, compareNetwork, compareUserNamespace } from './wall-namespaces.ts';
+import { compareRlimits } from './wall-rlimits.ts';
+import { compareRoot } from './wall-root.ts';
+
+export interface Wall {
+  readonly title: string;
+  /** Every host can give it, so a process without it is a fault. */
+  readonly mandatory: boolean;
+  readonly describe: (expected: ExpectedWalls) => string;
+  readonly compare: (state: ProcessState, expected: ExpectedWalls) => Finding;
+}
+
+const ownNamespace = (title: string, key: 'mnt' | 'pid' | 'ipc' | 'uts' | 'cgroup'): Wall => ({
+  title,
+  mandatory: true,
+  describe: () => 'its own',
+  compare: compareNamespace(key),
+});
+
+export const wallTable: Readonly<Record<WallName, Wall>> = {
+  uid: {
+    title: 'user and group',
+    mandatory: true,
+    describe: (expected) =>
+      expected === null
+        ? 'not root, shared with no other process'
+        : `uid ${expected.uid}, gid ${expected.gid}, all four`,
+    compare: compareUid,
+  },
+  groups: { title: 'supplementary groups', mandatory: true, describe: () => 'none', compare: compareGroups },
+  capabilities: {
+    title: 'capabilities',
+    mandatory: true,
+    describe: () => 'all five sets empty',
+    compare: compareCapabilities,
+  },
+  'no-new-privileges': {
+    title: 'no new privileges',
+    mandatory: true,
+    describe: () => 'set on every thread',
+    compare: compareNoNewPrivileges,
+  },
+  seccomp: {
+    title: 'system call filter',
+    mandatory: true,
+    describe: (expected) => (expected === null ? 'a filter on every thread' : 'two filters on every thread'),
+    compare: compareSeccomp,
+  },
+  root: {
+    title: 'root directory',
+    mandatory: true,
+    describe: (expected) =>
+      expected === null
+        ? "its own, nothing of the host's data"
+        : `its own, ${expected.launch.root.length} read-only paths of the system`,
+    compare: compareRoot,
+  },
+  dev: {
+    title: 'device nodes',
+    mandatory: true,
+    describe: (expected) => {
+      const granted = expected?.launch.devices ?? [];
+      return granted.length === 0 ? 'standard nodes' : `standard nodes and ${granted.join(', ')}`;
+    },
+    compare: compareDev,
+  },
+  'mount-namespace': ownNamespace('mount namespace', 'mnt'),
+  'pid-namespace': ownNamespace('process namespace', 'pid'),
+  'ipc-namespace': ownNamespace('IPC namespace', 'ipc'),
+  'uts-namespace': ownNamespace('host name namespace', 'uts'),
+  'cgroup-namespace': ownNamespace('cgroup namespace', 'cgroup'),
+  'network-namespace': {
+    title: 'network namespace',
+    mandatory: true,
+    describe: () => 'its own, only lo',
+    compare: compareNetwork,
+  },
+  'user-namespace': {
+    title: 'user namespace',
+    mandatory: false,
+    describe: (expected) =>
+      expected === null ? "its own or the host's" : "the host's, as in every system instance",
+    compare: compareUserNamespace,
+  },
+  cgroup: {
+    title: 'cgroup and its limits',
+    mandatory: false,
+    describe: (expected) =>
+      expected === null
+        ? 'its own, with limits of memory and processes'
+        : `${expected.cgroup}: ${Math.round(expected.launch.limits.memory / 1024 ** 2)} MiB, ${expected.launch.limits.pids} threads`,
+    compare: compareCgroup,
+  },
+  'device-cgroup': {
+    title: 'device allow-list',
+    mandatory: false,
+    describe: (expected) => ['standard nodes', ...(expected?.launch.devices ?? [])].join(', '),
+    compare: compareDeviceCgroup,
+  },
+  rlimits: {
+    title: 'resource limits',
+    mandatory: true,
+    describe: (expected) =>
+      expected === null
+        ? 'no core file; message queues, locked memory and open files bounded'
+        : `no core file, message queue or locked memory; ${expected.launch.limits.openFiles} open files, files of ${expected.launch.limits.fileSize} bytes`,
+    compare: compareRlimits,
+  },
+  descriptors: {
+    title: 'descriptors',
+    mandatory: true,
+    describe: (expected) =>
+      expected === null
+        ? 'what its arguments name'
+        : `the ${expected.launch.descriptors.length} planned, the log, and what QEMU makes for itself`,
+    compare: compareDescriptors,
+  },
+  lsm: {
+    title: 'security module',
+    mandatory: false,
+    describe: (expected) => expected?.label ?? 'a label, where the host has a module',
+    compare: compareLsm,
+  },
+  'guest-devices': {
+    title: "QEMU's own arguments",
+    mandatory: true,
+    describe: (expected) =>
+      `${expected === null ? '' : 'as planned; '}no defaults, four denials, no user network, no floppy, nothing nested`,
+    compare: compareGuestDevices,
+  },
+};
+
+/** The walls in the order of `wallNames`. */
+export function listWalls(): readonly (Wall & { readonly wall: WallName })[] {
+  return wallNames.map((wall) => ({ wall, ...wallTable[wall] }));
+}

@@ -1,0 +1,45 @@
+/** What every request handler of the broker is given. */
+import type { CgroupMounts } from '../jail/cgroups.ts';
+import type { StorageRoot } from '../policy/admit.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Refusal } from '../protocol/broker.ts';
+import type { Paths } from '../protocol/paths.ts';
+import type { Records } from './records.ts';
+import type { ChosenRuntime } from './runtime-choice.ts';
+import type { Slots } from './slots.ts';
+
+export interface BrokerContext {
+  readonly paths: Paths;
+  /** Parent of the machines' cgroups, `/qward`. */
+  readonly cgroupParent: string;
+  /** Group of the manager, which alone may enter the directories of sockets. */
+  readonly managerGid: number;
+  readonly managerUid: number;
+  readonly cgroups: CgroupMounts;
+  /** Read anew for each request; refused where the file is not the administrator's alone. */
+  readonly readPolicy: () =>
+    | { readonly ok: true; readonly policy: Policy }
+    | { readonly ok: false; readonly refusals: readonly Refusal[] };
+  readonly runtime: () => Promise<ChosenRuntime>;
+  readonly slots: Slots;
+  readonly records: Records;
+  /** Machines with a request under way that changes them. */
+  readonly busy: Set<string>;
+}
+
+export type HandlerOutcome =
+  | { readonly ok: true; readonly result: unknown }
+  | { readonly ok: false; readonly refusals: readonly Refusal[] };
+
+export function refuse(
+  code: string,
+  message: string,
+  hint: string,
+): { readonly ok: false; readonly refusals: readonly Refusal[] } {
+  return { ok: false, refusals: [{ code, message, hint }] };
+}
+
+/** The policy's storage roots and the manager's own store of UEFI variables. */
+export function storageRoots(policy: Policy, paths: Paths): StorageRoot[] {
+  return [...policy.storageRoots, { path: paths.vars, access: 'rw' }];
+}

@@ -1,0 +1,174 @@
+/**
+ * qward-broker: the only program of qward that runs as root. Started on demand by its socket, ends when idle, keeps
+ * nothing in memory that it needs. See docs/architecture.md.
+ */
+import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { findCgroupMounts } from '../jail/cgroups.ts';
+import { accountNamed, groupIdOf } from '../linux/accounts.ts';
+import { listenFds } from '../linux/listen-fds.ts';
+import { machineNamePattern } from '../protocol/launch.ts';
+import { pathsBelow, systemRoots, type Paths } from '../protocol/paths.ts';
+import { version } from '../protocol/version.ts';
+import type { BrokerContext } from './context.ts';
+import { openBrokerLog } from './log.ts';
+import { readPolicyFile } from './policy-file.ts';
+import { openRecords } from './records.ts';
+import { openSkeleton } from './root-skeleton.ts';
+import { chooseRuntime, type ChosenRuntime } from './runtime-choice.ts';
+import { createBrokerServer } from './server.ts';
+import { openSlots } from './slots.ts';
+import { endProcesses, sweep } from './sweep.ts';
+
+const usage = `usage: qward-broker [--idle SECONDS] [--manager-user NAME | --manager-uid UID --manager-gid GID]
+                    [--config-dir DIR] [--run-dir DIR] [--state-dir DIR] [--cgroup-parent PATH]
+
+The root part of qward. It takes its socket from the service manager or from \`qward host up\` (LISTEN_FDS).
+--idle 0 never ends.`;
+
+function options() {
+  const { values } = parseArgs({
+    options: {
+      help: { type: 'boolean', default: false },
+      version: { type: 'boolean', default: false },
+      idle: { type: 'string', default: '30' },
+      'manager-user': { type: 'string', default: 'qward' },
+      'manager-uid': { type: 'string' },
+      'manager-gid': { type: 'string' },
+      'config-dir': { type: 'string', default: systemRoots.config },
+      'run-dir': { type: 'string', default: systemRoots.run },
+      'state-dir': { type: 'string', default: systemRoots.state },
+      'cgroup-parent': { type: 'string', default: '/qward' },
+    },
+  });
+  return values;
+}
+
+/** uid and gid of the manager: an account's, or numbers. */
+function managerIds(values: ReturnType<typeof options>): { managerUid: number; managerGid: number } {
+  const uid = values['manager-uid'];
+  if (uid !== undefined) return { managerUid: Number(uid), managerGid: Number(values['manager-gid'] ?? uid) };
+  const name = values['manager-user'];
+  const account = accountNamed(name);
+  if (account === undefined)
+    throw new Error(
+      `there is no user "${name}"; make it with \`useradd --system ${name}\`, or name another with --manager-user`,
+    );
+  return { managerUid: account.uid, managerGid: groupIdOf(name) ?? account.gid };
+}
+
+/** root's own directories; the parents were made by whoever made the socket. */
+function makeDirectories(paths: Paths, managerGid: number): void {
+  mkdirSync(paths.machines, { recursive: true, mode: 0o700 });
+  chownSync(paths.machines, 0, managerGid);
+  chmodSync(paths.machines, 0o750);
+  for (const directory of ['', '/machines', '/bundles', '/roots', '/oci'])
+    mkdirSync(`${paths.brokerRun}${directory}`, { recursive: true, mode: 0o700 });
+  mkdirSync(paths.brokerState, { recursive: true, mode: 0o700 });
+}
+
+function createContext(values: ReturnType<typeof options>): BrokerContext {
+  const paths = pathsBelow({
+    config: values['config-dir'],
+    run: values['run-dir'],
+    state: values['state-dir'],
+  });
+  const ids = managerIds(values);
+  makeDirectories(paths, ids.managerGid);
+  const cgroups = findCgroupMounts();
+  const cgroupParent = values['cgroup-parent'];
+  let runtime: Promise<ChosenRuntime> | undefined;
+  const context: BrokerContext = {
+    ...ids,
+    paths,
+    cgroupParent,
+    cgroups,
+    readPolicy: () => readPolicyFile(paths.policy),
+    // A choice that failed is tried again with the next request.
+    runtime: () =>
+      (runtime ??= choose(context).catch((error: unknown) => {
+        runtime = undefined;
+        throw error;
+      })),
+    slots: openSlots(`${paths.brokerState}/slots.json`),
+    records: openRecords(`${paths.brokerRun}/machines`),
+    busy: new Set(),
+  };
+  return context;
+}
+
+async function choose(context: BrokerContext): Promise<ChosenRuntime> {
+  const policy = context.readPolicy();
+  const range = policy.ok ? policy.policy.uidRange : undefined;
+  return await chooseRuntime({
+    run: context.paths.brokerRun,
+    cgroups: context.cgroups,
+    cgroupParent: context.cgroupParent,
+    uid: range === undefined ? 65_534 : range.base + range.count - 1,
+    rootDirectory: (launch) => {
+      const skeleton = openSkeleton(`${context.paths.brokerRun}/roots`, launch.root);
+      if (!skeleton.ok) throw new Error(skeleton.refusals[0]?.message ?? 'no root');
+      return skeleton.directory;
+    },
+    removeTrial: async (cgroup) => {
+      await endProcesses(context, cgroup);
+    },
+  });
+}
+
+/** What a broker that was killed in the middle of a launch left. Running machines are not touched. */
+async function recover(context: BrokerContext): Promise<void> {
+  const records = new Map(context.records.list().map((record) => [record.machine, record]));
+  const left = new Set(readdirSync(context.paths.machines).filter((name) => machineNamePattern.test(name)));
+  for (const record of records.values()) if (record.phase === 'launching') left.add(record.machine);
+  for (const machine of left) if (records.get(machine)?.phase !== 'running') await sweep(context, machine);
+  rmSync(`${context.paths.brokerRun}/bundles/Trial`, { recursive: true, force: true });
+}
+
+async function main(): Promise<void> {
+  const values = options();
+  if (values.help || values.version) {
+    process.stdout.write(`${values.help ? usage : version}\n`);
+    return;
+  }
+  if (process.getuid?.() !== 0) throw new Error('must be started as root, by systemd or by `qward host up`');
+  process.title = 'qward-broker';
+  process.umask(0o022);
+  const [listenFd] = listenFds(process.env, process.pid);
+  if (listenFd === undefined)
+    throw new Error('no socket was handed over (LISTEN_FDS); start it by systemd or by `qward host up`');
+  const context = createContext(values);
+  await recover(context);
+  listen(context, listenFd, Number(values.idle) * 1000);
+}
+
+function listen(context: BrokerContext, listenFd: number, idleMs: number): void {
+  let active = 0;
+  let idle: NodeJS.Timeout | undefined;
+  const leave = (): void => process.exit(0);
+  const rearm = (): void => {
+    clearTimeout(idle);
+    if (active === 0 && idleMs > 0) idle = setTimeout(leave, idleMs);
+  };
+  const server = createBrokerServer({
+    context,
+    log: openBrokerLog(`${context.paths.brokerState}/broker.log`, () => new Date()),
+    onActivity: (change) => {
+      active += change;
+      rearm();
+    },
+  });
+  server.listen({ fd: listenFd });
+  // A request under way is finished first: its reply is what the manager waits for.
+  process.once('SIGTERM', () => {
+    server.close();
+    idleMs = 1;
+    rearm();
+  });
+  rearm();
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`qward-broker: ${error instanceof Error ? error.message : 'failed'}\n`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,165 @@
+/** Opens what a launch names, in its order. All of it or nothing: on a refusal everything that was opened is closed. */
+import { closeSync, constants, openSync, type Stats } from 'node:fs';
+import { openRegularBeneath, sealedCopy } from '../linux/descriptors.ts';
+import { openTap } from '../linux/tap.ts';
+import { bindUnixSocket } from '../linux/unix-socket.ts';
+import { rootOf, type StorageRoot } from '../policy/admit.ts';
+import type { Refusal } from '../protocol/broker.ts';
+import type { Access, Descriptor, LaunchRequest, SocketName } from '../protocol/launch.ts';
+import { errorCode } from './files.ts';
+
+/** The descriptors that will be 3, 4, … in QEMU. The caller closes them. */
+export interface Opened {
+  readonly fds: readonly number[];
+}
+
+const maxCopyBytes = 512 * 1024 * 1024;
+
+export function socketPath(directory: string, name: SocketName): string {
+  return `${directory}/${name}.sock`;
+}
+
+export function socketPaths(launch: LaunchRequest, directory: string): Partial<Record<SocketName, string>> {
+  const names = launch.descriptors.flatMap((descriptor) =>
+    descriptor.kind === 'socket' ? [descriptor.name] : [],
+  );
+  return Object.fromEntries(names.map((name) => [name, socketPath(directory, name)]));
+}
+
+type OpenOutcome =
+  | ({ readonly ok: true } & Opened)
+  | { readonly ok: false; readonly refusals: readonly Refusal[] };
+
+export function openDescriptors(
+  descriptors: readonly Descriptor[],
+  directory: string,
+  roots: readonly StorageRoot[],
+): OpenOutcome {
+  const fds: number[] = [];
+  const refusals: Refusal[] = [];
+  for (const descriptor of descriptors) {
+    const opened = openOne(descriptor, directory, roots);
+    if (typeof opened === 'number') fds.push(opened);
+    else refusals.push(opened);
+  }
+  if (refusals.length === 0) return { ok: true, fds };
+  for (const fd of fds) closeSync(fd);
+  return { ok: false, refusals };
+}
+
+function openOne(descriptor: Descriptor, directory: string, roots: readonly StorageRoot[]): number | Refusal {
+  switch (descriptor.kind) {
+    case 'file':
+      return openFileOf(descriptor, roots);
+    case 'socket':
+      return bindUnixSocket(socketPath(directory, descriptor.name), 0o660);
+    case 'tap':
+      return refusedAs(
+        () => openTap(descriptor.bridge).fd,
+        (code) =>
+          code === 'ENODEV'
+            ? {
+                code: 'bridge-missing',
+                message: `bridge "${descriptor.bridge}" is not on this host`,
+                hint: `make it (ip link add ${descriptor.bridge} type bridge), or name another`,
+              }
+            : {
+                code: 'bridge-missing',
+                message: `bridge "${descriptor.bridge}": no TAP device can be joined to it (${code})`,
+                hint: 'see `ip link show type bridge`, and that /dev/net/tun exists',
+              },
+      );
+    case 'vhost-net':
+      return refusedAs(
+        () => openSync('/dev/vhost-net', constants.O_RDWR),
+        (code) => ({
+          code: 'resources-short',
+          message: `/dev/vhost-net cannot be opened (${code})`,
+          hint: 'modprobe vhost_net',
+        }),
+      );
+  }
+}
+
+function refusedAs(open: () => number, explain: (code: string) => Refusal): number | Refusal {
+  try {
+    return open();
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === '') throw error;
+    return explain(code);
+  }
+}
+
+export type FileOutcome =
+  | { readonly ok: true; readonly fd: number; readonly stats: Stats }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+/** A regular file beneath a storage root that gives the access, opened without following a link. */
+export function openGranted(path: string, access: Access, roots: readonly StorageRoot[]): FileOutcome {
+  const root = rootOf(path, access, roots);
+  if (!root.ok) return { ok: false, refusal: root.refusal };
+  try {
+    return { ok: true, ...openRegularBeneath(root.root, root.relative, access) };
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === '') throw error;
+    return { ok: false, refusal: explainFile(path, code) };
+  }
+}
+
+function explainFile(path: string, code: string): Refusal {
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return {
+        code: 'file-missing',
+        message: `"${path}" does not exist`,
+        hint: 'check the path in the definition',
+      };
+    case 'ELOOP':
+      return {
+        code: 'file-kind',
+        message: `"${path}" is, or lies behind, a symbolic link`,
+        hint: 'write the path that the link leads to; links are never followed',
+      };
+    case 'EXDEV':
+      return {
+        code: 'policy-refused',
+        message: `"${path}" leads out of its storage root`,
+        hint: 'write the plain path',
+      };
+    case 'ENOTREG':
+      return { code: 'file-kind', message: `"${path}" is not a regular file`, hint: 'name an image file' };
+    default:
+      return {
+        code: 'file-unreadable',
+        message: `"${path}" cannot be opened (${code})`,
+        hint:
+          code === 'EROFS'
+            ? 'the file system is read-only: set readonly: true'
+            : 'look at the file and its file system',
+      };
+  }
+}
+
+type FileDescriptor = Extract<Descriptor, { kind: 'file' }>;
+
+function openFileOf(descriptor: FileDescriptor, roots: readonly StorageRoot[]): number | Refusal {
+  const opened = openGranted(descriptor.path, descriptor.access, roots);
+  if (!opened.ok) return opened.refusal;
+  // QEMU opens /proc/self/fd/N anew with the machine's uid: the file's own mode decides, or a copy that anybody may read.
+  if (!descriptor.reopened || (opened.stats.mode & 0o004) !== 0) return opened.fd;
+  try {
+    return sealedCopy(opened.fd, descriptor.path, maxCopyBytes);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return {
+      code: 'file-unreadable',
+      message: `"${descriptor.path}": ${error.message}`,
+      hint: 'let others read the file (it is copied into memory only because they may not)',
+    };
+  } finally {
+    closeSync(opened.fd);
+  }
+}

@@ -1,0 +1,198 @@
+/** launch: admits the request, opens what it names, makes the jail, and tells where the machine is. */
+import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { compileBundle } from '../../jail/bundle.ts';
+import { runDetached } from '../../jail/runtime.ts';
+import { mountTmpfs } from '../../linux/mount.ts';
+import { isAlive, startTimeOf } from '../../linux/process.ts';
+import { admit } from '../../policy/admit.ts';
+import type { Policy } from '../../policy/policy.ts';
+import type { LaunchedMachine } from '../../protocol/broker.ts';
+import type { DeviceNode, LaunchRequest } from '../../protocol/launch.ts';
+import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
+import { errorCode, writeWhole } from '../files.ts';
+import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.ts';
+import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
+import type { LaunchRecord } from '../records.ts';
+import { openSkeleton } from '../root-skeleton.ts';
+import { overlaps, rangeAccount } from '../slots.ts';
+import { sweep } from '../sweep.ts';
+
+const runtimeDeadlineMs = 30_000;
+/** QEMU's stdout and stderr, and the sockets' inodes. */
+const logBytes = 256 * 1024;
+
+export async function handleLaunch(context: BrokerContext, launch: LaunchRequest): Promise<HandlerOutcome> {
+  const before = context.records.read(launch.machine);
+  if (before !== undefined && isAlive(before.pid, before.startTime)) {
+    return refuse(
+      'machine-running',
+      `machine "${launch.machine}" runs already as pid ${before.pid}`,
+      'stop it first',
+    );
+  }
+  const policy = context.readPolicy();
+  if (!policy.ok) return policy;
+  const refusals = admit(launch, policy.policy, storageRoots(policy.policy, context.paths));
+  if (refusals.length > 0) return { ok: false, refusals };
+  const uid = takeUid(context, launch.machine, policy.policy);
+  if (typeof uid !== 'number') return uid;
+  if (!(await sweep(context, launch.machine))) {
+    return refuse(
+      'machine-busy',
+      `processes of the last run of "${launch.machine}" do not end`,
+      'look for processes in state D: a device or file system hangs',
+    );
+  }
+  try {
+    return await launchSwept(context, launch, { uid, policy: policy.policy });
+  } catch (error) {
+    await sweep(context, launch.machine);
+    return outOfResources(error, launch.machine);
+  }
+}
+
+/** SECURITY: promise 2. A uid of the range, which no account and no other machine has. */
+function takeUid(context: BrokerContext, machine: string, policy: Policy): number | HandlerOutcome {
+  const clashes = overlaps(policy.uidRange);
+  if (clashes.length > 0) {
+    const { base, count } = policy.uidRange;
+    return refuse(
+      'wall-missing',
+      `the uid range ${base} to ${base + count - 1} is not qward's alone: ${clashes.join(', ')}`,
+      `choose another uidRange in the policy; only the account ${rangeAccount} may lie in it`,
+    );
+  }
+  return (
+    context.slots.take(machine, policy.uidRange) ??
+    refuse(
+      'resources-short',
+      'every uid of the range is taken',
+      'remove machines, or raise uidRange.count in the policy',
+    )
+  );
+}
+
+function outOfResources(error: unknown, machine: string): HandlerOutcome {
+  const code = errorCode(error);
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return refuse(
+      'resources-short',
+      `no space on /run to start "${machine}"`,
+      'free space on /run (df -h /run)',
+    );
+  if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM' || code === 'EAGAIN') {
+    return refuse(
+      'resources-short',
+      `the host has not enough of something to start "${machine}": ${code}`,
+      'stop other machines or programs',
+    );
+  }
+  throw error;
+}
+
+/** Nothing of the machine is on the host now; from the first line on, everything made is found by the record. */
+async function launchSwept(
+  context: BrokerContext,
+  launch: LaunchRequest,
+  { uid, policy }: { uid: number; policy: Policy },
+): Promise<HandlerOutcome> {
+  const places = placesOf(context, launch.machine);
+  const runtime = await context.runtime();
+  const record: LaunchRecord = {
+    version: 1,
+    machine: launch.machine,
+    phase: 'launching',
+    uid,
+    cgroup: places.cgroup,
+    runtime: runtime.name,
+    pid: 0,
+    startTime: 0,
+    sockets: socketPaths(launch, places.directory),
+    log: places.log,
+    launchedAt: new Date().toISOString(),
+    launch,
+  };
+  context.records.write(record);
+  const skeleton = openSkeleton(`${context.paths.brokerRun}/roots`, launch.root);
+  if (!skeleton.ok) {
+    await sweep(context, launch.machine);
+    return skeleton;
+  }
+  makeDirectories(context, places);
+  const opened = openDescriptors(launch.descriptors, places.directory, storageRoots(policy, context.paths));
+  if (!opened.ok) {
+    await sweep(context, launch.machine);
+    return opened;
+  }
+  const config = compileBundle(launch, {
+    uid,
+    gid: uid,
+    rootDirectory: skeleton.directory,
+    cgroup: places.cgroup,
+    cgroups: context.cgroups.layout,
+    deviceNumbers: Object.fromEntries(launch.devices.map((device) => [device, numbersOf(device)])),
+  });
+  writeWhole(`${places.bundle}/config.json`, JSON.stringify(config), false);
+  return await run(context, { places, record, opened, binary: runtime.binary });
+}
+
+/** SECURITY: promise 2. The log and sockets of a machine are the manager's to read; no machine's uid can enter. */
+function makeDirectories(context: BrokerContext, places: MachinePlaces): void {
+  mkdirSync(places.bundle, { recursive: true, mode: 0o700 });
+  mkdirSync(places.directory, { mode: 0o700 });
+  // The set-group-ID bit gives every file in it the manager's group from its first instant.
+  mountTmpfs(places.directory, `size=${logBytes},nr_inodes=16,mode=2750,uid=0,gid=${context.managerGid}`);
+}
+
+function numbersOf(device: DeviceNode): { major: number; minor: number } {
+  const { rdev } = statSync(device);
+  // gnu_dev_major(3), gnu_dev_minor(3).
+  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
+}
+
+interface Run {
+  readonly places: MachinePlaces;
+  readonly record: LaunchRecord;
+  readonly opened: Opened;
+  readonly binary: string;
+}
+
+async function run(context: BrokerContext, { places, record, opened, binary }: Run): Promise<HandlerOutcome> {
+  const [input, log] = [openSync('/dev/null', 'r'), openSync(places.log, 'a', 0o640)];
+  try {
+    const outcome = await runDetached({
+      binary,
+      stateRoot: runtimeRoot(context),
+      bundle: places.bundle,
+      id: record.machine,
+      pidFile: `${places.bundle}/pid`,
+      logFile: `${places.bundle}/log`,
+      descriptors: [input, log, log, ...opened.fds],
+      deadlineMs: runtimeDeadlineMs,
+    });
+    if (!outcome.ok) {
+      await sweep(context, record.machine);
+      return refuse(
+        'runtime-failed',
+        `machine "${record.machine}": ${outcome.message}`,
+        'run `qward doctor`',
+      );
+    }
+    const running: LaunchRecord = {
+      ...record,
+      phase: 'running',
+      pid: outcome.pid,
+      startTime: startTimeOf(outcome.pid) ?? 0,
+    };
+    context.records.write(running);
+    return { ok: true, result: describe(running) };
+  } finally {
+    for (const fd of [input, log, ...opened.fds]) closeSync(fd);
+  }
+}
+
+/** A record as the manager sees it. */
+export function describe(record: LaunchRecord): LaunchedMachine {
+  const { version: _version, phase: _phase, ...rest } = record;
+  return { ...rest, gid: record.uid, alive: record.pid !== 0 && isAlive(record.pid, record.startTime) };
+}

@@ -1,0 +1,71 @@
+/** kill, reap, forget, rename: the end of a machine's process and of what the broker keeps for it. */
+import { closeSync } from 'node:fs';
+import { openPidfd, signalPidfd } from '../../linux/pidfd.ts';
+import { isAlive } from '../../linux/process.ts';
+import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
+import type { LaunchRecord } from '../records.ts';
+import { sweep } from '../sweep.ts';
+
+/** SIGKILL to all of the machine, and everything of it removed. Succeeds where nothing is left to kill. */
+export async function handleKill(context: BrokerContext, machine: string): Promise<HandlerOutcome> {
+  const record = context.records.read(machine);
+  const killed = record !== undefined && killProcess(record);
+  if (!(await sweep(context, machine))) return stuck(machine);
+  return { ok: true, result: { killed } };
+}
+
+/** SECURITY: promise 1. The start time is compared once a descriptor holds the process: another's pid is never signalled. */
+function killProcess(record: LaunchRecord): boolean {
+  const pidfd = record.pid === 0 ? undefined : openPidfd(record.pid);
+  if (pidfd === undefined) return false;
+  try {
+    return isAlive(record.pid, record.startTime) && signalPidfd(pidfd, 'SIGKILL');
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+export async function handleReap(context: BrokerContext, machine: string): Promise<HandlerOutcome> {
+  const record = context.records.read(machine);
+  if (record !== undefined && isAlive(record.pid, record.startTime)) return running(record);
+  return (await sweep(context, machine)) ? { ok: true, result: {} } : stuck(machine);
+}
+
+export function handleForget(context: BrokerContext, machine: string): HandlerOutcome {
+  const record = context.records.read(machine);
+  if (record !== undefined) return running(record);
+  context.slots.release(machine);
+  return { ok: true, result: {} };
+}
+
+export function handleRename(context: BrokerContext, machine: string, to: string): HandlerOutcome {
+  for (const name of [machine, to]) {
+    const record = context.records.read(name);
+    if (record !== undefined) return running(record);
+  }
+  if (context.slots.list().some((slot) => slot.machine === to)) {
+    return refuse(
+      'machine-exists',
+      `a machine "${to}" has a uid already`,
+      'choose another name, or remove that machine',
+    );
+  }
+  context.slots.rename(machine, to);
+  return { ok: true, result: {} };
+}
+
+function running({ machine, pid }: LaunchRecord): HandlerOutcome {
+  return refuse(
+    'machine-running',
+    `machine "${machine}" runs as pid ${pid}, or was not reaped yet`,
+    'stop it first',
+  );
+}
+
+function stuck(machine: string): HandlerOutcome {
+  return refuse(
+    'timed-out',
+    `processes of "${machine}" do not end`,
+    'look for processes in state D: a device or file system hangs',
+  );
+}

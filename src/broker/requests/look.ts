@@ -1,0 +1,95 @@
+/** status, probe, inspect: what the broker alone can see, told without judgement. */
+import { closeSync } from 'node:fs';
+import { isAlive } from '../../linux/process.ts';
+import { readHead } from '../../linux/descriptors.ts';
+import { readProcessFacts } from '../../linux/process-facts.ts';
+import type { BrokerStatus, FileProbe, ProcessFacts } from '../../protocol/broker.ts';
+import { version } from '../../protocol/version.ts';
+import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
+import { openGranted } from '../open-descriptors.ts';
+import { overlaps } from '../slots.ts';
+import { describe } from './launch.ts';
+
+/** Enough for the headers of the image formats and the descriptor of a VMDK. */
+const headBytes = 1024;
+
+export async function handleStatus(context: BrokerContext): Promise<HandlerOutcome> {
+  const policy = context.readPolicy();
+  const runtime = await context
+    .runtime()
+    .catch((error: unknown) => (error instanceof Error ? error.message : 'failed'));
+  const status: BrokerStatus = {
+    version,
+    pid: process.pid,
+    runtime: typeof runtime === 'string' ? null : runtime.name,
+    runtimesRefused:
+      typeof runtime === 'string' ? [{ runtime: 'crun, runc', reason: runtime }] : runtime.refused,
+    cgroups: context.cgroups.layout,
+    policyFaults: policy.ok ? [] : policy.refusals,
+    uidRange: policy.ok ? policy.policy.uidRange : null,
+    uidRangeOverlaps: policy.ok ? overlaps(policy.policy.uidRange) : [],
+    storageRoots: policy.ok ? storageRoots(policy.policy, context.paths) : [],
+    bridges: policy.ok ? policy.policy.bridges : [],
+    qemuBinaries: policy.ok ? policy.policy.qemuBinaries : [],
+    machines: context.records.list().map(describe),
+    slots: context.slots.list(),
+  };
+  return { ok: true, result: status };
+}
+
+export function handleProbe(
+  context: BrokerContext,
+  paths: readonly { readonly path: string; readonly access: 'ro' | 'rw' }[],
+): HandlerOutcome {
+  const policy = context.readPolicy();
+  if (!policy.ok) return policy;
+  const roots = storageRoots(policy.policy, context.paths);
+  const files = paths.map(({ path, access }): FileProbe => {
+    const opened = openGranted(path, access, roots);
+    if (!opened.ok) return { path, ok: false, refusal: opened.refusal };
+    try {
+      const { size, dev, ino, mode } = opened.stats;
+      return {
+        path,
+        ok: true,
+        size,
+        device: dev,
+        inode: ino,
+        head: readHead(opened.fd, headBytes).toString('base64'),
+        worldReadable: (mode & 0o004) !== 0,
+      };
+    } finally {
+      closeSync(opened.fd);
+    }
+  });
+  return { ok: true, result: files };
+}
+
+export function handleInspect(context: BrokerContext, machine: string): HandlerOutcome {
+  const record = context.records.read(machine);
+  if (record === undefined || !isAlive(record.pid, record.startTime)) {
+    return refuse('machine-not-running', `machine "${machine}" does not run`, 'start it first');
+  }
+  return inspect(record.pid);
+}
+
+/** Any QEMU of the host, for the audit of processes that are not ours. */
+export function handleInspectPid(pid: number): HandlerOutcome {
+  const outcome = inspect(pid, true);
+  if (!outcome.ok || qemuBinary.test(outcome.result.exe)) return outcome;
+  // SECURITY: promise 1. A taken-over manager learns nothing about other programs.
+  return refuse(
+    'broker-refused',
+    `process ${pid} is not a QEMU but ${outcome.result.exe}`,
+    'name the pid of a QEMU process',
+  );
+}
+
+const qemuBinary = /\/(?:qemu-system-[a-z0-9_]+|qemu-kvm|kvm)$/;
+
+function inspect(pid: number): { ok: true; result: ProcessFacts } | ReturnType<typeof refuse> {
+  const outcome = readProcessFacts(pid, { sharers });
+  return outcome.ok
+    ? { ok: true, result: outcome.facts }
+    : refuse('machine-not-running', `process ${pid}: ${outcome.reason}`, 'check the pid');
+}

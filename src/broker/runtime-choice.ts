@@ -1,0 +1,160 @@
+/** Which OCI runtime works on this host: found by running a small program in a jail like a machine's, once per boot. */
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { compileBundle } from '../jail/bundle.ts';
+import type { CgroupMounts } from '../jail/cgroups.ts';
+import { runDetached, runtimeNames, type RuntimeName } from '../jail/runtime.ts';
+import { startTimeOf } from '../linux/process.ts';
+import type { LaunchRequest } from '../protocol/launch.ts';
+import { readJson, writeWhole } from './files.ts';
+
+export interface ChosenRuntime {
+  readonly name: RuntimeName;
+  readonly binary: string;
+  readonly refused: readonly { readonly runtime: string; readonly reason: string }[];
+}
+
+const directories = ['/usr/bin', '/usr/sbin', '/usr/local/bin'];
+const trialDeadlineMs = 10_000;
+/** The trial's name is no machine name, so that it can never meet one. */
+const trialId = 'Trial';
+const trialProgram = '/usr/bin/cat';
+
+/** cat with the libraries where they are: all of /usr/lib, since a trial shows nothing to a guest. It prints its own walls. */
+function trialLaunch(): LaunchRequest {
+  const root = [trialProgram, '/usr/lib', '/usr/lib64']
+    .filter((path) => existsSync(path))
+    .map((path) => ({ source: path, target: path }));
+  const limits = {
+    memory: 64 * 1024 * 1024,
+    pids: 16,
+    cpuWeight: 100,
+    cpuQuota: null,
+    ioWeight: 100,
+    openFiles: 64,
+    fileSize: 1 << 20,
+  };
+  return {
+    machine: trialId,
+    binary: trialProgram,
+    argv: ['/proc/self/status'],
+    env: {},
+    descriptors: [],
+    devices: [],
+    root,
+    limits,
+    seccomp: 'qemu',
+  };
+}
+
+interface Site {
+  /** Directory of the broker on /run. */
+  readonly run: string;
+  readonly cgroups: CgroupMounts;
+  readonly cgroupParent: string;
+  /** A uid of the range that no machine has. */
+  readonly uid: number;
+  readonly rootDirectory: (launch: LaunchRequest) => string;
+  readonly removeTrial: (cgroup: string) => Promise<void>;
+}
+
+/** Undefined-free: throws where no runtime works, with each one's reason. */
+export async function chooseRuntime(site: Site): Promise<ChosenRuntime> {
+  const file = `${site.run}/runtime.json`;
+  const installed = runtimeNames.flatMap((name) => {
+    const binary = directories.map((directory) => `${directory}/${name}`).find((path) => existsSync(path));
+    return binary === undefined ? [] : [{ name, binary, stamp: statSync(binary).mtimeMs }];
+  });
+  const key = JSON.stringify([installed, site.cgroups]);
+  const known = readJson(file);
+  if (isVerdict(known) && known.key === key) return known.chosen;
+  const refused: { runtime: string; reason: string }[] = [];
+  for (const { name, binary } of installed) {
+    const reason = await tryRuntime(binary, site);
+    if (reason === undefined) {
+      const chosen = { name, binary, refused };
+      writeWhole(file, JSON.stringify({ key, chosen }), false);
+      return chosen;
+    }
+    refused.push({ runtime: name, reason });
+  }
+  throw new Error(
+    refused.map(({ runtime, reason }) => `${runtime}: ${reason}`).join('; ') ||
+      'neither crun nor runc is installed',
+  );
+}
+
+/** The file is root's own; a shape that is not this one was cut short. */
+function isVerdict(value: unknown): value is { key: string; chosen: ChosenRuntime } {
+  return typeof value === 'object' && value !== null && 'key' in value && 'chosen' in value;
+}
+
+/** Undefined where it works, else why not. */
+async function tryRuntime(binary: string, site: Site): Promise<string | undefined> {
+  const bundle = `${site.run}/bundles/${trialId}`;
+  const stateRoot = `${site.run}/trial`;
+  const cgroup = `${site.cgroupParent}/${trialId}`;
+  const launch = trialLaunch();
+  mkdirSync(bundle, { recursive: true, mode: 0o700 });
+  const [input, output] = [openSync('/dev/null', 'r'), openSync(`${bundle}/output`, 'w+', 0o600)];
+  try {
+    const where = {
+      uid: site.uid,
+      gid: site.uid,
+      rootDirectory: site.rootDirectory(launch),
+      cgroup,
+      cgroups: site.cgroups.layout,
+      deviceNumbers: {},
+    };
+    writeWhole(`${bundle}/config.json`, JSON.stringify(compileBundle(launch, where)), false);
+    const outcome = await runDetached({
+      binary,
+      stateRoot,
+      bundle,
+      id: trialId,
+      pidFile: `${bundle}/pid`,
+      logFile: `${bundle}/log`,
+      descriptors: [input, output, output],
+      deadlineMs: trialDeadlineMs,
+    });
+    return outcome.ok
+      ? judgeTrial(await outputOf(outcome.pid, `${bundle}/output`), site.uid)
+      : outcome.message;
+  } catch (error) {
+    return error instanceof Error ? error.message : 'failed';
+  } finally {
+    closeSync(input);
+    closeSync(output);
+    await site.removeTrial(cgroup);
+    rmSync(stateRoot, { recursive: true, force: true });
+    rmSync(bundle, { recursive: true, force: true });
+  }
+}
+
+const pollMs = 2;
+
+/** What the program printed, once it has ended. */
+async function outputOf(pid: number, file: string): Promise<string> {
+  const deadline = performance.now() + trialDeadlineMs;
+  while (startTimeOf(pid) !== undefined && performance.now() < deadline) await delay(pollMs);
+  return readFileSync(file, 'utf8');
+}
+
+/** SECURITY: promise 5. A runtime is used only where its jail was seen to hold, not where it says that all went well. */
+export function judgeTrial(status: string, uid: number): string | undefined {
+  const fieldOf = (name: string): string | undefined =>
+    new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1];
+  if (fieldOf('Pid') === undefined) return `the program in the jail did not run: ${status.slice(0, 300)}`;
+  const wrong = [
+    ...['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].filter((name) => !/^0+$/.test(fieldOf(name) ?? '')),
+    ...(fieldOf('Uid')
+      ?.split('\t')
+      .every((found) => found === String(uid)) === true
+      ? []
+      : ['Uid']),
+    ...(fieldOf('NoNewPrivs') === '1' ? [] : ['NoNewPrivs']),
+    ...(fieldOf('Seccomp') === '2' ? [] : ['Seccomp']),
+    ...(fieldOf('Pid') === '1' ? [] : ['Pid']),
+  ];
+  return wrong.length === 0 ? undefined : `the jail does not hold: ${wrong.join(', ')}`;
+}

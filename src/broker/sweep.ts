@@ -1,0 +1,60 @@
+/** Clearing away all that was made for a machine, in whatever state it is. Safe to repeat; the record goes last. */
+import { existsSync, rmdirSync, rmSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { killCgroup, processesIn, removeCgroup } from '../jail/cgroups.ts';
+import { unmount } from '../linux/mount.ts';
+import { processesOfUids } from '../linux/process.ts';
+import type { BrokerContext } from './context.ts';
+import { placesOf } from './places.ts';
+
+const deadlineMs = 10_000;
+/** The kernel offers no event for an empty cgroup on v1; a QEMU that was killed is gone in some 10 ms. */
+const pollMs = 1;
+
+/** Kills what still runs and removes all of it; false where a process did not end in time, and then nothing is forgotten. */
+export async function sweep(context: BrokerContext, machine: string): Promise<boolean> {
+  const places = placesOf(context, machine);
+  if (!(await endProcesses(context, places.cgroup))) return false;
+  const uid = context.records.read(machine)?.uid;
+  // SECURITY: promise 2. Nothing of this uid outlives its machine, wherever it has gone.
+  if (uid !== undefined && context.records.read(machine)?.phase === 'launching') killUid(uid);
+  removeFiles(context, machine);
+  return true;
+}
+
+/** Kills and removes one cgroup; false where a process did not end in time. */
+export async function endProcesses(
+  context: Pick<BrokerContext, 'cgroups'>,
+  cgroup: string,
+): Promise<boolean> {
+  const deadline = performance.now() + deadlineMs;
+  for (;;) {
+    killCgroup(context.cgroups, cgroup);
+    if (processesIn(context.cgroups, cgroup).length === 0 && removeCgroup(context.cgroups, cgroup))
+      return true;
+    if (performance.now() > deadline) return false;
+    await delay(pollMs);
+  }
+}
+
+function killUid(uid: number): void {
+  for (const pid of processesOfUids(uid, 1)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // Gone meanwhile.
+    }
+  }
+}
+
+/** All of these directories are writable by root alone, so that no link can lead elsewhere. */
+function removeFiles(context: BrokerContext, machine: string): void {
+  const places = placesOf(context, machine);
+  while (unmount(places.directory)) {
+    // A launch that was cut off and repeated can have mounted twice.
+  }
+  if (existsSync(places.directory)) rmdirSync(places.directory);
+  rmSync(places.bundle, { recursive: true, force: true });
+  rmSync(places.runtimeState, { recursive: true, force: true });
+  context.records.remove(machine);
+}

@@ -1,0 +1,128 @@
+/** The two daemons as `host up` starts them, and what is remembered of them in /run. */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { isAlive, startTimeOf } from '../linux/process.ts';
+import type { HostSite } from './site.ts';
+
+export type DaemonName = 'broker' | 'manager';
+
+export interface Daemon {
+  readonly name: DaemonName;
+  readonly pid: number;
+  readonly startTime: number;
+}
+
+/** Beside this file when bundled, in the source tree when not. */
+function programOf(name: DaemonName): string {
+  const bundled = import.meta.url.endsWith('.js');
+  return fileURLToPath(new URL(bundled ? `./qward-${name}.js` : `../${name}/main.ts`, import.meta.url));
+}
+
+/**
+ * Starts a daemon with `socket` as its only inherited descriptor (sd_listen_fds(3)); the shell is there to know its own pid.
+ * The descriptor is closed here.
+ */
+export function startDaemon(name: DaemonName, site: HostSite, socket: number): Daemon {
+  const { roots } = site;
+  const places = ['--config-dir', roots.config, '--run-dir', roots.run, '--state-dir', roots.state];
+  const own =
+    name === 'broker'
+      ? [
+          '--idle',
+          '0',
+          '--manager-uid',
+          String(site.managerUid),
+          '--manager-gid',
+          String(site.managerGid),
+          '--cgroup-parent',
+          site.cgroupParent,
+        ]
+      : [];
+  const node = [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    ...nodeOptions(name),
+    programOf(name),
+    ...places,
+    ...own,
+  ];
+  const inShell = ['/bin/sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh', ...node];
+  const [program = '', ...argv] = name === 'manager' ? [...asManager(site), ...inShell] : inShell;
+  const log = openSync(logOf(site, name), 'a', 0o640);
+  try {
+    const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LISTEN_FDS: '1', LANG: 'C.UTF-8' };
+    const child = spawn(program, argv, {
+      stdio: ['ignore', log, log, socket],
+      env: environment,
+      cwd: '/',
+      detached: true,
+    });
+    child.unref();
+    const pid = child.pid ?? 0;
+    return { name, pid, startTime: startTimeOf(pid) ?? 0 };
+  } finally {
+    closeSync(log);
+    closeSync(socket);
+  }
+}
+
+/** Memory of the manager matters on hosts that are there for guests: a small young generation costs it nothing. */
+function nodeOptions(name: DaemonName): string[] {
+  return name === 'manager' ? ['--max-semi-space-size=2'] : ['--max-semi-space-size=1'];
+}
+
+/** SECURITY: promise 1. The manager has its uid, no group but its own, no capability in any set, and can never gain one. */
+function asManager({ managerUid, managerGid }: HostSite): string[] {
+  return [
+    '/usr/bin/setpriv',
+    `--reuid=${managerUid}`,
+    `--regid=${managerGid}`,
+    '--clear-groups',
+    '--bounding-set=-all',
+    '--inh-caps=-all',
+    '--no-new-privs',
+    '--',
+  ];
+}
+
+export function logOf(site: HostSite, name: DaemonName): string {
+  return `${site.roots.run}/${name}.log`;
+}
+
+function recordOf(site: HostSite): string {
+  return `${site.roots.run}/host.json`;
+}
+
+export function rememberDaemons(site: HostSite, daemons: readonly Daemon[]): void {
+  writeFileSync(`${recordOf(site)}.new`, JSON.stringify(daemons), { mode: 0o644 });
+  renameSync(`${recordOf(site)}.new`, recordOf(site));
+}
+
+export function forgetDaemons(site: HostSite): void {
+  rmSync(recordOf(site), { force: true });
+}
+
+/** The daemons that were started and still live. */
+export function livingDaemons(site: HostSite): Daemon[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(recordOf(site), 'utf8'));
+  } catch {
+    return [];
+  }
+  return Array.isArray(value)
+    ? value.filter(isDaemon).filter(({ pid, startTime }) => isAlive(pid, startTime))
+    : [];
+}
+
+function isDaemon(value: unknown): value is Daemon {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'name' in value &&
+    'pid' in value &&
+    typeof value.pid === 'number' &&
+    'startTime' in value
+  );
+}

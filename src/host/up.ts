@@ -1,0 +1,100 @@
+/** `qward host up`: makes the directories and sockets and starts both daemons, where no service manager does. */
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { bindUnixSocket } from '../linux/unix-socket.ts';
+import { isAlive } from '../linux/process.ts';
+import {
+  livingDaemons,
+  logOf,
+  rememberDaemons,
+  startDaemon,
+  type Daemon,
+  type DaemonName,
+} from './daemons.ts';
+import type { HostSite } from './site.ts';
+
+export interface HostOutcome {
+  readonly ok: boolean;
+  readonly daemons: readonly Daemon[];
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** Directory modes as docs/files.md lists them. Each is made closed, then given its owner, then its mode. */
+export function makeHostDirectories({ roots, paths, managerUid, managerGid }: HostSite): void {
+  const make = (path: string, uid: number, gid: number, mode: number): void => {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chownSync(path, uid, gid);
+    chmodSync(path, mode);
+  };
+  make(roots.config, 0, 0, 0o755);
+  // The set-group-ID bit gives the broker's socket the manager's group from its first instant.
+  make(roots.run, 0, managerGid, 0o2755);
+  make(roots.state, 0, 0, 0o755);
+  make(paths.images, 0, 0, 0o755);
+  make(paths.brokerState, 0, 0, 0o700);
+  make(paths.managerState, managerUid, managerGid, 0o700);
+  make(paths.managerRun, managerUid, managerGid, 0o700);
+  make(paths.vars, managerUid, managerGid, 0o700);
+}
+
+/** `ready` asks the manager for its information; it answers false while nobody listens yet. */
+export async function hostUp(site: HostSite, ready: () => Promise<boolean>): Promise<HostOutcome> {
+  const living = livingDaemons(site);
+  if (living.length === 2) return { ok: true, daemons: living, message: 'qward is up already', hint: '' };
+  if (process.getuid?.() !== 0)
+    return {
+      ok: false,
+      daemons: living,
+      message: 'only root can bring qward up',
+      hint: 'sudo qward host up',
+    };
+  makeHostDirectories(site);
+  const daemons = [...living];
+  for (const name of ['broker', 'manager'] as const) {
+    if (daemons.some((daemon) => daemon.name === name)) continue;
+    daemons.push(startDaemon(name, site, bindSocket(site, name)));
+    rememberDaemons(site, daemons);
+  }
+  return await becomeReady(site, daemons, ready);
+}
+
+function bindSocket(site: HostSite, name: DaemonName): number {
+  const path = name === 'broker' ? site.paths.brokerSocket : site.paths.apiSocket;
+  rmSync(path, { force: true });
+  // SECURITY: promise 1. Any user may ask the manager, which looks at who it is; only the manager's group reaches the broker.
+  return bindUnixSocket(path, name === 'broker' ? 0o660 : 0o666);
+}
+
+const readyDeadlineMs = 20_000;
+const retryMs = 10;
+
+async function becomeReady(
+  site: HostSite,
+  daemons: readonly Daemon[],
+  ready: () => Promise<boolean>,
+): Promise<HostOutcome> {
+  const deadline = performance.now() + readyDeadlineMs;
+  while (performance.now() < deadline) {
+    const dead = daemons.find(({ pid, startTime }) => !isAlive(pid, startTime));
+    if (dead !== undefined)
+      return {
+        ok: false,
+        daemons,
+        message: `qward-${dead.name} ended at once: ${lastLine(logOf(site, dead.name))}`,
+        hint: `see ${logOf(site, dead.name)}`,
+      };
+    if (await ready()) return { ok: true, daemons, message: 'qward is up', hint: '' };
+    await delay(retryMs);
+  }
+  return {
+    ok: false,
+    daemons,
+    message: `the manager does not answer after ${readyDeadlineMs / 1000} s`,
+    hint: `see ${logOf(site, 'manager')}`,
+  };
+}
+
+function lastLine(path: string): string {
+  return readFileSync(path, 'utf8').trim().split('\n').at(-1)?.slice(0, 500) ?? '';
+}

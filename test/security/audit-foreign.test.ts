@@ -1,0 +1,186 @@
+/**
+ * Promise: the audit says of any QEMU of the host which walls it lacks. Here of one that root starts by hand, and of
+ * one that libvirt starts.
+ */
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { auditForeign } from '../../src/audit/audit-process.ts';
+import type { AuditReport } from '../../src/audit/report.ts';
+import { findCgroupMounts, removeCgroup } from '../../src/jail/cgroups.ts';
+import { readProcessFacts } from '../../src/linux/process-facts.ts';
+import type { WallName } from '../../src/plan/launch-plan.ts';
+
+const deadlineMs = 30_000;
+
+function auditPid(pid: number): AuditReport {
+  const outcome = readProcessFacts(pid, { sharers: true });
+  if (!outcome.ok) assert.fail(outcome.reason);
+  return auditForeign({ facts: outcome.facts, at: new Date().toISOString() });
+}
+
+const foundAt = (report: AuditReport, wall: WallName): string => {
+  const row = report.rows.find((one) => one.wall === wall);
+  return row?.verdict === 'differs' ? row.found : `(${row?.verdict})`;
+};
+
+const lacking = (report: AuditReport): Set<WallName> =>
+  new Set(report.rows.flatMap(({ wall, verdict }) => (verdict === 'differs' ? [wall] : [])));
+
+/** Until something answers at the socket, which no event tells. */
+async function answers(path: string): Promise<boolean> {
+  const socket = connect(path);
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(deadlineMs) });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function awaitSocket(path: string): Promise<void> {
+  const end = performance.now() + deadlineMs;
+  while (!(await answers(path))) {
+    assert.ok(performance.now() < end, `nothing answers at ${path}`);
+    await delay(20);
+  }
+}
+
+/** A child that ends with the test, before what was registered earlier. */
+function startChild(context: TestContext, command: string, args: readonly string[]): ChildProcess {
+  const child = spawn(command, args, { stdio: 'ignore' });
+  context.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGTERM');
+    const ended = once(child, 'exit', { signal: AbortSignal.timeout(10_000) });
+    await ended.catch(() => child.kill('SIGKILL'));
+  });
+  return child;
+}
+
+test('a QEMU that root starts by hand lacks every wall that a host can give', async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), 'qward-foreign-'));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const [monitor, secret] = [join(directory, 'qmp'), join(directory, 'secret')];
+  writeFileSync(secret, 'x');
+  const args = ['-S', '-machine', 'pc', '-accel', 'tcg,tb-size=32', '-m', '64', '-display', 'none'];
+  const networked = [
+    '-nic',
+    'user,hostfwd=tcp:127.0.0.1:0-:22',
+    '-qmp',
+    `unix:${monitor},server=on,wait=off`,
+  ];
+  // The shell leaves QEMU a descriptor that no argument names.
+  const command = `exec qemu-system-x86_64 "$@" 9< ${secret}`;
+  const { pid } = startChild(context, 'sh', ['-c', command, 'sh', ...args, ...networked]);
+  await awaitSocket(monitor);
+  const report = auditPid(pid ?? assert.fail());
+
+  assert.equal(report.ok, false);
+  assert.equal(report.machine, null);
+  const missing = lacking(report);
+  // What depends on the host and on who runs the test: groups of root, rlimits, the cgroup of the shell.
+  for (const wall of ['groups', 'cgroup', 'rlimits', 'lsm', 'device-cgroup'] as const) missing.delete(wall);
+  assert.deepEqual([...missing].sort(), [
+    'capabilities',
+    'cgroup-namespace',
+    'descriptors',
+    'dev',
+    'guest-devices',
+    'ipc-namespace',
+    'mount-namespace',
+    'network-namespace',
+    'no-new-privileges',
+    'pid-namespace',
+    'root',
+    'seccomp',
+    'uid',
+    'uts-namespace',
+  ]);
+  assert.match(foundAt(report, 'uid'), /uid 0 0 0 0/);
+  assert.match(foundAt(report, 'root'), /the host's own root directory/);
+  assert.match(foundAt(report, 'descriptors'), new RegExp(`9: ${secret}`));
+  assert.match(foundAt(report, 'descriptors'), /not a Unix socket/);
+  assert.match(foundAt(report, 'guest-devices'), /no -sandbox; user network in the process/);
+});
+
+const domain = `qward-audit-${process.pid}`;
+const noLibvirt = ['/usr/sbin/libvirtd', '/usr/sbin/virtlogd', '/usr/bin/virsh'].some(
+  (path) => !existsSync(path),
+);
+
+/** libvirt removes the cgroup of a domain that it ends, not the one above it. */
+function removeCgroups(before: ReadonlySet<string>): void {
+  const mounts = findCgroupMounts();
+  for (const { path } of mounts.mounts) {
+    const machines = `${path}/machine`;
+    if (!existsSync(machines)) continue;
+    for (const name of readdirSync(machines))
+      if (name.includes(domain.slice(0, 20))) removeCgroup(mounts, `/machine/${name}`);
+    if (before.has(machines)) continue;
+    try {
+      rmdirSync(machines);
+    } catch {
+      // Not empty: another libvirt has begun to use it.
+    }
+  }
+}
+
+async function auditLibvirt(context: TestContext): Promise<AuditReport> {
+  const before = new Set(
+    findCgroupMounts()
+      .mounts.map(({ path }) => `${path}/machine`)
+      .filter((path) => existsSync(path)),
+  );
+  context.after(() => removeCgroups(before));
+  const inside = join(import.meta.dirname, 'audit-libvirt-inside.ts');
+  const own = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  // The first process of the namespace must reap: libvirt waits until a QEMU that it killed is gone from /proc.
+  const reaping = ['sh', '-c', '"$@" & wait $!', 'sh'];
+  const child = spawn(
+    'unshare',
+    [...own, ...reaping, process.execPath, '--disable-warning=ExperimentalWarning', inside, domain],
+    { stdio: ['ignore', 'pipe', 'inherit'], timeout: 90_000, killSignal: 'SIGKILL' },
+  );
+  let output = '';
+  child.stdout.on('data', (data: Buffer) => (output += data.toString()));
+  const [status] = (await once(child, 'close')) as [number | null];
+  assert.equal(status, 0, 'libvirt starts a domain');
+  return JSON.parse(output) as AuditReport;
+}
+
+test(
+  "a QEMU that libvirt starts: what libvirt's confinement leaves open is found",
+  { skip: noLibvirt && 'libvirt is not installed' },
+  async (context) => {
+    const report = await auditLibvirt(context);
+
+    assert.equal(report.ok, false);
+    const missing = lacking(report);
+    // What libvirt 9.0 gives: an account that is not root, a filter on every thread, a mount namespace.
+    for (const wall of ['uid', 'no-new-privileges', 'seccomp', 'mount-namespace'] as const)
+      assert.ok(!missing.has(wall), wall);
+    for (const wall of [
+      'capabilities',
+      'root',
+      'pid-namespace',
+      'ipc-namespace',
+      'uts-namespace',
+      'cgroup-namespace',
+      'network-namespace',
+      'guest-devices',
+    ] as const)
+      assert.ok(missing.has(wall), wall);
+    assert.match(foundAt(report, 'capabilities'), /^CapBnd: \d+ capabilities$/);
+    assert.match(foundAt(report, 'root'), /the host's own root directory/);
+    assert.match(foundAt(report, 'guest-devices'), /nested virtualisation is not switched off/);
+  },
+);
