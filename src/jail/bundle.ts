@@ -1,0 +1,182 @@
+/**
+ * Launch request → OCI runtime configuration (https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md).
+ * Pure: who the machine is and where things lie comes in as arguments.
+ */
+import type { DeviceNode, LaunchLimits, LaunchRequest } from '../protocol/launch.ts';
+import { compileSeccomp, type OciSeccomp } from './seccomp.ts';
+
+/** What the broker adds to a request: identity and places. */
+export interface JailSite {
+  readonly uid: number;
+  readonly gid: number;
+  /** Directory on the host with an empty mount point for each system path; shared and read-only. */
+  readonly rootDirectory: string;
+  /** cgroup below the mount of each hierarchy, `/qward/web1`. */
+  readonly cgroup: string;
+  readonly cgroups: 'v1' | 'v2' | 'hybrid';
+  readonly deviceNumbers: Readonly<
+    Partial<Record<DeviceNode, { readonly major: number; readonly minor: number }>>
+  >;
+}
+
+const noCapabilities = { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] } as const;
+const quotaPeriod = 100_000;
+
+/** Kernel bug guard: a memory limit below this makes the runtime itself fail in confusing ways. */
+export const minMemoryBytes = 16 * 1024 * 1024;
+
+interface OciDeviceRule {
+  readonly allow: boolean;
+  readonly access: string;
+  readonly type?: 'c' | 'b';
+  readonly major?: number;
+  readonly minor?: number;
+}
+
+export interface OciMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+/** The part of the runtime specification that qward uses. */
+export interface OciConfig {
+  readonly ociVersion: '1.0.2';
+  readonly hostname: string;
+  readonly process: {
+    readonly terminal: false;
+    readonly user: { readonly uid: number; readonly gid: number; readonly additionalGids: readonly number[] };
+    readonly args: readonly string[];
+    readonly env: readonly string[];
+    readonly cwd: '/';
+    readonly capabilities: Readonly<Record<keyof typeof noCapabilities, readonly string[]>>;
+    readonly rlimits: readonly { readonly type: string; readonly hard: number; readonly soft: number }[];
+    readonly noNewPrivileges: true;
+  };
+  readonly root: { readonly path: string; readonly readonly: true };
+  readonly mounts: readonly OciMount[];
+  readonly linux: {
+    readonly namespaces: readonly { readonly type: string }[];
+    readonly rootfsPropagation: 'private';
+    readonly cgroupsPath: string;
+    readonly devices: readonly object[];
+    readonly resources: { readonly devices: readonly OciDeviceRule[] } & Readonly<Record<string, unknown>>;
+    readonly seccomp: OciSeccomp;
+  };
+}
+
+export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig {
+  const nodes = launch.devices.map((path) => ({ path, ...deviceNumbers(path, site) }));
+  return {
+    ociVersion: '1.0.2',
+    hostname: launch.machine,
+    process: {
+      terminal: false,
+      // SECURITY: promise 2. The machine's own uid and gid, no other group, before QEMU's first instruction.
+      user: { uid: site.uid, gid: site.gid, additionalGids: [] },
+      args: [launch.binary, ...launch.argv],
+      env: Object.entries(launch.env).map(([name, value]) => `${name}=${value}`),
+      cwd: '/',
+      // SECURITY: promise 2. All five sets empty.
+      capabilities: noCapabilities,
+      rlimits: compileRlimits(launch.limits),
+      // SECURITY: promise 2. No set-uid file gives anything back.
+      noNewPrivileges: true,
+    },
+    root: { path: site.rootDirectory, readonly: true },
+    mounts: compileMounts(launch),
+    linux: {
+      // SECURITY: promise 2. Six namespaces of its own; without a path the runtime makes new ones.
+      namespaces: ['mount', 'pid', 'network', 'ipc', 'uts', 'cgroup'].map((type) => ({ type })),
+      rootfsPropagation: 'private',
+      cgroupsPath: site.cgroup,
+      // SECURITY: promise 3. Nodes are made inside the jail; the host's /dev keeps its owners and modes.
+      devices: nodes.map(({ path, major, minor }) => ({
+        path,
+        type: 'c',
+        major,
+        minor,
+        fileMode: 0o600,
+        uid: site.uid,
+        gid: site.gid,
+      })),
+      resources: {
+        devices: [
+          { allow: false, access: 'rwm' },
+          ...nodes.map(({ major, minor }) => ({
+            allow: true,
+            type: 'c' as const,
+            major,
+            minor,
+            access: 'rw',
+          })),
+        ],
+        ...compileResources(launch.limits, site.cgroups),
+      },
+      seccomp: compileSeccomp(launch.seccomp),
+    },
+  };
+}
+
+function deviceNumbers(path: DeviceNode, site: JailSite): { major: number; minor: number } {
+  const numbers = site.deviceNumbers[path];
+  if (numbers === undefined) throw new TypeError(`${path}: no device numbers given`);
+  return numbers;
+}
+
+function compileRlimits(limits: LaunchLimits): { type: string; hard: number; soft: number }[] {
+  const fixed = (type: string, value: number): { type: string; hard: number; soft: number } => ({
+    type,
+    hard: value,
+    soft: value,
+  });
+  return [
+    fixed('RLIMIT_CORE', 0),
+    fixed('RLIMIT_MSGQUEUE', 0),
+    fixed('RLIMIT_MEMLOCK', 0),
+    fixed('RLIMIT_NOFILE', limits.openFiles),
+    fixed('RLIMIT_FSIZE', limits.fileSize),
+  ];
+}
+
+function compileMounts(launch: LaunchRequest): OciMount[] {
+  return [
+    // Only the process's own directories of /proc: no /proc/sys, no /proc/kcore, nothing to mask.
+    {
+      destination: '/proc',
+      type: 'proc',
+      source: 'proc',
+      options: ['nosuid', 'nodev', 'noexec', 'subset=pid', 'hidepid=ptraceable'],
+    },
+    {
+      destination: '/dev',
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['nosuid', 'noexec', 'mode=755', 'size=64k'],
+    },
+    ...launch.root.map(({ source, target }) => ({
+      destination: target,
+      type: 'bind',
+      source,
+      options: ['bind', 'ro', 'nosuid', 'nodev', 'rprivate'],
+    })),
+  ];
+}
+
+/** Weights go to v2 as they are: the runtimes turn shares into weights by formulas that differ with their version. */
+function compileResources(limits: LaunchLimits, cgroups: JailSite['cgroups']): Record<string, unknown> {
+  const quota = limits.cpuQuota === null ? {} : { quota: limits.cpuQuota, period: quotaPeriod };
+  const shared = { memory: { limit: limits.memory }, pids: { limit: limits.pids } };
+  if (cgroups !== 'v2') return { ...shared, cpu: { shares: sharesOf(limits.cpuWeight), ...quota } };
+  // io.weight exists only where the kernel has a policy for it, so the default is left alone.
+  const ioWeight = limits.ioWeight === defaultWeight ? {} : { 'io.weight': `default ${limits.ioWeight}` };
+  return { ...shared, cpu: quota, unified: { 'cpu.weight': String(limits.cpuWeight), ...ioWeight } };
+}
+
+const defaultWeight = 100;
+
+/** v1 shares (2 to 262144) for a v2 weight (1 to 10000): crun(1), "CPU controller", turned round. */
+export function sharesOf(weight: number): number {
+  return Math.round(2 + ((weight - 1) * 262_142) / 9999);
+}

@@ -1,0 +1,109 @@
+/** The machine's cgroups on hosts with v1, v2 and both: finding, ending and removing them (cgroups(7)). */
+import { closeSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { openPidfd, signalPidfd } from '../linux/pidfd.ts';
+
+export interface CgroupMounts {
+  readonly layout: 'v1' | 'v2' | 'hybrid';
+  /** Mount point of each hierarchy. */
+  readonly mounts: readonly { readonly path: string; readonly v2: boolean }[];
+}
+
+/** Reads the hierarchies out of /proc/self/mountinfo (proc(5)). */
+export function parseCgroupMounts(mountinfo: string): CgroupMounts {
+  const mounts: { path: string; v2: boolean }[] = [];
+  for (const line of mountinfo.split('\n')) {
+    const [left = '', right = ''] = line.split(' - ');
+    const path = left.split(' ')[4];
+    const type = right.split(' ')[0];
+    if (path !== undefined && (type === 'cgroup' || type === 'cgroup2'))
+      mounts.push({ path, v2: type === 'cgroup2' });
+  }
+  const some = (v2: boolean): boolean => mounts.some((mount) => mount.v2 === v2);
+  return { layout: some(true) ? (some(false) ? 'hybrid' : 'v2') : 'v1', mounts };
+}
+
+export function findCgroupMounts(): CgroupMounts {
+  return parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+}
+
+function isMissing(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return code === 'ENOENT' || code === 'ENODEV' || code === 'ESRCH';
+}
+
+/** Every process in the cgroup, in any hierarchy, and in those below it. */
+export function processesIn(mounts: CgroupMounts, cgroup: string): number[] {
+  const pids = new Set<number>();
+  for (const { path } of mounts.mounts) {
+    for (const directory of tree(`${path}${cgroup}`)) {
+      for (const pid of readList(`${directory}/cgroup.procs`)) pids.add(pid);
+    }
+  }
+  return [...pids];
+}
+
+function readList(file: string): number[] {
+  try {
+    return readFileSync(file, 'latin1')
+      .split('\n')
+      .filter(Boolean)
+      .map(Number)
+      .filter((pid) => pid > 0);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+/** The directory and those below it, deepest first; none where it is missing. */
+function tree(directory: string): string[] {
+  try {
+    const below = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return [...below.flatMap((entry) => tree(`${directory}/${entry.name}`)), directory];
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+/** Sends SIGKILL to all processes of the cgroup, at once where the kernel can (cgroup.kill, Linux 5.14). */
+export function killCgroup(mounts: CgroupMounts, cgroup: string): void {
+  for (const { path, v2 } of mounts.mounts) {
+    if (!v2) continue;
+    try {
+      writeFileSync(`${path}${cgroup}/cgroup.kill`, '1');
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  }
+  for (const pid of processesIn(mounts, cgroup)) killMember(pid, cgroup);
+}
+
+/** SECURITY: promise 1. The pid is looked at again once a descriptor holds it, so that a reused pid is never hit. */
+function killMember(pid: number, cgroup: string): void {
+  const pidfd = openPidfd(pid);
+  if (pidfd === undefined) return;
+  try {
+    const memberships = readFileSync(`/proc/${pid}/cgroup`, 'latin1').split('\n');
+    if (memberships.some((line) => line.endsWith(`:${cgroup}`) || line.includes(`:${cgroup}/`)))
+      signalPidfd(pidfd, 'SIGKILL');
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+/** Removes the empty cgroup from every hierarchy; false where a process still keeps one. */
+export function removeCgroup(mounts: CgroupMounts, cgroup: string): boolean {
+  for (const { path } of mounts.mounts) {
+    for (const directory of tree(`${path}${cgroup}`)) {
+      try {
+        rmdirSync(directory);
+      } catch (error) {
+        if (!isMissing(error)) return false;
+      }
+    }
+  }
+  return true;
+}

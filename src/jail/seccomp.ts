@@ -1,0 +1,103 @@
+/**
+ * Seccomp profiles (resources/seccomp, data with a reason for each call) → the `linux.seccomp` object of the OCI runtime
+ * specification (https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config-linux.md#seccomp).
+ */
+import qemu from '../../resources/seccomp/qemu.json' with { type: 'json' };
+import type { SeccompProfile } from '../protocol/launch.ts';
+
+/** A profile as it stands in resources/seccomp. */
+export interface ProfileData {
+  readonly name: string;
+  readonly about: string;
+  readonly architectures: readonly string[];
+  readonly groups: readonly ProfileGroup[];
+}
+
+export interface ProfileGroup {
+  readonly group: string;
+  readonly rules: readonly ProfileRule[];
+}
+
+export interface ProfileRule {
+  readonly call: string;
+  /** What QEMU needs the call for, or why it is answered so. */
+  readonly reason: string;
+  /** Alternatives, each a list of conditions that must all hold; without them the call is allowed with any arguments. */
+  readonly anyOf?: readonly (readonly ProfileCondition[])[];
+  /** The call is refused with this errno in place of EPERM. */
+  readonly errno?: string;
+}
+
+/** A condition on one argument, in OCI's words; with SCMP_CMP_MASKED_EQ `value` is the mask and `valueTwo` the result. */
+export interface ProfileCondition {
+  readonly index: number;
+  readonly op: string;
+  readonly value: number;
+  readonly valueTwo?: number;
+  readonly reason: string;
+}
+
+export interface OciSeccomp {
+  readonly defaultAction: 'SCMP_ACT_ERRNO';
+  readonly defaultErrnoRet: number;
+  readonly architectures: readonly string[];
+  readonly flags: readonly string[];
+  readonly syscalls: readonly OciSyscall[];
+}
+
+export interface OciSyscall {
+  readonly names: readonly string[];
+  readonly action: 'SCMP_ACT_ALLOW' | 'SCMP_ACT_ERRNO';
+  readonly errnoRet?: number;
+  readonly args?: readonly Omit<ProfileCondition, 'reason'>[];
+}
+
+/** Errnos that a profile may name (errno(3), x86-64). */
+export const profileErrnos: Readonly<Record<string, number>> = { EPERM: 1, ENOSYS: 38 };
+
+/** The profiles by name, in the form in which they are written. */
+export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = { qemu };
+
+export function compileSeccomp(name: SeccompProfile): OciSeccomp {
+  return compileProfile(seccompProfiles[name]);
+}
+
+/** Calls without conditions come first and as one entry, as the kernel decides those without running the filter. */
+export function compileProfile(profile: ProfileData): OciSeccomp {
+  const rules = profile.groups.flatMap((group) => group.rules);
+  const plain = rules.filter((rule) => rule.errno === undefined && rule.anyOf === undefined);
+  return {
+    // SECURITY: promise 2. What the profile does not name is refused.
+    defaultAction: 'SCMP_ACT_ERRNO',
+    defaultErrnoRet: 1,
+    // SECURITY: promise 2. 32-bit calls have other numbers: a process that makes one is killed by the filter.
+    architectures: profile.architectures,
+    // Explicitly none: without this list crun 1.8 would switch off the kernel's speculation defences for the process.
+    flags: [],
+    syscalls: [
+      { names: plain.map((rule) => rule.call), action: 'SCMP_ACT_ALLOW' },
+      ...rules.filter((rule) => !plain.includes(rule)).flatMap(compileRule),
+    ],
+  };
+}
+
+function compileRule({ call, errno, anyOf }: ProfileRule): OciSyscall[] {
+  if (errno !== undefined)
+    return [{ names: [call], action: 'SCMP_ACT_ERRNO', errnoRet: errnoNumber(call, errno) }];
+  return (anyOf ?? []).map((conditions) => ({
+    names: [call],
+    action: 'SCMP_ACT_ALLOW',
+    args: conditions.map(({ index, op, value, valueTwo }) => ({
+      index,
+      op,
+      value,
+      ...(valueTwo === undefined ? {} : { valueTwo }),
+    })),
+  }));
+}
+
+function errnoNumber(call: string, errno: string): number {
+  const number = profileErrnos[errno];
+  if (number === undefined) throw new TypeError(`seccomp profile: ${call}: unknown errno ${errno}`);
+  return number;
+}
