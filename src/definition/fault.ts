@@ -1,0 +1,10 @@
+/** Something that stands in the way, for a person: what, what was expected, the cure. Codes are in api/errors.ts. */
+export interface Fault {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+  /** Place in the definition, where it is about one. */
+  readonly path?: readonly (string | number)[];
+  readonly line?: number;
+  readonly column?: number;
+}

@@ -1,0 +1,93 @@
+/** What fits on which board. Limits are those of QEMU 7.2 and of the places that plan/boards.ts gives. */
+import type { Draft } from './draft.ts';
+import type { KeyPath } from './key-path.ts';
+import { broken, type Broken } from './rule.ts';
+
+/** virtio-mmio has 24 places; four are kept for the devices that a machine has once. */
+const mmioPlaces = 20;
+/** Two channels with two drives each. */
+const ideUnits = 4;
+const ahciPorts = 6;
+
+function when(condition: boolean, fault: () => Broken): readonly Broken[] {
+  return condition ? [fault()] : [];
+}
+
+export function kernelComesFirst(draft: Draft): readonly Broken[] {
+  const { boot } = draft;
+  if (boot === undefined || boot.kernel !== undefined) return [];
+  return (['initrd', 'cmdline'] as const)
+    .filter((key) => boot[key] !== undefined)
+    .map((key) =>
+      broken(
+        ['boot', key],
+        'needs boot.kernel, which is not set',
+        `Name a kernel, or remove ${key}: a system on a disk brings its own.`,
+      ),
+    );
+}
+
+export function microvmIsSmall(draft: Draft): readonly Broken[] {
+  const { boot } = draft;
+  if (draft.machine !== 'microvm') return [];
+  const other = 'Use machine: q35 for that.';
+  const no = (path: KeyPath, what: string): Broken => broken(path, `microvm has no ${what}`, other);
+  const all = [...draft.disks, ...draft.nics];
+  return [
+    ...when(boot !== undefined && boot.kernel === undefined, () =>
+      broken(
+        ['machine'],
+        'microvm boots a kernel directly, and boot.kernel is not set',
+        'Name a kernel under boot, or use machine: q35.',
+      ),
+    ),
+    ...when(draft.firmware === 'uefi', () => no(['firmware'], 'UEFI')),
+    ...when(draft.vnc === true, () => no(['vnc'], 'graphics card')),
+    ...when(boot?.menu === true, () => no(['boot', 'menu'], 'firmware menu')),
+    ...when(boot?.order !== undefined, () => no(['boot', 'order'], 'boot order: it boots its kernel')),
+    ...when(draft.cdroms.length > 0, () => no(['cdroms'], 'CD-ROM drives')),
+    ...draft.disks
+      .filter(({ value }) => value.bus !== 'virtio')
+      .map(({ path, value }) => broken([...path, 'bus'], `microvm has no ${value.bus}, only virtio`, other)),
+    ...draft.nics
+      .filter(({ value }) => value.model !== 'virtio')
+      .map(({ path, value }) =>
+        broken([...path, 'model'], `microvm has no ${value.model}, only virtio`, other),
+      ),
+    ...when(all.length > mmioPlaces, () =>
+      broken(
+        all[mmioPlaces]?.path ?? [],
+        `microvm has room for ${mmioPlaces} disks and network cards together, found ${all.length}`,
+        other,
+      ),
+    ),
+  ];
+}
+
+export function busesHaveRoom(draft: Draft): readonly Broken[] {
+  const ide = draft.disks.filter(({ value }) => value.bus === 'ide');
+  const sata = draft.disks.filter(({ value }) => value.bus === 'sata');
+  if (draft.machine === 'q35') {
+    const units = [...sata, ...draft.cdroms];
+    return [
+      ...ide.map(({ path }) => broken([...path, 'bus'], 'q35 has no ide', 'Use sata, or machine: pc.')),
+      ...when(units.length > ahciPorts, () =>
+        full(units[ahciPorts]?.path, `${ahciPorts} SATA disks and CD-ROM drives`, units.length),
+      ),
+    ];
+  }
+  if (draft.machine !== 'pc') return [];
+  const units = [...ide, ...draft.cdroms];
+  return [
+    ...when(units.length > ideUnits, () =>
+      full(units[ideUnits]?.path, `${ideUnits} IDE disks and CD-ROM drives`, units.length),
+    ),
+    ...when(sata.length > ahciPorts, () =>
+      full(sata[ahciPorts]?.path, `${ahciPorts} SATA disks`, sata.length),
+    ),
+  ];
+}
+
+function full(path: KeyPath | undefined, room: string, found: number): Broken {
+  return broken(path ?? [], `there is room for ${room}, found ${found}`, 'Use virtio or scsi for the disks.');
+}

@@ -1,0 +1,23 @@
+/** The rules between keys of a definition. Rules about the host (is the bridge there?) are not here: see plan/. */
+import type { Draft } from './draft.ts';
+import type { Broken, Rule } from './rule.ts';
+import { busesHaveRoom, kernelComesFirst, microvmIsSmall } from './rules-of-boards.ts';
+import { disksAreSound, memoryFits, writtenImagesAreUsedOnce } from './rules-of-images.ts';
+import { bootOrderNamesParts, idsAreUnique, listsHaveNothingTwice, macsAreUnique } from './rules-of-names.ts';
+
+const rules: readonly Rule[] = [
+  idsAreUnique,
+  macsAreUnique,
+  listsHaveNothingTwice,
+  bootOrderNamesParts,
+  kernelComesFirst,
+  microvmIsSmall,
+  busesHaveRoom,
+  disksAreSound,
+  writtenImagesAreUsedOnce,
+  memoryFits,
+];
+
+export function brokenRules(draft: Draft): readonly Broken[] {
+  return rules.flatMap((rule) => rule(draft));
+}

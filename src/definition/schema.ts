@@ -1,0 +1,234 @@
+/**
+ * The definition of a machine: what a user writes in YAML. This one schema gives the types, the validation,
+ * the defaults, the JSON Schema for editors and the reference page docs/definition.md. What one key demands of
+ * another is in rules.ts.
+ */
+import { z } from 'zod';
+import { byteSize, duration, hostPath, identifier, line, machineName, macAddress } from './scalars.ts';
+
+const imagePath = hostPath.meta({ examples: ['/var/lib/qward/images/web.qcow2'] });
+
+const image = z.strictObject({
+  path: imagePath.describe('Absolute path of the image on the host.'),
+  format: z
+    .enum(['raw', 'qcow2'])
+    .describe('Format of the image. Never guessed: a guest can write any header into a raw image.'),
+});
+
+const ioLimits = z.strictObject({
+  iops: z
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .optional()
+    .describe('Operations per second, reads and writes together.'),
+  bps: byteSize({ from: '4KiB', to: '100TiB', examples: ['50MiB', '1GiB'] })
+    .optional()
+    .describe('Bytes per second, reads and writes together.'),
+});
+
+export const diskSchema = z.strictObject({
+  id: identifier.describe('Name of the disk within the machine.').meta({ examples: ['root'] }),
+  ...image.shape,
+  bus: z
+    .enum(['virtio', 'scsi', 'sata', 'ide', 'nvme'])
+    .default('virtio')
+    .describe('How the guest sees the disk. `scsi` is virtio-scsi; `ide` needs the machine `pc`.'),
+  readonly: z
+    .boolean()
+    .default(false)
+    .describe('The guest may not write, and QEMU gets a read-only descriptor.'),
+  shared: z
+    .boolean()
+    .default(false)
+    .describe('Several machines may write to the image at once (raw only; the guests must coordinate).'),
+  cache: z
+    .enum(['none', 'writeback', 'writethrough', 'unsafe'])
+    .default('writeback')
+    .describe(
+      'Host page cache: `none` is O_DIRECT, `unsafe` ignores flushes and loses data when the host dies.',
+    ),
+  discard: z
+    .enum(['unmap', 'ignore'])
+    .default('unmap')
+    .describe('What a discard of the guest does to the image.'),
+  limits: ioLimits.optional().describe('Ceilings for this disk, enforced by QEMU.'),
+  backing: z
+    .array(image)
+    .max(16)
+    .default([])
+    .describe('The whole backing chain, nearest first. What the image header names is ignored.'),
+});
+
+export const cdromSchema = z.strictObject({
+  id: identifier.describe('Name of the drive within the machine.').meta({ examples: ['install'] }),
+  path: hostPath
+    .optional()
+    .describe('The ISO image in the drive; none: the drive is empty.')
+    .meta({ examples: ['/var/lib/qward/images/debian-12.iso'] }),
+});
+
+const nicId = identifier.describe('Name of the network card within the machine.').meta({ examples: ['lan'] });
+const nicCommon = {
+  mac: macAddress
+    .optional()
+    .describe(
+      'MAC address; unset: a stable, locally administered one made from the name of the machine and card.',
+    )
+    .meta({ examples: ['52:54:00:12:34:56'] }),
+  model: z.enum(['virtio', 'e1000e', 'rtl8139']).default('virtio').describe('The card that the guest sees.'),
+};
+
+const interfaceName = 'the name of a network interface such as br0, 15 characters at most';
+
+export const nicSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    id: nicId,
+    kind: z
+      .literal('bridge')
+      .describe('What is at the other end: `bridge` is a TAP device on a bridge of the host.'),
+    bridge: z
+      .string({ error: interfaceName })
+      .regex(/^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, { error: interfaceName })
+      .describe('Bridge on the host that the card is joined to; the policy lists which.')
+      .meta({ examples: ['br0'] }),
+    ...nicCommon,
+  }),
+]);
+
+const resourceLimits = z.strictObject({
+  cpuWeight: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(100)
+    .describe('Share of the CPU against other machines (cgroup v2 cpu.weight).'),
+  cpuQuota: z
+    .number()
+    .min(0.05)
+    .max(1024)
+    .optional()
+    .describe('CPUs that the machine may use in all, 1.5 for one and a half; unset: no limit.'),
+  memory: byteSize({ from: '8MiB', to: '64TiB', examples: ['1GiB', '1536M'] })
+    .optional()
+    .describe(
+      "Memory that the QEMU process may use in all; unset: the guest's memory and what QEMU itself needs.",
+    ),
+  pids: z
+    .int()
+    .min(16)
+    .max(4096)
+    .optional()
+    .describe('Threads that QEMU may have; unset: its virtual CPUs, 64 for I/O, and a margin.'),
+  ioWeight: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(100)
+    .describe('Share of disk time against other machines (cgroup v2 io.weight).'),
+});
+
+const cpu = z.strictObject({
+  model: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, { error: 'the name of a CPU model of QEMU, host or max' })
+    .optional()
+    .describe('CPU model as QEMU names it; unset: `host` under KVM, `max` under TCG.')
+    .meta({ examples: ['host', 'max', 'EPYC-Rome'] }),
+  count: z
+    .int()
+    .min(1)
+    .max(255)
+    .default(1)
+    .describe('Virtual CPUs. More than 255 need an IOMMU in the guest.'),
+  nested: z
+    .literal(false)
+    .default(false)
+    .describe('Virtualisation inside the guest; off, since it opens the widest part of KVM to the guest.'),
+});
+
+const boot = z.strictObject({
+  kernel: hostPath
+    .optional()
+    .describe('Linux kernel to boot directly.')
+    .meta({ examples: ['/var/lib/qward/images/vmlinuz'] }),
+  initrd: hostPath
+    .optional()
+    .describe('Initial RAM disk; needs `kernel`.')
+    .meta({ examples: ['/var/lib/qward/images/initrd.img'] }),
+  cmdline: line(2047)
+    .optional()
+    .describe('Kernel command line; needs `kernel`.')
+    .meta({ examples: ['console=ttyS0 root=/dev/vda1'] }),
+  order: z
+    .array(identifier)
+    .max(32)
+    .optional()
+    .describe(
+      'Ids of disks, CD-ROM drives and network cards in the order to boot from; unset: disks, then CD-ROMs.',
+    )
+    .meta({ examples: [['root', 'install']] }),
+  menu: z.boolean().default(false).describe('Show the firmware menu.'),
+});
+
+/** `firmware: uefi` and `firmware: {type: uefi, secureBoot: …}` would mean the same; only the short form exists yet. */
+export const machineSchema = z.strictObject({
+  name: machineName.describe('Name of the machine on this host.').meta({ examples: ['web'] }),
+  description: line(1024).default('').describe('A line for people.'),
+  tags: z
+    .array(identifier)
+    .max(32)
+    .default([])
+    .describe('Words to find machines by: `qward start tag:web`.')
+    .meta({ examples: [['web', 'production']] }),
+  machine: z
+    .enum(['q35', 'microvm', 'pc'])
+    .default('q35')
+    .describe(
+      'Board that QEMU emulates: `q35` for all of today, `pc` for guests of before 2010. `microvm` has no PCI, no firmware menu, and boots a kernel directly.',
+    ),
+  accel: z
+    .enum(['auto', 'kvm', 'tcg'])
+    .default('auto')
+    .describe(
+      '`kvm` runs guest code on the CPU, `tcg` translates it; `auto` takes KVM where it was proved to work.',
+    ),
+  cpu: cpu.prefault({}).describe('Virtual CPUs.'),
+  memory: byteSize({ from: '8MiB', to: '64TiB', step: '1MiB', examples: ['512M', '2GiB'] })
+    .prefault('1GiB')
+    .describe("The guest's memory."),
+  firmware: z
+    .enum(['bios', 'uefi'])
+    .default('bios')
+    .describe('`uefi` is OVMF with a variable store of its own for each machine.'),
+  boot: boot.prefault({}).describe('What the guest boots from.'),
+  disks: z.array(diskSchema).max(64).prefault([]).describe('Disks.'),
+  cdroms: z.array(cdromSchema).max(8).default([]).describe('CD-ROM drives.'),
+  nics: z.array(nicSchema).max(32).default([]).describe('Network cards; none: the machine has no network.'),
+  console: z.boolean().default(true).describe('Serial console, reached by `qward console`.'),
+  vnc: z
+    .boolean()
+    .default(false)
+    .describe('Graphics card and VNC; nothing listens, viewers come through the manager.'),
+  rng: z.boolean().default(true).describe('Random numbers of the host for the guest (virtio-rng).'),
+  balloon: z
+    .boolean()
+    .default(true)
+    .describe('Lets the host take back memory and see how much is in use (virtio-balloon).'),
+  agent: z.boolean().default(false).describe('Channel for the guest agent (virtio-serial).'),
+  stop: z
+    .strictObject({
+      timeout: duration
+        .prefault('60s')
+        .describe('How long the guest may take to shut down before it is killed.'),
+    })
+    .prefault({})
+    .describe('How the machine is stopped.'),
+  limits: resourceLimits.prefault({}).describe('What the QEMU process may use of the host.'),
+});
+
+/** A definition with every default filled in. Sizes are bytes, durations milliseconds. */
+export type MachineDefinition = z.output<typeof machineSchema>;
+export type DiskDefinition = MachineDefinition['disks'][number];
+export type CdromDefinition = MachineDefinition['cdroms'][number];
+export type NicDefinition = MachineDefinition['nics'][number];
