@@ -87,7 +87,10 @@ export function handleInspectPid(pid: number): HandlerOutcome {
 
 const qemuBinary = /\/(?:qemu-system-[a-z0-9_]+|qemu-kvm|kvm)$/;
 
-function inspect(pid: number): { ok: true; result: ProcessFacts } | ReturnType<typeof refuse> {
+function inspect(
+  pid: number,
+  sharers = false,
+): { ok: true; result: ProcessFacts } | ReturnType<typeof refuse> {
   const outcome = readProcessFacts(pid, { sharers });
   return outcome.ok
     ? { ok: true, result: outcome.facts }
