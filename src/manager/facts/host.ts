@@ -1,0 +1,35 @@
+/** What a plan must know of the host beside QEMU. */
+import { stat } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import type { HostFacts } from '../../plan/launch-plan.ts';
+import { resolveSystemPath, type DirectoryFindings } from './system-path.ts';
+
+export type HostBasics = Pick<HostFacts, 'uefi' | 'vhostNet' | 'hostMemory'>;
+
+/** OVMF as Debian's package `ovmf` has it: code and variables apart, flash of 4 MiB. */
+const uefiFiles = {
+  code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
+  varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.fd',
+} as const;
+
+/** Looks at the host; what is not there is null or false, never an error. */
+export async function gatherHost(): Promise<HostBasics> {
+  const [uefi, vhostNet] = await Promise.all([findUefi(), isCharacterDevice('/dev/vhost-net')]);
+  return { uefi, vhostNet, hostMemory: totalmem() };
+}
+
+async function findUefi(): Promise<HostFacts['uefi']> {
+  const findings: DirectoryFindings = new Map();
+  const code = await resolveSystemPath(uefiFiles.code, findings);
+  const varsTemplate = await resolveSystemPath(uefiFiles.varsTemplate, findings);
+  if (!code.ok || !varsTemplate.ok) return null;
+  return { code: code.source, varsTemplate: varsTemplate.source };
+}
+
+async function isCharacterDevice(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isCharacterDevice();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Starts a launch request in a real jail made by runc, without broker and manager: for tests of the jail's parts. The
+ * process gets a uid of its own from the top of the default range, where no machine of this host is expected.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { openSkeleton } from '../../src/broker/root-skeleton.ts';
+import { compileBundle } from '../../src/jail/bundle.ts';
+import { findCgroupMounts, removeCgroup } from '../../src/jail/cgroups.ts';
+import { runDetached } from '../../src/jail/runtime.ts';
+import { isAlive, startTimeOf } from '../../src/linux/process.ts';
+import { bindUnixSocket } from '../../src/linux/unix-socket.ts';
+import type { Descriptor, LaunchRequest, SocketName } from '../../src/protocol/launch.ts';
+
+export const jailedUid = 1_879_048_300;
+
+export interface JailedProcess extends AsyncDisposable {
+  readonly pid: number;
+  readonly sockets: Readonly<Partial<Record<SocketName, string>>>;
+  /** How long the runtime took, ms. */
+  readonly runtimeMs: number;
+  /** What the process wrote to stdout and stderr. */
+  readonly readLog: () => Promise<Buffer>;
+  readonly alive: () => boolean;
+  /** Resolves when the process has ended by itself; throws when the limit has passed. */
+  readonly ended: (timeoutMs: number) => Promise<void>;
+}
+
+const deviceNumbers = { '/dev/kvm': { major: 10, minor: 232 } } as const;
+
+export async function startJailed(launch: LaunchRequest): Promise<JailedProcess> {
+  const directory = await mkdtemp(join(tmpdir(), 'qward-jail-'));
+  await chmod(directory, 0o711);
+  const cgroup = `/${basename(directory)}`;
+  const cgroups = findCgroupMounts();
+  const skeleton = openSkeleton(join(directory, 'roots'), launch.root);
+  if (!skeleton.ok) throw new Error(JSON.stringify(skeleton.refusals));
+  const config = compileBundle(launch, {
+    uid: jailedUid,
+    gid: jailedUid,
+    rootDirectory: skeleton.directory,
+    cgroup,
+    cgroups: cgroups.layout,
+    deviceNumbers,
+  });
+  await mkdir(join(directory, 'bundle'));
+  await writeFile(join(directory, 'bundle/config.json'), JSON.stringify(config));
+  const log = join(directory, 'log');
+  const descriptors = [openSync('/dev/null', 'r'), openSync(log, 'a'), openSync(log, 'a')];
+  const startedAt = performance.now();
+  try {
+    for (const descriptor of launch.descriptors) descriptors.push(open(descriptor, directory));
+    const outcome = await runDetached({
+      binary: '/usr/sbin/runc',
+      stateRoot: join(directory, 'runc'),
+      bundle: join(directory, 'bundle'),
+      id: basename(directory),
+      pidFile: join(directory, 'pid'),
+      logFile: join(directory, 'runc.log'),
+      descriptors,
+      deadlineMs: 20_000,
+    });
+    if (!outcome.ok) throw new Error(outcome.message);
+    const startTime = startTimeOf(outcome.pid) ?? -1;
+    const alive = (): boolean => isAlive(outcome.pid, startTime);
+    const ended = async (timeoutMs: number): Promise<void> => {
+      for (const giveUpAt = performance.now() + timeoutMs; alive(); await wait(5))
+        if (performance.now() > giveUpAt) throw new Error(`pid ${outcome.pid} lives after ${timeoutMs} ms`);
+    };
+    return {
+      pid: outcome.pid,
+      runtimeMs: performance.now() - startedAt,
+      sockets: Object.fromEntries(
+        launch.descriptors.flatMap((each) =>
+          each.kind === 'socket' ? [[each.name, join(directory, `${each.name}.sock`)]] : [],
+        ),
+      ),
+      readLog: () => readFile(log),
+      alive,
+      ended,
+      async [Symbol.asyncDispose]() {
+        if (alive()) process.kill(outcome.pid, 'SIGKILL');
+        await ended(10_000);
+        await removeWhenReaped(cgroup);
+        await rm(directory, { recursive: true });
+      },
+    };
+  } catch (error) {
+    await removeWhenReaped(cgroup);
+    await rm(directory, { recursive: true });
+    throw error;
+  } finally {
+    for (const fd of descriptors) closeSync(fd);
+  }
+}
+
+/** A dead process keeps its cgroup until pid 1 has reaped it, which some do lazily. */
+async function removeWhenReaped(cgroup: string): Promise<void> {
+  const cgroups = findCgroupMounts();
+  for (const giveUpAt = performance.now() + 10_000; !removeCgroup(cgroups, cgroup); await wait(5))
+    if (performance.now() > giveUpAt) throw new Error(`${cgroup} cannot be removed`);
+}
+
+function open(descriptor: Descriptor, directory: string): number {
+  switch (descriptor.kind) {
+    case 'file':
+      return openSync(descriptor.path, descriptor.access === 'ro' ? 'r' : 'r+');
+    case 'socket':
+      return bindUnixSocket(join(directory, `${descriptor.name}.sock`), 0o600);
+    case 'tap':
+    case 'vhost-net':
+      throw new Error(`no ${descriptor.kind} in this test`);
+  }
+}
