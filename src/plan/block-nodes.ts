@@ -1,0 +1,154 @@
+/** Block nodes: an image and its whole chain, node by node, each on a descriptor set. */
+import type { DiskDefinition } from '../definition/schema.ts';
+import type { Access } from '../protocol/launch.ts';
+import type { DescriptorTable } from './descriptor-table.ts';
+import { jsonOption, type JsonValue, type Option } from './options.ts';
+
+/** Options that make the nodes, and the name of the topmost, which a device takes as its drive. */
+export interface BlockNodes {
+  readonly options: readonly Option[];
+  readonly top: string;
+}
+
+interface ImageNode {
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly access: Access;
+  /** Whether a block job may later need it writable. */
+  readonly reopenable: boolean;
+  readonly name: string | null;
+  readonly subject: string;
+  readonly reason: string;
+  /** Node below; null: none, whatever the header says. */
+  readonly backing: string | null;
+  readonly cache: DiskDefinition['cache'];
+  readonly discard: DiskDefinition['discard'];
+}
+
+/**
+ * File node and format node of one image. Node names are the part's id for the topmost and `file.SET`, `image.SET`,
+ * `limit.SET` for the others: an id has no dot, so they never meet, and QEMU allows 31 characters only.
+ */
+function imageNodes(table: DescriptorTable, image: ImageNode): BlockNodes {
+  const { subject, reason, cache, discard } = image;
+  const set = table.addSet(image.path, image.access, { subject, reason });
+  const readonly = image.access === 'ro' && !image.reopenable;
+  const common = {
+    cache: { direct: cache === 'none', 'no-flush': cache === 'unsafe' },
+    discard,
+  };
+  const top = image.name ?? `image.${set}`;
+  const file = jsonOption('-blockdev', {
+    driver: 'file',
+    'node-name': `file.${set}`,
+    filename: `/dev/fdset/${set}`,
+    aio: 'threads',
+    // SECURITY: promise 5. Locks are not "auto": an image that another QEMU has open is refused, never shared by chance.
+    locking: 'on',
+    'read-only': readonly,
+    'auto-read-only': !readonly,
+    ...common,
+  });
+  const format = jsonOption('-blockdev', {
+    driver: image.format,
+    'node-name': top,
+    file: `file.${set}`,
+    'read-only': image.access === 'ro',
+    // SECURITY: promise 5. The chain ends where the definition ends it; what the image header names is never opened.
+    ...(image.format === 'qcow2' ? { backing: image.backing } : {}),
+    ...common,
+  });
+  return { options: [file, format], top };
+}
+
+function limitNode(disk: DiskDefinition, drive: string): BlockNodes {
+  const group = `limits.${disk.id}`;
+  const limits: Record<string, JsonValue | undefined> = {
+    'iops-total': disk.limits?.iops,
+    'bps-total': disk.limits?.bps,
+  };
+  return {
+    options: [
+      jsonOption('-object', { 'qom-type': 'throttle-group', id: group, limits }),
+      jsonOption('-blockdev', {
+        driver: 'throttle',
+        'node-name': disk.id,
+        'throttle-group': group,
+        file: drive,
+      }),
+    ],
+    top: disk.id,
+  };
+}
+
+/** The nodes of a disk: its backing chain from the far end, the image, and the limits on top. */
+export function diskNodes(table: DescriptorTable, disk: DiskDefinition): BlockNodes {
+  const subject = `disk ${disk.id}`;
+  const limited = disk.limits?.iops !== undefined || disk.limits?.bps !== undefined;
+  const { cache, discard } = disk;
+  const options: Option[] = [];
+  let below: string | null = null;
+  for (const image of disk.backing.toReversed()) {
+    const nodes = imageNodes(table, {
+      ...image,
+      access: 'ro',
+      reopenable: true,
+      name: null,
+      subject,
+      reason: 'backing image, listed in the definition',
+      backing: below,
+      cache,
+      discard,
+    });
+    options.push(...nodes.options);
+    below = nodes.top;
+  }
+  const image = imageNodes(table, {
+    path: disk.path,
+    format: disk.format,
+    access: disk.readonly ? 'ro' : 'rw',
+    reopenable: false,
+    name: limited ? null : disk.id,
+    subject,
+    reason: disk.readonly ? 'image of a read-only disk' : 'image of the disk',
+    backing: below,
+    cache,
+    discard,
+  });
+  options.push(...image.options);
+  if (!limited) return { options, top: image.top };
+  const limit = limitNode(disk, image.top);
+  return { options: [...options, ...limit.options], top: limit.top };
+}
+
+/** The nodes of a CD in a drive. */
+export function cdromNodes(table: DescriptorTable, id: string, path: string): BlockNodes {
+  return imageNodes(table, {
+    path,
+    format: 'raw',
+    access: 'ro',
+    reopenable: false,
+    name: id,
+    subject: `cdrom ${id}`,
+    reason: 'the disc in the drive',
+    backing: null,
+    cache: 'writeback',
+    discard: 'ignore',
+  });
+}
+
+/** The UEFI variable store, one for each machine. */
+export function variableStoreNodes(table: DescriptorTable, path: string): BlockNodes {
+  return imageNodes(table, {
+    path,
+    format: 'qcow2',
+    access: 'rw',
+    reopenable: false,
+    name: 'uefi.vars',
+    subject: 'firmware',
+    reason: 'UEFI variables of this machine',
+    backing: null,
+    cache: 'writeback',
+    discard: 'ignore',
+  });
+}

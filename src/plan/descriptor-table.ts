@@ -1,0 +1,87 @@
+/** The descriptors of a plan: their numbers, their sets, and why each is given. */
+import { firstDescriptor, type Access, type Descriptor, type SocketName } from '../protocol/launch.ts';
+import type { Grant } from './launch-plan.ts';
+import { keyOption, type Option } from './options.ts';
+
+/** Why a descriptor is given. */
+interface Purpose {
+  readonly subject: string;
+  readonly reason: string;
+}
+
+interface FdSet {
+  readonly id: number;
+  readonly members: readonly { readonly fd: number; readonly access: Access }[];
+}
+
+/** Hands out numbers in the order of the calls, which is the order in the launch request. */
+export class DescriptorTable {
+  readonly #descriptors: Descriptor[] = [];
+  readonly #grants: Grant[] = [];
+  readonly #sets: FdSet[] = [];
+
+  get descriptors(): readonly Descriptor[] {
+    return this.#descriptors;
+  }
+
+  get grants(): readonly Grant[] {
+    return this.#grants;
+  }
+
+  get fdsets(): readonly number[] {
+    return this.#sets.map((set) => set.id);
+  }
+
+  #add(descriptor: Descriptor, grant: Omit<Grant, 'fd'>): number {
+    const fd = firstDescriptor + this.#descriptors.length;
+    this.#descriptors.push(descriptor);
+    this.#grants.push({ fd, ...grant });
+    return fd;
+  }
+
+  addSocket(name: SocketName, purpose: Purpose): number {
+    return this.#add({ kind: 'socket', name }, { resource: `socket ${name}`, access: 'rw', ...purpose });
+  }
+
+  addTap(bridge: string, purpose: Purpose): number {
+    return this.#add(
+      { kind: 'tap', bridge },
+      { resource: `TAP on bridge ${bridge}`, access: 'rw', ...purpose },
+    );
+  }
+
+  addVhostNet(purpose: Purpose): number {
+    return this.#add({ kind: 'vhost-net' }, { resource: '/dev/vhost-net', access: 'rw', ...purpose });
+  }
+
+  /** A file that QEMU takes by path only; the value is that path, /proc/self/fd/N. */
+  addReopened(path: string, purpose: Purpose): string {
+    const descriptor: Descriptor = { kind: 'file', path, access: 'ro', reopened: true };
+    return `/proc/self/fd/${this.#add(descriptor, { resource: path, access: 'ro', ...purpose })}`;
+  }
+
+  /**
+   * A set for a block node. QEMU picks the member by access mode at each open and reopen, so a writable one has both
+   * (QEMU 7.2: with only one of them a reopen fails with `Could not dup FD`).
+   */
+  addSet(path: string, access: Access, purpose: Purpose): number {
+    const modes: readonly Access[] = access === 'rw' ? ['ro', 'rw'] : ['ro'];
+    const members = modes.map((mode) => ({
+      access: mode,
+      fd: this.#add(
+        { kind: 'file', path, access: mode, reopened: false },
+        { resource: path, access: mode, ...purpose },
+      ),
+    }));
+    const id = this.#sets.length + 1;
+    this.#sets.push({ id, members });
+    return id;
+  }
+
+  /** `-add-fd` for every member of every set. */
+  options(): readonly Option[] {
+    return this.#sets.flatMap((set) =>
+      set.members.map(({ fd, access }) => keyOption('-add-fd', null, { fd, set: set.id, opaque: access })),
+    );
+  }
+}

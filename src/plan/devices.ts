@@ -1,0 +1,104 @@
+/** What a machine has once: monitor, serial console, guest agent, random numbers, balloon, graphics. */
+import type { MachineDefinition } from '../definition/schema.ts';
+import { boards, busProperties, virtioDevice, type Board } from './boards.ts';
+import type { DescriptorTable } from './descriptor-table.ts';
+import { jsonOption, keyOption, type Option } from './options.ts';
+
+const listening = { server: 'on', wait: 'off' } as const;
+
+/** QMP, for the manager alone. */
+export function monitorOptions(table: DescriptorTable): readonly Option[] {
+  const fd = table.addSocket('qmp', { subject: 'monitor', reason: 'the manager steers QEMU by QMP' });
+  return [
+    keyOption('-chardev', 'socket', { id: 'qmp', fd, ...listening }),
+    keyOption('-mon', null, { chardev: 'qmp', mode: 'control' }),
+  ];
+}
+
+export function consoleOptions(definition: MachineDefinition, table: DescriptorTable): readonly Option[] {
+  if (!definition.console) return [];
+  const fd = table.addSocket('console', { subject: 'console', reason: 'serial console' });
+  return [
+    keyOption('-chardev', 'socket', { id: 'console', fd, ...listening }),
+    jsonOption('-device', { driver: 'isa-serial', id: 'serial.0', index: 0, chardev: 'console' }),
+  ];
+}
+
+export function agentOptions(definition: MachineDefinition, table: DescriptorTable): readonly Option[] {
+  if (!definition.agent) return [];
+  const board = boards[definition.machine];
+  const fd = table.addSocket('agent', { subject: 'agent', reason: 'channel of the guest agent' });
+  return [
+    keyOption('-chardev', 'socket', { id: 'agent', fd, ...listening }),
+    jsonOption('-device', {
+      ...virtioDevice(board, 'serial', { kind: 'single', device: 'serial' }),
+      id: 'ctl.serial',
+      // Port 0 is kept for a console, so 2 ports leave one.
+      max_ports: 2,
+    }),
+    jsonOption('-device', {
+      driver: 'virtserialport',
+      id: 'agent.0',
+      bus: 'ctl.serial.0',
+      nr: 1,
+      chardev: 'agent',
+      name: 'org.qemu.guest_agent.0',
+    }),
+  ];
+}
+
+export function memoryDeviceOptions(definition: MachineDefinition): readonly Option[] {
+  const board = boards[definition.machine];
+  const options: Option[] = [];
+  if (definition.rng)
+    options.push(
+      // getrandom(2) inside QEMU: no descriptor and no device node.
+      jsonOption('-object', { 'qom-type': 'rng-builtin', id: 'rng.source' }),
+      jsonOption('-device', {
+        ...virtioDevice(board, 'rng', { kind: 'single', device: 'rng' }),
+        id: 'rng.0',
+        rng: 'rng.source',
+      }),
+    );
+  if (definition.balloon)
+    options.push(
+      jsonOption('-device', {
+        ...virtioDevice(board, 'balloon', { kind: 'single', device: 'balloon' }),
+        id: 'balloon.0',
+        // A guest that runs out of memory takes it back, and what it frees goes back to the host at once.
+        'deflate-on-oom': true,
+        'free-page-reporting': true,
+      }),
+    );
+  return options;
+}
+
+/**
+ * The card with the least code behind it that still works everywhere: plain frame buffers, no commands from the guest, no
+ * 3D, no module. UEFI needs no VGA registers, so there it is bochs-display; BIOS and its boot loaders do.
+ */
+function graphicsDriver(definition: MachineDefinition): string {
+  return definition.firmware === 'uefi' ? 'bochs-display' : 'VGA';
+}
+
+/** Nothing listens: viewers come through QMP `add_client`. The tablet gives pointer positions that need no grab. */
+export function displayOptions(definition: MachineDefinition): readonly Option[] {
+  if (!definition.vnc) return [];
+  const board: Board = boards[definition.machine];
+  return [
+    keyOption('-vnc', 'none'),
+    jsonOption('-device', {
+      driver: graphicsDriver(definition),
+      id: 'graphics.0',
+      ...busProperties(board, { kind: 'single', device: 'graphics' }),
+    }),
+    jsonOption('-device', {
+      driver: 'qemu-xhci',
+      id: 'ctl.usb',
+      ...busProperties(board, { kind: 'single', device: 'usb' }),
+      p2: 4,
+      p3: 4,
+    }),
+    jsonOption('-device', { driver: 'usb-tablet', id: 'tablet.0', bus: 'ctl.usb.0', port: '1' }),
+  ];
+}

@@ -1,0 +1,76 @@
+/** Faults of the host: QEMU, firmware, memory. */
+import type { Fault } from '../definition/fault.ts';
+import type { MachineDefinition } from '../definition/schema.ts';
+import { maxDescriptors } from '../protocol/launch.ts';
+import type { HostFacts } from './launch-plan.ts';
+import { guestMemoryMib, threadsAtStart } from './limits.ts';
+
+/** Options in JSON, `-add-fd` with `locking`, machine properties: 7.2 is the oldest that was tried. */
+const oldestQemu = { major: 7, minor: 2 } as const;
+
+function qemuFaults({ qemu }: HostFacts): readonly Fault[] {
+  if (qemu === null)
+    return [
+      {
+        code: 'qemu-missing',
+        message: 'there is no QEMU for x86-64 on this host that the policy lists',
+        hint: 'Install it: `apt install qemu-system-x86`; one elsewhere than /usr/bin must be listed in qemuBinaries of the policy.',
+      },
+    ];
+  const { major, minor, micro } = qemu.version;
+  if (major > oldestQemu.major || (major === oldestQemu.major && minor >= oldestQemu.minor)) return [];
+  return [
+    {
+      code: 'qemu-too-old',
+      message: `"${qemu.binary}" is QEMU ${major}.${minor}.${micro}; ${oldestQemu.major}.${oldestQemu.minor} or later is needed`,
+      hint: 'Upgrade QEMU, or list a newer binary in qemuBinaries of the policy.',
+    },
+  ];
+}
+
+const gib = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GiB`;
+
+function resourceFaults(definition: MachineDefinition, facts: HostFacts): readonly Fault[] {
+  const faults: Fault[] = [];
+  if (guestMemoryMib(definition) * 1024 ** 2 > facts.hostMemory)
+    faults.push({
+      code: 'resources-short',
+      message: `the guest is to have ${gib(definition.memory)} of memory, and the host has ${gib(facts.hostMemory)}`,
+      hint: 'Lower `memory`.',
+      path: ['memory'],
+    });
+  const threads = threadsAtStart(definition.cpu.count);
+  if (definition.limits.pids !== undefined && definition.limits.pids < threads)
+    faults.push({
+      code: 'resources-short',
+      message: `a limit of ${definition.limits.pids} threads, and QEMU needs ${threads} to start with ${definition.cpu.count} virtual CPUs`,
+      hint: `Leave \`limits.pids\` unset, or raise it to ${threads + 64} or more.`,
+      path: ['limits', 'pids'],
+    });
+  return faults;
+}
+
+export function hostFaults(definition: MachineDefinition, facts: HostFacts): readonly Fault[] {
+  const firmware: Fault[] = [];
+  if (definition.firmware === 'uefi' && facts.uefi === null)
+    firmware.push({
+      code: 'firmware-missing',
+      message: 'UEFI firmware for QEMU is not installed',
+      hint: 'Install it: `apt install ovmf`; or use `firmware: bios`.',
+      path: ['firmware'],
+    });
+  return [...qemuFaults(facts), ...firmware, ...resourceFaults(definition, facts)];
+}
+
+/** More descriptors than one launch carries. */
+export function descriptorFaults(count: number): readonly Fault[] {
+  if (count <= maxDescriptors) return [];
+  return [
+    {
+      code: 'definition-invalid',
+      message: `the machine needs ${count} open files, and one launch carries ${maxDescriptors}`,
+      hint: 'Use fewer disks or shorter backing chains.',
+      path: ['disks'],
+    },
+  ];
+}

@@ -1,0 +1,108 @@
+/** The launch plan: everything that a start will do, as data, before anything is done. `qward explain` prints it. */
+import type { Fault } from '../definition/fault.ts';
+import type { LaunchRequest } from '../protocol/launch.ts';
+
+export interface LaunchPlan {
+  readonly version: 1;
+  /** What the broker is asked for. */
+  readonly launch: LaunchRequest;
+  /** Why the machine gets each host resource, in the order of a reader: descriptors, device nodes, system paths as one. */
+  readonly grants: readonly Grant[];
+  /** The walls around the process, as the audit will check them. */
+  readonly walls: readonly PlannedWall[];
+  /** Which accelerator was chosen, and why. */
+  readonly accel: { readonly kind: 'kvm' | 'tcg'; readonly reason: string };
+  /** Block nodes whose descriptor sets the manager closes after the guest runs (facts: parked sets keep locks). */
+  readonly fdsets: readonly number[];
+  /** What the user should know and need not act on. */
+  readonly notes: readonly string[];
+}
+
+/** One host resource in a plan. */
+export interface Grant {
+  /** Descriptor number in QEMU; null for a device node or a system path. */
+  readonly fd: number | null;
+  /** What it is for, in the definition's words: `disk root`, `nic lan`, `console`. */
+  readonly subject: string;
+  /** The host's resource: a path, `bridge br0`, `socket qmp`. */
+  readonly resource: string;
+  readonly access: 'ro' | 'rw';
+  readonly reason: string;
+}
+
+/** One row of the wall table (confinement.md) with what this plan expects. */
+export interface PlannedWall {
+  readonly wall: WallName;
+  readonly expected: string;
+}
+
+export const wallNames = [
+  'uid',
+  'groups',
+  'capabilities',
+  'no-new-privileges',
+  'seccomp',
+  'root',
+  'dev',
+  'mount-namespace',
+  'pid-namespace',
+  'ipc-namespace',
+  'uts-namespace',
+  'cgroup-namespace',
+  'network-namespace',
+  'user-namespace',
+  'cgroup',
+  'device-cgroup',
+  'rlimits',
+  'descriptors',
+  'lsm',
+  'guest-devices',
+] as const;
+export type WallName = (typeof wallNames)[number];
+
+/** What the manager knows of the host when it plans; gathered by manager/host-facts, plain data here. */
+export interface HostFacts {
+  /** Null where there is no binary that the policy lists. */
+  readonly qemu: QemuFacts | null;
+  /** Whether a guest was proved to run under KVM in this boot; `reason` says how that is known. */
+  readonly kvm: { readonly works: boolean; readonly reason: string };
+  /** Files that the definition names, by path, as the broker sees them. */
+  readonly files: Readonly<Record<string, FileFacts>>;
+  readonly uefi: { readonly code: string; readonly varsTemplate: string } | null;
+  /** Directory of the per-machine variable stores. */
+  readonly varsDirectory: string;
+  readonly vhostNet: boolean;
+  /** TSC frequency and the like are not needed: nothing here depends on time. */
+  readonly hostMemory: number;
+}
+
+export interface QemuFacts {
+  readonly binary: string;
+  readonly version: { readonly major: number; readonly minor: number; readonly micro: number };
+  /** What QEMU needs of the system whatever the machine: binary, libraries, loader, ROMs; sorted by target. */
+  readonly closure: readonly { readonly source: string; readonly target: string }[];
+  /** Modules by name (`accel-tcg-x86_64`, `hw-display-virtio-vga`), each with the paths it adds to the closure. */
+  readonly modules: Readonly<Record<string, readonly { readonly source: string; readonly target: string }[]>>;
+}
+
+export type FileFacts =
+  | {
+      readonly ok: true;
+      readonly size: number;
+      readonly worldReadable: boolean;
+      /** Parsed from the first bytes, in the manager (never in the broker). */
+      readonly image: ImageHeader;
+    }
+  | { readonly ok: false; readonly fault: Fault };
+
+export interface ImageHeader {
+  readonly format: 'raw' | 'qcow2' | 'vmdk' | 'vdi' | 'vhdx' | 'vpc' | 'qed' | 'luks' | 'iso';
+  /** Size that the guest sees, bytes; for raw the file's size. */
+  readonly virtualSize: number;
+  /** The header names a backing file or an external data file. */
+  readonly references: readonly { readonly kind: 'backing file' | 'data file'; readonly name: string }[];
+}
+
+export type PlanOutcome =
+  | { readonly ok: true; readonly plan: LaunchPlan }
+  | { readonly ok: false; readonly faults: readonly Fault[] };

@@ -1,0 +1,38 @@
+/** What the user should know of a plan and need not act on. */
+import type { MachineDefinition } from '../definition/schema.ts';
+import { cpuModel, type Accelerator } from './accelerator.ts';
+import { chainNotes } from './image-faults.ts';
+import type { HostFacts } from './launch-plan.ts';
+
+export function planNotes(
+  definition: MachineDefinition,
+  facts: HostFacts,
+  accel: Accelerator,
+): readonly string[] {
+  const notes: string[] = [];
+  const { limits } = definition;
+  if (accel.kind === 'tcg')
+    notes.push(
+      "TCG translates the guest's code inside QEMU, and QEMU promises no security there: the jail is the boundary",
+    );
+  const model = cpuModel(definition, accel);
+  if (accel.kind === 'kvm' && (model === 'host' || model === 'max'))
+    notes.push(`CPU model ${model} is this host's: a saved or moved guest needs the same CPU`);
+  if (limits.pids !== undefined && limits.pids < definition.cpu.count + 64 + 4)
+    notes.push('limits.pids leaves less than 64 threads for I/O: QEMU aborts when it cannot make one');
+  for (const disk of definition.disks) {
+    if (disk.cache === 'unsafe')
+      notes.push(`disk "${disk.id}": cache unsafe ignores flushes, data is lost when the host stops`);
+    if (disk.bus === 'nvme')
+      notes.push(`disk "${disk.id}": nvme reports a full host disk to the guest instead of pausing it`);
+  }
+  if (definition.machine === 'microvm' && accel.kind === 'tcg')
+    notes.push(
+      "microvm under TCG has one clock only, and Linux may hang at boot while it measures it on a busy host: use q35, or give the kernel tsc_early_khz= with the host's TSC frequency",
+    );
+  if (definition.machine === 'pc')
+    notes.push(
+      'pc always has a floppy controller and IDE in QEMU; the floppy controller is moved to where no guest reaches it',
+    );
+  return [...notes, ...chainNotes(definition, facts.files)];
+}

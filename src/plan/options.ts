@@ -1,0 +1,84 @@
+/**
+ * QEMU's command line, one option at a time. Whatever reaches a value passes through here, so that no string of a user
+ * can become a second key, a second option or an escape.
+ */
+
+/** An option of QEMU and its value, where it takes one. */
+export type Option = readonly [name: string, value?: string];
+
+/** What an option in JSON holds. */
+export type JsonValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue | undefined };
+
+/** A string that would be more than one value. A definition that passed its schema has none, so this is a bug. */
+export class UnsafeTokenError extends Error {
+  constructor(option: string, text: string) {
+    super(`${option}: ${JSON.stringify(text.slice(0, 80))} is not a plain value of QEMU's command line`);
+    this.name = 'UnsafeTokenError';
+  }
+}
+
+// SECURITY: promise 4. No comma, equals sign, quote, space or control character: nothing here can start another key.
+const plain = /^[A-Za-z0-9._:/+-]*$/;
+const controls = /[\u0000-\u001f\u007f]/;
+
+function checkPlain(option: string, text: string): string {
+  if (!plain.test(text)) throw new UnsafeTokenError(option, text);
+  return text;
+}
+
+/** `-name value` where the value is one free text (the kernel's command line): control characters are refused. */
+export function textOption(name: string, text: string): Option {
+  // SECURITY: promise 4. NUL would end the argument, a newline would forge a line in the log.
+  if (controls.test(text)) throw new UnsafeTokenError(name, text);
+  return [name, text];
+}
+
+/** `-name first,key=value,…` for options that take no JSON in QEMU 7.2. Unset values are left out. */
+export function keyOption(
+  name: string,
+  first: string | null,
+  values: Readonly<Record<string, string | number | undefined>> = {},
+): Option {
+  const pairs = Object.entries(values)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${checkPlain(name, key)}=${checkPlain(name, String(value))}`);
+  return [name, [...(first === null ? [] : [checkPlain(name, first)]), ...pairs].join(',')];
+}
+
+function checkJson(option: string, value: JsonValue | undefined): void {
+  if (typeof value === 'string') checkPlain(option, value);
+  else if (typeof value === 'object' && value !== null)
+    for (const [key, child] of Object.entries<JsonValue | undefined>(value)) {
+      checkPlain(option, key);
+      checkJson(option, child);
+    }
+}
+
+/** `-name {JSON}` (QEMU 6.1 and later for -device, -object, -netdev and -blockdev). Unset values are left out. */
+export function jsonOption(name: string, value: { readonly [key: string]: JsonValue | undefined }): Option {
+  checkJson(name, value);
+  return [name, JSON.stringify(value)];
+}
+
+const withoutValue: ReadonlySet<string> = new Set(['-no-user-config', '-nodefaults', '-S']);
+
+function shellQuoted(word: string): string {
+  return /^[A-Za-z0-9._:/+=,@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** The command line for a reader: the binary, then one option with its value on a line, quoted for a shell. */
+export function argvLines(launch: { readonly binary: string; readonly argv: readonly string[] }): string[] {
+  const lines = [shellQuoted(launch.binary)];
+  const words = [...launch.argv];
+  for (let word = words.shift(); word !== undefined; word = words.shift()) {
+    const value = withoutValue.has(word) ? undefined : words.shift();
+    lines.push(value === undefined ? word : `${word} ${shellQuoted(value)}`);
+  }
+  return lines;
+}

@@ -1,0 +1,166 @@
+/** Definition + host facts → launch plan. Pure: nothing is opened, asked or started here. */
+import type { MachineDefinition } from '../definition/schema.ts';
+import type { LaunchRequest, SystemPath } from '../protocol/launch.ts';
+import { acceleratorOptions, chooseAccelerator, type Accelerator } from './accelerator.ts';
+import { boards } from './boards.ts';
+import { bootIndexes, bootOrderOptions, kernelOptions, planFirmware, type Firmware } from './boot.ts';
+import { DescriptorTable } from './descriptor-table.ts';
+import {
+  agentOptions,
+  consoleOptions,
+  displayOptions,
+  memoryDeviceOptions,
+  monitorOptions,
+} from './devices.ts';
+import { driveOptions } from './drives.ts';
+import { descriptorFaults, hostFaults } from './host-faults.ts';
+import { fileFaults } from './image-faults.ts';
+import type { Grant, HostFacts, PlanOutcome, QemuFacts } from './launch-plan.ts';
+import { guestMemoryMib, planLimits } from './limits.ts';
+import { nicOptions } from './nics.ts';
+import { planNotes } from './notes.ts';
+import { keyOption, type Option } from './options.ts';
+import { planWalls } from './walls.ts';
+
+/** Plans a start. Every fault at once, or a plan that the broker can be asked for. */
+export function planLaunch(definition: MachineDefinition, facts: HostFacts): PlanOutcome {
+  const { accel, faults: accelFaults } = chooseAccelerator(definition, facts.kvm);
+  const faults = [...hostFaults(definition, facts), ...accelFaults, ...fileFaults(definition, facts)];
+  if (facts.qemu === null || faults.length > 0) return { ok: false, faults };
+  const table = new DescriptorTable();
+  const { options, firmware } = commandLine(definition, facts, { table, accel });
+  const tooMany = descriptorFaults(table.descriptors.length);
+  if (tooMany.length > 0) return { ok: false, faults: tooMany };
+  const root = systemRoot(facts.qemu, accel, firmware);
+  const launch: LaunchRequest = {
+    machine: definition.name,
+    binary: facts.qemu.binary,
+    argv: options.flatMap(([name, value]) => (value === undefined ? [name] : [name, value])),
+    env: {},
+    descriptors: table.descriptors,
+    devices: accel.kind === 'kvm' ? ['/dev/kvm'] : [],
+    root,
+    limits: planLimits(definition, facts, { accel, descriptors: table.descriptors.length }),
+    seccomp: 'qemu',
+  };
+  return {
+    ok: true,
+    plan: {
+      version: 1,
+      launch,
+      grants: [...table.grants, ...hostGrants(launch, accel)],
+      walls: planWalls(launch),
+      accel,
+      fdsets: table.fdsets,
+      notes: planNotes(definition, facts, accel),
+    },
+  };
+}
+
+/** The options in the order of a reader. Descriptors are numbered in the order of these calls. */
+function commandLine(
+  definition: MachineDefinition,
+  facts: HostFacts,
+  { table, accel }: { readonly table: DescriptorTable; readonly accel: Accelerator },
+): { readonly options: readonly Option[]; readonly firmware: Firmware } {
+  const indexes = bootIndexes(definition);
+  const consoles = [
+    ...monitorOptions(table),
+    ...consoleOptions(definition, table),
+    ...agentOptions(definition, table),
+  ];
+  const kernel = kernelOptions(definition, table);
+  const firmware = planFirmware(definition, facts, table);
+  const drives = driveOptions(definition, table, indexes);
+  const nics = nicOptions(definition, table, { vhostNet: facts.vhostNet, bootIndexes: indexes });
+  return {
+    firmware,
+    options: [
+      ...processOptions(definition),
+      ...machineOptions(definition, firmware),
+      ...acceleratorOptions(definition, accel),
+      keyOption('-m', null, { size: `${guestMemoryMib(definition)}M` }),
+      ...bootOrderOptions(definition),
+      ...kernel,
+      ...table.options(),
+      ...consoles,
+      ...firmware.options,
+      ...drives,
+      ...nics,
+      ...memoryDeviceOptions(definition),
+      ...displayOptions(definition),
+    ],
+  };
+}
+
+/** What holds for every QEMU. `-S`: no instruction of the guest runs before the walls are proved. */
+function processOptions(definition: MachineDefinition): readonly Option[] {
+  return [
+    keyOption('-name', null, { guest: definition.name, 'debug-threads': 'on' }),
+    ['-no-user-config'],
+    ['-nodefaults'],
+    ['-S'],
+    keyOption('-display', 'none'),
+    keyOption('-msg', null, { timestamp: 'on' }),
+    // SECURITY: promise 2. QEMU's own filter above the jail's: no new process, no other user, no scheduling tricks.
+    keyOption('-sandbox', 'on', {
+      obsolete: 'deny',
+      elevateprivileges: 'deny',
+      spawn: 'deny',
+      resourcecontrol: 'deny',
+    }),
+  ];
+}
+
+function machineOptions(definition: MachineDefinition, firmware: Firmware): readonly Option[] {
+  const board = boards[definition.machine];
+  // The PS/2 keyboard is the one that every firmware and boot loader knows; without a screen nobody types on it.
+  const keyboard = board.pciBus === null || definition.vnc ? {} : { i8042: 'off' };
+  const graphics = definition.vnc ? {} : { graphics: 'off' };
+  const machine = keyOption('-machine', definition.machine, {
+    ...board.properties,
+    ...keyboard,
+    ...graphics,
+    ...firmware.machine,
+  });
+  if (definition.machine !== 'pc') return [machine];
+  // SECURITY: promise 3. `pc` builds a floppy controller whatever one says (QEMU 7.2). At this base all its ports lie
+  // beyond the 64 Ki that exist, so no guest reaches a register of it.
+  return [machine, keyOption('-global', null, { 'isa-fdc.iobase': 65_535 })];
+}
+
+/** Loadable parts of QEMU by what needs them. Where a distribution builds them in, the facts have no such module. */
+const modulesOf: Readonly<Record<Accelerator['kind'], readonly string[]>> = {
+  kvm: [],
+  tcg: ['accel-tcg-x86_64'],
+};
+
+function systemRoot(qemu: QemuFacts, accel: Accelerator, firmware: Firmware): readonly SystemPath[] {
+  const paths = new Map<string, SystemPath>();
+  for (const path of [...qemu.closure, ...modulesOf[accel.kind].flatMap((name) => qemu.modules[name] ?? [])])
+    paths.set(path.target, path);
+  const covered = (target: string): boolean =>
+    [...paths.keys()].some((shown) => target === shown || target.startsWith(`${shown}/`));
+  for (const path of firmware.root) if (!covered(path.target)) paths.set(path.target, path);
+  return [...paths.values()].sort((left, right) => (left.target < right.target ? -1 : 1));
+}
+
+function hostGrants(launch: LaunchRequest, accel: Accelerator): readonly Grant[] {
+  const devices = launch.devices.map((resource): Grant => ({
+    fd: null,
+    subject: 'accelerator',
+    resource,
+    access: 'rw',
+    reason: accel.reason,
+  }));
+  return [
+    ...devices,
+    {
+      fd: null,
+      subject: 'root',
+      resource: `${launch.root.length} paths beneath /usr`,
+      access: 'ro',
+      reason: "QEMU's program, libraries, modules and firmware, and nothing else of the system",
+    },
+  ];
+}
