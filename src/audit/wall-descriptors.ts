@@ -62,6 +62,15 @@ function faultOfPath(descriptor: OpenDescriptor, expected: MachineWalls): string
   // Counted in faultsOfCounts.
   if (target === '/dev/net/tun' || target === '/dev/vhost-net') return null;
   if (withoutDeleted(target) === expected.log) return null;
+  // Firmware that QEMU opens by itself and keeps open: read only, from what its root shows.
+  if (
+    isBeneath(
+      target,
+      launch.root.map((one) => one.target),
+    ) &&
+    !mayWrite(descriptor)
+  )
+    return null;
   const granted = launch.descriptors.filter(
     (one) => one.kind === 'file' && isFile(descriptor, one.path, expected),
   );
@@ -69,6 +78,9 @@ function faultOfPath(descriptor: OpenDescriptor, expected: MachineWalls): string
   const writable = granted.some((one) => one.kind === 'file' && one.access === 'rw');
   return mayWrite(descriptor) && !writable ? `${target} is open for writing, planned to be read` : null;
 }
+
+const isBeneath = (path: string, places: readonly string[]): boolean =>
+  places.some((place) => path === place || path.startsWith(`${place}/`));
 
 /** The file itself where its identity is known, else whatever has its path. */
 function isFile(descriptor: OpenDescriptor, path: string, expected: MachineWalls): boolean {
@@ -122,8 +134,7 @@ function faultsOfMappings(state: ProcessState, expected: MachineWalls): string[]
     ...launch.descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : [])),
   ];
   return state.facts.mappedFiles.map(withoutDeleted).flatMap((path) => {
-    const known =
-      internalMapping.test(path) || planned.some((one) => path === one || path.startsWith(`${one}/`));
+    const known = internalMapping.test(path) || isBeneath(path, planned);
     return known ? [] : [`maps ${path}, which was not planned`];
   });
 }
