@@ -40,6 +40,9 @@ export function refuse(
 }
 
 /** The policy's storage roots and the manager's own store of UEFI variables. */
-export function storageRoots(policy: Policy, paths: Paths): StorageRoot[] {
-  return [...policy.storageRoots, { path: paths.vars, access: 'rw' }];
+export function storageRoots(
+  policy: Policy,
+  { paths, managerUid }: Pick<BrokerContext, 'paths' | 'managerUid'>,
+): StorageRoot[] {
+  return [...policy.storageRoots, { path: paths.vars, access: 'rw', ownedBy: managerUid }];
 }

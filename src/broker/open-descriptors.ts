@@ -100,12 +100,28 @@ export function openGranted(path: string, access: Access, roots: readonly Storag
   const root = rootOf(path, access, roots);
   if (!root.ok) return { ok: false, refusal: root.refusal };
   try {
-    return { ok: true, ...openRegularBeneath(root.root, root.relative, access) };
+    const opened = openRegularBeneath(root.root.path, root.relative, access);
+    if (isTheOwners(opened.stats, root.root)) return { ok: true, ...opened };
+    closeSync(opened.fd);
+    return { ok: false, refusal: foreign(path) };
   } catch (error) {
     const code = errorCode(error);
     if (code === '') throw error;
     return { ok: false, refusal: explainFile(path, code) };
   }
+}
+
+/** SECURITY: promise 1. The manager can write in its own directory: a link it made there to another's file opens nothing. */
+function isTheOwners(stats: Stats, { ownedBy }: StorageRoot): boolean {
+  return ownedBy === undefined || (stats.uid === ownedBy && stats.nlink === 1);
+}
+
+function foreign(path: string): Refusal {
+  return {
+    code: 'file-unreadable',
+    message: `"${path}" is not a file of the manager's own`,
+    hint: 'remove it; the manager makes it anew',
+  };
 }
 
 function explainFile(path: string, code: string): Refusal {

@@ -8,6 +8,8 @@ export const policyFile = '/etc/qward/policy.json';
 export interface StorageRoot {
   readonly path: string;
   readonly access: Access;
+  /** Files in it must belong to this uid and have no other name: a directory that is not root's own. */
+  readonly ownedBy?: number;
 }
 
 export function admit(launch: LaunchRequest, policy: Policy, roots: readonly StorageRoot[]): Refusal[] {
@@ -66,7 +68,7 @@ export function rootOf(
   access: Access,
   roots: readonly StorageRoot[],
 ):
-  | { readonly ok: true; readonly root: string; readonly relative: string }
+  | { readonly ok: true; readonly root: StorageRoot; readonly relative: string }
   | { readonly ok: false; readonly refusal: Refusal } {
   // SECURITY: promise 4. No `..` part ever reaches the file system, and a root is matched at a slash.
   if (!absolutePath.test(path))
@@ -98,7 +100,7 @@ export function rootOf(
       ),
     };
   }
-  return { ok: true, root: best.path, relative: path.slice(best.path.length + 1) };
+  return { ok: true, root: best, relative: path.slice(best.path.length + 1) };
 }
 
 /** System paths are public parts of the operating system; the broker looks at the file itself when it binds it. */

@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   chownSync,
+  linkSync,
   readFileSync,
   readdirSync,
   readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -15,7 +17,7 @@ import { test } from 'node:test';
 import { processesOfUids } from '../../src/linux/process.ts';
 import type { LaunchedMachine } from '../../src/protocol/broker.ts';
 import type { Descriptor, LaunchRequest } from '../../src/protocol/launch.ts';
-import { brokerLog, startTestBroker, traces, type TestBroker } from '../support/broker.ts';
+import { brokerLog, startTestBroker, testManagerUid, traces, type TestBroker } from '../support/broker.ts';
 import { makeImage, testLaunch } from '../support/test-launch.ts';
 
 const disk = (path: string, access: 'ro' | 'rw'): Descriptor => ({
@@ -210,3 +212,23 @@ test('a kernel that others may not read is copied, one that they may is not', as
 });
 
 const linkOf = (pid: number, fd: number): string => readlinkSync(`/proc/${pid}/fd/${fd}`);
+
+test("in the manager's own directory, files of others and files with a second name are refused", async () => {
+  await using broker = await startTestBroker();
+  const { vars } = broker.site.paths;
+  const secret = `${broker.images}/secret`;
+  writeFileSync(secret, 'root only', { mode: 0o600 });
+  linkSync(secret, `${vars}/linked.qcow2`);
+  const own = `${vars}/own.qcow2`;
+  writeFileSync(own, 'x', { mode: 0o600 });
+  chownSync(own, testManagerUid, testManagerUid);
+  linkSync(own, `${vars}/second.qcow2`);
+  for (const name of ['linked', 'own', 'second']) {
+    assert.match(
+      await refusedWith(broker, await testLaunch('one', [disk(`${vars}/${name}.qcow2`, 'rw')])),
+      /not a file of the manager's own/,
+    );
+  }
+  rmSync(`${vars}/second.qcow2`);
+  await start(broker, await testLaunch('one', [disk(own, 'rw')]));
+});

@@ -32,7 +32,7 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   }
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
-  const refusals = admit(launch, policy.policy, storageRoots(policy.policy, context.paths));
+  const refusals = admit(launch, policy.policy, storageRoots(policy.policy, context));
   if (refusals.length > 0) return { ok: false, refusals };
   const uid = takeUid(context, launch.machine, policy.policy);
   if (typeof uid !== 'number') return uid;
@@ -119,7 +119,7 @@ async function launchSwept(
     return skeleton;
   }
   makeDirectories(context, places);
-  const opened = openDescriptors(launch.descriptors, places.directory, storageRoots(policy, context.paths));
+  const opened = openDescriptors(launch.descriptors, places.directory, storageRoots(policy, context));
   if (!opened.ok) {
     await sweep(context, launch.machine);
     return opened;

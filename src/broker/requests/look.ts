@@ -28,7 +28,7 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
     policyFaults: policy.ok ? [] : policy.refusals,
     uidRange: policy.ok ? policy.policy.uidRange : null,
     uidRangeOverlaps: policy.ok ? overlaps(policy.policy.uidRange) : [],
-    storageRoots: policy.ok ? storageRoots(policy.policy, context.paths) : [],
+    storageRoots: policy.ok ? storageRoots(policy.policy, context) : [],
     bridges: policy.ok ? policy.policy.bridges : [],
     qemuBinaries: policy.ok ? policy.policy.qemuBinaries : [],
     machines: context.records.list().map(describe),
@@ -43,7 +43,7 @@ export function handleProbe(
 ): HandlerOutcome {
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
-  const roots = storageRoots(policy.policy, context.paths);
+  const roots = storageRoots(policy.policy, context);
   const files = paths.map(({ path, access }): FileProbe => {
     const opened = openGranted(path, access, roots);
     if (!opened.ok) return { path, ok: false, refusal: opened.refusal };
