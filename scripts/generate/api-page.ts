@@ -29,6 +29,7 @@ function typeText(schema: JsonObject): string {
     !isObject(schema['properties'])
   )
     return `object of ${typeText(schema['additionalProperties'])}`;
+  if (Array.isArray(schema['type'])) return schema['type'].join(' or ');
   return typeof schema['type'] === 'string' ? schema['type'] : 'any';
 }
 

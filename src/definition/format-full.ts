@@ -1,6 +1,6 @@
 /** A definition as YAML with every default written out. */
 import { stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { machineSchema, type MachineDefinition } from './schema.ts';
 
 /** Sizes and durations get units again; parseDefinition makes the same definition of it. */

@@ -1,5 +1,5 @@
 /** The JSON Schema of definitions as users write them: for editors, for the reference page, and for names of keys. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { machineSchema } from './schema.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;

@@ -2,7 +2,7 @@
  * The small values of a definition: names, paths, sizes, durations. The error text of each says what is expected;
  * messages put it behind the word "expected".
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Text of one pattern; says the same where the value is no text at all. `title` is what the reference page calls it. */
 function textLike(title: string, pattern: RegExp, expected: string) {

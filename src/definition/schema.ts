@@ -3,7 +3,7 @@
  * the defaults, the JSON Schema for editors and the reference page docs/definition.md. What one key demands of
  * another is in rules.ts.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { byteSize, duration, hostPath, identifier, line, machineName, macAddress } from './scalars.ts';
 
 const imagePath = hostPath.meta({ examples: ['/var/lib/qward/images/web.qcow2'] });

@@ -1,0 +1,14 @@
+/** What the package @qward/client exports. */
+export { QwardClient, defaultSocketPath } from '../../src/api/client.ts';
+export type { CallOptions, ClientOptions, Reply } from '../../src/api/client.ts';
+export type {
+  CallInput,
+  CallName,
+  CallResult,
+  Calls,
+  ConsoleNotice,
+  MachineEvent,
+} from '../../src/api/calls.ts';
+export type { ApiFault, ErrorCode } from '../../src/api/errors.ts';
+export { TransportError } from '../../src/api/http.ts';
+export type { ConsoleMessage, ConsoleStream, EventStream } from '../../src/api/streams.ts';

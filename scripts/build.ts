@@ -1,0 +1,53 @@
+/**
+ * Bundles the three programs: `node scripts/build.ts [DIRECTORY]`, by default dist/. Each is one CommonJS file: it starts
+ * several milliseconds faster than an ES module, and what it requires it requires only where it runs. Beside each lies
+ * esbuild's metafile, which says what went into it: tests read it.
+ */
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { build } from 'esbuild';
+import { wrapperScript, type Program } from './build/wrapper.ts';
+
+const root = resolve(import.meta.dirname, '..');
+
+const programs: readonly Program[] = [
+  // A short command ends before its garbage is worth collecting: a larger young generation spares it 3 ms.
+  { name: 'qward', entry: 'src/cli/main.ts', nodeOptions: ['--min-semi-space-size=16'] },
+  { name: 'qward-manager', entry: 'src/manager/main.ts', nodeOptions: [] },
+  { name: 'qward-broker', entry: 'src/broker/main.ts', nodeOptions: [] },
+];
+
+/** Writes DIRECTORY/NAME.js, NAME.meta.json and bin/NAME. */
+async function buildProgram(program: Program, directory: string): Promise<number> {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: [program.entry],
+    outfile: join(directory, `${program.name}.js`),
+    bundle: true,
+    platform: 'node',
+    target: 'node26',
+    format: 'cjs',
+    define: { 'import.meta.url': 'importMetaUrl' },
+    banner: { js: 'const importMetaUrl = require("node:url").pathToFileURL(__filename).href;' },
+    minifySyntax: true,
+    metafile: true,
+    logLevel: 'warning',
+  });
+  await writeFile(join(directory, `${program.name}.meta.json`), JSON.stringify(metafile));
+  const wrapper = join(directory, 'bin', program.name);
+  await writeFile(wrapper, wrapperScript(program));
+  await chmod(wrapper, 0o755);
+  return Object.values(metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+export async function buildPrograms(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(join(directory, 'bin'), { recursive: true });
+  await writeFile(join(directory, 'package.json'), '{"type":"commonjs"}\n');
+  for (const program of programs) {
+    const bytes = await buildProgram(program, directory);
+    console.log(`built ${program.name}.js, ${Math.round(bytes / 1024)} KiB`);
+  }
+}
+
+if (import.meta.main) await buildPrograms(resolve(process.argv[2] ?? join(root, 'dist')));

@@ -1,0 +1,59 @@
+/**
+ * Method and path of every call of the API, and the states of a machine: what the client needs at run time. It is apart
+ * from contract.ts, since loading the schemas there costs more than all else that `qward list` does.
+ */
+export interface Endpoint {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** `:name` is a parameter. What else a call takes goes into the query of a GET or DELETE, else into the body. */
+  readonly path: `/v1/${string}`;
+  /** Upgrades to a WebSocket. */
+  readonly stream?: true;
+}
+
+export const endpoints = {
+  info: { method: 'GET', path: '/v1/info' },
+  list: { method: 'GET', path: '/v1/machines' },
+  define: { method: 'POST', path: '/v1/machines' },
+  status: { method: 'GET', path: '/v1/machines/:name' },
+  definition: { method: 'GET', path: '/v1/machines/:name/definition' },
+  edit: { method: 'PUT', path: '/v1/machines/:name/definition' },
+  set: { method: 'POST', path: '/v1/machines/:name/set' },
+  remove: { method: 'DELETE', path: '/v1/machines/:name' },
+  rename: { method: 'POST', path: '/v1/machines/:name/rename' },
+  clone: { method: 'POST', path: '/v1/machines/:name/clone' },
+  start: { method: 'POST', path: '/v1/machines/:name/start' },
+  stop: { method: 'POST', path: '/v1/machines/:name/stop' },
+  kill: { method: 'POST', path: '/v1/machines/:name/kill' },
+  reset: { method: 'POST', path: '/v1/machines/:name/reset' },
+  pause: { method: 'POST', path: '/v1/machines/:name/pause' },
+  resume: { method: 'POST', path: '/v1/machines/:name/resume' },
+  wait: { method: 'POST', path: '/v1/machines/:name/wait' },
+  explain: { method: 'GET', path: '/v1/machines/:name/explain' },
+  audit: { method: 'GET', path: '/v1/machines/:name/audit' },
+  auditPid: { method: 'GET', path: '/v1/audit/:pid' },
+  logs: { method: 'GET', path: '/v1/machines/:name/logs' },
+  consoleOutput: { method: 'GET', path: '/v1/machines/:name/console/output' },
+  console: { method: 'GET', path: '/v1/machines/:name/console', stream: true },
+  qmp: { method: 'POST', path: '/v1/machines/:name/qmp' },
+  monitor: { method: 'POST', path: '/v1/machines/:name/monitor' },
+  doctor: { method: 'GET', path: '/v1/doctor' },
+  events: { method: 'GET', path: '/v1/events', stream: true },
+} as const satisfies Record<string, Endpoint>;
+
+export type EndpointName = keyof typeof endpoints;
+
+/**
+ * stopped: not running, last run ended as asked. crashed: QEMU ended by itself or by a signal. failed: the last start
+ * did not succeed. unreachable: QEMU lives and its monitor does not answer.
+ */
+export const machineStates = [
+  'stopped',
+  'starting',
+  'running',
+  'paused',
+  'stopping',
+  'crashed',
+  'failed',
+  'unreachable',
+] as const;
+export type MachineState = (typeof machineStates)[number];

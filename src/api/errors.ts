@@ -1,0 +1,104 @@
+/**
+ * The registry of errors: code → HTTP status, exit status of the CLI. Messages name the thing, what was expected and
+ * the cure, and are made where the fault is found; a test holds docs/errors.md against this table.
+ */
+export interface ErrorKind {
+  /** HTTP status of the API. */
+  readonly status: number;
+  /** Exit status of the CLI: 1 failed, 2 usage, 3 not found, 4 refused by policy or right, 5 manager unreachable. */
+  readonly exit: 1 | 2 | 3 | 4 | 5;
+  readonly meaning: string;
+}
+
+export const errorKinds = {
+  'definition-invalid': {
+    status: 422,
+    exit: 2,
+    meaning: 'The definition has faults; each is listed with line and column.',
+  },
+  'definition-changed': {
+    status: 409,
+    exit: 1,
+    meaning: 'The definition was changed by another since it was read; its `revision` differs.',
+  },
+  'request-invalid': {
+    status: 400,
+    exit: 2,
+    meaning: 'The request does not have the form that the API expects.',
+  },
+  'machine-unknown': {
+    status: 404,
+    exit: 3,
+    meaning: 'No machine of this name is defined, or you may not see it.',
+  },
+  'machine-exists': { status: 409, exit: 1, meaning: 'A machine of this name is defined already.' },
+  'machine-running': { status: 409, exit: 1, meaning: 'The machine must be stopped for this.' },
+  'machine-not-running': { status: 409, exit: 1, meaning: 'The machine must be running for this.' },
+  'machine-busy': { status: 409, exit: 1, meaning: 'Another operation on this machine is under way.' },
+  'not-allowed': { status: 403, exit: 4, meaning: 'Your role does not include this right.' },
+  'policy-refused': { status: 403, exit: 4, meaning: "The administrator's policy does not allow it." },
+  'file-missing': { status: 409, exit: 1, meaning: 'A file that the definition names is not there.' },
+  'file-unreadable': { status: 409, exit: 1, meaning: 'A file that the definition names cannot be opened.' },
+  'file-kind': { status: 409, exit: 1, meaning: 'A path names something other than a regular file.' },
+  'image-format': { status: 409, exit: 1, meaning: 'An image has another format than the definition says.' },
+  'image-references': {
+    status: 409,
+    exit: 1,
+    meaning: 'An image refers to a file that the definition does not list.',
+  },
+  'image-locked': { status: 409, exit: 1, meaning: 'An image is in use by another machine or process.' },
+  'qemu-missing': { status: 409, exit: 1, meaning: 'There is no QEMU binary that the policy allows.' },
+  'qemu-too-old': { status: 409, exit: 1, meaning: 'QEMU is older than what qward needs.' },
+  'qemu-unsafe': {
+    status: 409,
+    exit: 1,
+    meaning: 'A file that QEMU needs lies outside /usr or can be changed by others than root.',
+  },
+  'kvm-unavailable': {
+    status: 409,
+    exit: 1,
+    meaning: 'The definition asks for KVM and this host was not proved to have it.',
+  },
+  'firmware-missing': { status: 409, exit: 1, meaning: 'UEFI firmware is not installed.' },
+  'bridge-missing': { status: 409, exit: 1, meaning: 'The bridge is not on this host.' },
+  'resources-short': { status: 409, exit: 1, meaning: 'The host has not enough memory, processes or space.' },
+  'qemu-refused': {
+    status: 409,
+    exit: 1,
+    meaning: 'QEMU ended before its monitor greeted; its own words are given.',
+  },
+  'runtime-failed': { status: 500, exit: 1, meaning: 'The OCI runtime could not make the jail.' },
+  'monitor-failed': { status: 502, exit: 1, meaning: "QEMU's monitor did not answer as QMP asks." },
+  'audit-failed': {
+    status: 409,
+    exit: 1,
+    meaning: 'A wall differs on the live process; the machine was stopped.',
+  },
+  'console-busy': {
+    status: 409,
+    exit: 1,
+    meaning: 'Another client writes to the console; watch it instead.',
+  },
+  'state-unwritable': { status: 507, exit: 1, meaning: 'State could not be written; nothing was changed.' },
+  'broker-unreachable': { status: 503, exit: 1, meaning: 'The broker does not answer.' },
+  'broker-refused': { status: 403, exit: 4, meaning: 'The broker refused the request.' },
+  'wall-missing': { status: 409, exit: 1, meaning: 'This host cannot give a mandatory wall.' },
+  'timed-out': { status: 504, exit: 1, meaning: 'The time limit passed before it was done.' },
+  'manager-unreachable': { status: 503, exit: 5, meaning: 'The manager does not answer on its socket.' },
+  internal: { status: 500, exit: 1, meaning: 'A fault of qward itself; please report it.' },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof errorKinds;
+
+/** The body of every reply that is not 2xx. */
+export interface ApiFault {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly path?: readonly (string | number)[];
+  readonly line?: number;
+  readonly column?: number;
+}
+export interface ApiErrorBody {
+  readonly faults: readonly ApiFault[];
+}

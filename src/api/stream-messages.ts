@@ -1,0 +1,25 @@
+/** What the streams carry in their text frames. */
+
+/** One text frame of the event stream. */
+export interface MachineEvent {
+  readonly at: string;
+  /** Past tense: machine.defined, machine.started, machine.stopped, machine.crashed, machine.changed, machine.removed, guest.reset, … */
+  readonly event: string;
+  readonly machine: string | null;
+  readonly by: string | null;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** One text frame of the console stream; the bytes of the guest are in binary frames. */
+export interface ConsoleNotice {
+  /**
+   * attached: first frame. lost: bytes were dropped, here or before the scroll-back. writer-taken: another client took
+   * the right to write (`steal`); this one goes on as a watcher. ended: the machine stopped or the manager goes down;
+   * the stream closes after it.
+   */
+  readonly notice: 'attached' | 'lost' | 'writer-taken' | 'ended';
+  /** Whether this client may write from now on. */
+  readonly writer: boolean;
+  /** A line for people. */
+  readonly message: string;
+}

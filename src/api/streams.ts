@@ -1,0 +1,65 @@
+/** The two streams of the API: events and the serial console. */
+import type { Calls, ConsoleNotice, MachineEvent } from './calls.ts';
+import { callRequest } from './call-request.ts';
+import { readReply, type Reply } from './client.ts';
+import { endpoints } from './endpoints.ts';
+import { parseTrusted } from './json.ts';
+import { openMessageStream, type MessageStream } from './web-socket.ts';
+
+/** Ends when the manager closes it or `close` is called. */
+export interface EventStream<Event> extends AsyncIterable<Event> {
+  close(): void;
+}
+
+export type ConsoleMessage =
+  | { readonly kind: 'output'; readonly bytes: Uint8Array }
+  | { readonly kind: 'notice'; readonly notice: ConsoleNotice };
+
+export interface ConsoleStream extends EventStream<ConsoleMessage> {
+  /** What the user types; ignored by the manager where this client only watches. */
+  write(bytes: Uint8Array): void;
+}
+
+async function open(socketPath: string, path: string): Promise<Reply<MessageStream>> {
+  const opened = await openMessageStream(socketPath, path);
+  return 'status' in opened ? readReply(opened) : { ok: true, result: opened };
+}
+
+async function* events(stream: MessageStream): AsyncGenerator<MachineEvent, void> {
+  for await (const message of stream)
+    if (message.kind === 'text') yield parseTrusted<MachineEvent>(message.text);
+}
+
+export async function openEvents(socketPath: string): Promise<Reply<EventStream<MachineEvent>>> {
+  const reply = await open(socketPath, callRequest(endpoints.events, {}).path);
+  if (!reply.ok) return reply;
+  const stream = reply.result;
+  return {
+    ok: true,
+    result: { [Symbol.asyncIterator]: () => events(stream), close: () => stream.close() },
+  };
+}
+
+async function* consoleMessages(stream: MessageStream): AsyncGenerator<ConsoleMessage, void> {
+  for await (const message of stream) {
+    if (message.kind === 'bytes') yield { kind: 'output', bytes: message.bytes };
+    else yield { kind: 'notice', notice: parseTrusted<ConsoleNotice>(message.text) };
+  }
+}
+
+export async function openConsole(
+  socketPath: string,
+  input: Calls['console']['input'],
+): Promise<Reply<ConsoleStream>> {
+  const reply = await open(socketPath, callRequest(endpoints.console, input).path);
+  if (!reply.ok) return reply;
+  const stream = reply.result;
+  return {
+    ok: true,
+    result: {
+      [Symbol.asyncIterator]: () => consoleMessages(stream),
+      write: (bytes) => stream.write(bytes),
+      close: () => stream.close(),
+    },
+  };
+}

@@ -1,0 +1,99 @@
+/** WebSocket streams over the manager's Unix socket. Loads `ws`, so it is itself loaded only when a stream is opened. */
+import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import { WebSocket } from 'ws';
+import { TransportError } from './http.ts';
+import type { HttpResponse } from './http-response.ts';
+
+const handshakeTimeoutMs = 30_000;
+const maxMessageBytes = 1024 * 1024;
+const maxRefusalBytes = 64 * 1024;
+/** More messages than this that nobody has read stop the reading of the socket. */
+const maxWaiting = 256;
+
+export type StreamMessage =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'bytes'; readonly bytes: Buffer };
+
+/** Messages as they come, and a way to write. Iteration ends when either side closes. */
+export class MessageStream implements AsyncIterable<StreamMessage> {
+  readonly #socket: WebSocket;
+  readonly #waiting: StreamMessage[] = [];
+  #wake: (() => void) | undefined;
+  #closed = false;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.on('message', (data: Buffer, isBinary: boolean) => {
+      this.#waiting.push(
+        isBinary ? { kind: 'bytes', bytes: data } : { kind: 'text', text: data.toString('utf8') },
+      );
+      if (this.#waiting.length >= maxWaiting) socket.pause();
+      this.#wake?.();
+    });
+    // 'close' follows; that the connection broke shows there.
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.#closed = true;
+      this.#wake?.();
+    });
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<StreamMessage, void> {
+    for (;;) {
+      const message = this.#waiting.shift();
+      if (message !== undefined) {
+        if (this.#waiting.length === 0 && this.#socket.isPaused) this.#socket.resume();
+        yield message;
+      } else if (this.#closed) {
+        return;
+      } else {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+        this.#wake = undefined;
+      }
+    }
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes, { binary: true });
+  }
+
+  /** Closes politely, and for good after two seconds. */
+  close(): void {
+    this.#socket.close(1000);
+    setTimeout(() => this.#socket.terminate(), 2000).unref();
+    this.#closed = true;
+    this.#wake?.();
+  }
+}
+
+async function readRefusal(response: IncomingMessage): Promise<HttpResponse> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of response as AsyncIterable<Buffer>) {
+    pieces.push(piece);
+    length += piece.length;
+    if (length > maxRefusalBytes) throw new TransportError('broken', 'a refusal that does not end');
+  }
+  return { status: response.statusCode ?? 0, body: Buffer.concat(pieces), keepAlive: false };
+}
+
+/** The stream, or the response with which the manager refused it; throws TransportError. */
+export function openMessageStream(socketPath: string, path: string): Promise<MessageStream | HttpResponse> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(`ws://qward${path}`, {
+      createConnection: () => connect(socketPath),
+      handshakeTimeout: handshakeTimeoutMs,
+      maxPayload: maxMessageBytes,
+      perMessageDeflate: false,
+    });
+    const stream = new MessageStream(socket);
+    socket.once('open', () => resolve(stream));
+    socket.once('unexpected-response', (_, response: IncomingMessage) => {
+      readRefusal(response).then(resolve, reject);
+    });
+    socket.once('error', (error) =>
+      reject(new TransportError('unreachable', error.message, { cause: error })),
+    );
+  });
+}

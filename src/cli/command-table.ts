@@ -1,0 +1,66 @@
+/** Every command by name. Each is loaded only when it is called: `qward list` pays for nothing else. */
+import type { Command } from './command.ts';
+
+type Loader = () => Promise<Command>;
+
+/** In the order of the help: groups, and within each what is used most first. */
+export const commandGroups: Readonly<Record<string, Readonly<Record<string, Loader>>>> = {
+  'Machines at work': {
+    list: async () => (await import('./commands/list.ts')).list,
+    status: async () => (await import('./commands/status.ts')).status,
+    start: async () => (await import('./commands/start.ts')).start,
+    stop: async () => (await import('./commands/stop.ts')).stop,
+    kill: async () => (await import('./commands/kill.ts')).kill,
+    reset: async () => (await import('./commands/reset.ts')).reset,
+    pause: async () => (await import('./commands/pause.ts')).pause,
+    resume: async () => (await import('./commands/resume.ts')).resume,
+    wait: async () => (await import('./commands/wait.ts')).wait,
+    console: async () => (await import('./commands/console.ts')).console,
+    logs: async () => (await import('./commands/logs.ts')).logs,
+    events: async () => (await import('./commands/events.ts')).events,
+    monitor: async () => (await import('./commands/monitor.ts')).monitor,
+    qmp: async () => (await import('./commands/qmp.ts')).qmp,
+  },
+  Definitions: {
+    define: async () => (await import('./commands/define.ts')).define,
+    edit: async () => (await import('./commands/edit.ts')).edit,
+    show: async () => (await import('./commands/show.ts')).show,
+    set: async () => (await import('./commands/set.ts')).set,
+    apply: async () => (await import('./commands/apply.ts')).apply,
+    rename: async () => (await import('./commands/rename.ts')).rename,
+    clone: async () => (await import('./commands/clone.ts')).clone,
+    rm: async () => (await import('./commands/rm.ts')).rm,
+  },
+  Confinement: {
+    explain: async () => (await import('./commands/explain.ts')).explain,
+    audit: async () => (await import('./commands/audit.ts')).audit,
+    doctor: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  'qward itself': {
+    host: async () => (await import('./commands/host.ts')).host,
+    info: async () => (await import('./commands/info.ts')).info,
+    version: async () => (await import('./commands/version.ts')).version,
+    help: async () => (await import('./commands/help.ts')).help,
+    completion: async () => (await import('./commands/completion.ts')).completion,
+  },
+};
+
+/** Not in the help: what the completion scripts call. */
+const hidden: Readonly<Record<string, Loader>> = {
+  __complete: async () => (await import('./commands/complete.ts')).complete,
+};
+
+export const commandNames: readonly string[] = Object.values(commandGroups).flatMap(Object.keys);
+
+export function findCommand(name: string): Loader | undefined {
+  for (const group of [...Object.values(commandGroups), hidden])
+    if (Object.hasOwn(group, name)) return group[name];
+  return undefined;
+}
+
+/** Every command of the help, loaded. */
+export function loadCommands(): Promise<readonly Command[]> {
+  return Promise.all(
+    Object.values(commandGroups).flatMap((group) => Object.values(group).map((load) => load())),
+  );
+}

@@ -1,0 +1,47 @@
+import { defineCommand } from '../command.ts';
+import { machineStates } from '../../api/endpoints.ts';
+import { renderMachineList } from '../render/machine-list.ts';
+import { done, failed } from '../results.ts';
+import { matchingMachines } from '../select-machines.ts';
+
+export const list = defineCommand({
+  name: 'list',
+  summary: 'List machines.',
+  details:
+    'A "*" behind the state: the definition was changed since the machine was started. -q prints names only.',
+  arguments: {
+    NAME: {
+      help: 'Names, patterns such as "web*", or tag:TAG; none: every machine.',
+      complete: 'machine',
+      repeated: true,
+      optional: true,
+    },
+  },
+  options: {
+    state: {
+      kind: 'texts',
+      short: 's',
+      value: 'STATE',
+      complete: machineStates,
+      help: 'Only machines in this state.',
+    },
+  },
+  examples: [
+    { line: 'qward list', meaning: 'every machine' },
+    { line: 'qward list tag:web --state running', meaning: 'running machines with the tag "web"' },
+    { line: 'qward list -q "db*"', meaning: 'names only, for scripts' },
+  ],
+  async run(context, { arguments: { NAME: words }, options }) {
+    const reply = await context.during('listing machines', context.client.call('list'));
+    if (!reply.ok) return failed(reply.faults);
+    const states: readonly string[] = options.state;
+    const machines = reply.result
+      .filter(({ state }) => states.length === 0 || states.includes(state))
+      .filter(
+        (machine) => words.length === 0 || words.some((word) => matchingMachines(word, [machine]).length > 0),
+      );
+    return done(machines, (style) =>
+      context.quiet ? machines.map(({ name }) => `${name}\n`).join('') : renderMachineList(machines, style),
+    );
+  },
+});

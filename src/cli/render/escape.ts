@@ -1,0 +1,33 @@
+/** Text that a guest, an image or another user may have written, made safe for a terminal. */
+
+// C0 and C1 controls, DEL, line and paragraph separators, and what turns the direction of writing.
+const unsafe = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const unsafeButLines =
+  /(?![\n\t])[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+function visible(character: string): string {
+  if (character === '\n') return '\\n';
+  if (character === '\t') return '\\t';
+  if (character === '\r') return '\\r';
+  const code = character.charCodeAt(0);
+  return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+}
+
+/** One line: every control character is shown, none is sent. */
+export function escapeLine(text: string): string {
+  return text.replaceAll(unsafe, visible);
+}
+
+/** Several lines: line feeds and tabs stay; a carriage return before a line feed goes. */
+export function escapeLines(text: string): string {
+  return text.replaceAll('\r\n', '\n').replaceAll(unsafeButLines, visible);
+}
+
+/** JSON that stays the same data and has no control character in it. */
+export function escapeJson(json: string): string {
+  return json.replaceAll(unsafe, (character) =>
+    character === '\n' || character === '\t'
+      ? character
+      : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

@@ -1,0 +1,53 @@
+/** `qward status`. */
+import type { CallResult } from '../../api/calls.ts';
+import { roughDuration } from '../duration.ts';
+import { escapeLine } from './escape.ts';
+import { paintState } from './machine-state.ts';
+import { formatBytes } from './sizes.ts';
+import type { Style } from './style.ts';
+import { renderFields } from './table.ts';
+
+type Status = CallResult<'status'>;
+
+function lastEndText(end: NonNullable<Status['lastEnd']>, now: number): string {
+  const details = [
+    end.message,
+    end.signal === null ? '' : `signal ${end.signal}`,
+    end.exitCode === null ? '' : `exit code ${end.exitCode}`,
+  ].filter((part) => part !== '');
+  const ago = roughDuration(now - Date.parse(end.at));
+  return escapeLine(`${end.how} ${ago} ago${details.length === 0 ? '' : `: ${details.join(', ')}`}`);
+}
+
+function auditText(audit: Status['audit'], style: Style, now: number): string {
+  if (audit === null) return '';
+  const ago = `${roughDuration(now - Date.parse(audit.at))} ago`;
+  return audit.ok ? `${style.green('every wall stands')}, ${ago}` : `${style.red('a wall differs')}, ${ago}`;
+}
+
+/** `now` in milliseconds since the epoch: ages are counted from it. */
+export function renderMachineStatus(machine: Status, style: Style, now: number): string {
+  const state = paintState(machine.state, machine.state, style);
+  const age = roughDuration(now - Date.parse(machine.since));
+  const fields = renderFields(
+    [
+      ['description', escapeLine(machine.description)],
+      ['size', `${machine.cpus} CPU${machine.cpus === 1 ? '' : 's'}, ${formatBytes(machine.memory)}`],
+      ['owner', escapeLine(machine.owner)],
+      ['tags', escapeLine(machine.tags.join(', '))],
+      ['pid', String(machine.pid ?? '')],
+      ['uid', String(machine.uid ?? '')],
+      ['cgroup', escapeLine(machine.cgroup ?? '')],
+      ['accelerator', machine.accel ?? ''],
+      ['audit', auditText(machine.audit, style, now)],
+      ['console', machine.consoleWriter === null ? '' : `written by ${escapeLine(machine.consoleWriter)}`],
+      ['definition', machine.changed ? style.yellow('changed since the start; applies at the next one') : ''],
+      ['last end', machine.lastEnd === null ? '' : lastEndText(machine.lastEnd, now)],
+    ],
+    style,
+  );
+  const showsLog = machine.state === 'crashed' || machine.state === 'failed';
+  const log = showsLog ? (machine.lastEnd?.log ?? []) : [];
+  const logText = log.map((line) => `    ${style.dim('|')} ${escapeLine(line)}\n`).join('');
+  return `${style.bold(escapeLine(machine.name))}  ${state}  ${style.dim(`for ${age}`)}\n${fields}${logText}`;
+}

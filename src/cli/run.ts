@@ -1,0 +1,97 @@
+/** One call of the CLI, from words to exit status. */
+import { TransportError } from '../api/http.ts';
+import type { Command, CommandResult, OptionSpecs } from './command.ts';
+import { commandNames, findCommand } from './command-table.ts';
+import { createContext, formatJson, type Context } from './context.ts';
+import { nearest } from '../definition/suggest.ts';
+import { exitStatus } from './exit-status.ts';
+import { globalOptions } from './global-options.ts';
+import type { Io } from './io.ts';
+import { parseArguments, type Parsed } from './parse-arguments.ts';
+import { renderFaults } from './render/faults.ts';
+import { failed } from './results.ts';
+
+/** Where the command's name stands: behind global options. -1: there is none. */
+function commandIndex(words: readonly string[]): number {
+  let index = 0;
+  while (index < words.length && words[index]?.startsWith('-') === true) {
+    index += words[index] === '--socket' ? 2 : 1;
+  }
+  return index < words.length ? index : -1;
+}
+
+function usageError(io: Io, message: string): number {
+  io.write(2, `qward: ${message}\n`);
+  return exitStatus.usage;
+}
+
+function unreachable(context: Context, error: TransportError): CommandResult {
+  const path = context.client.socketPath;
+  const absent = error.code === 'unreachable';
+  return failed([
+    {
+      code: 'manager-unreachable',
+      message: `the manager does not answer on ${path}: ${error.message}`,
+      hint: absent
+        ? 'Start it: systemctl start qward-manager, or without systemd: qward host up. Another socket: --socket PATH.'
+        : 'See its log: journalctl -u qward-manager.',
+    },
+  ]);
+}
+
+function report(context: Context, result: CommandResult): number {
+  if (!result.ok) {
+    if (context.json) context.warn(formatJson({ faults: result.faults }));
+    else context.warn(renderFaults(result.faults, context.errorStyle));
+  } else if (context.json) {
+    if (result.data !== undefined) context.print(formatJson(result.data));
+  } else {
+    context.print(result.text(context.style));
+  }
+  return result.exit;
+}
+
+async function runCommand(command: Command, input: Parsed, io: Io): Promise<number> {
+  const { globals } = input;
+  const context = createContext(io, {
+    socket: typeof globals['socket'] === 'string' ? globals['socket'] : undefined,
+    json: globals['json'] === true,
+    noColor: globals['noColor'] === true,
+    quiet: globals['quiet'] === true,
+  });
+  try {
+    return report(context, await command.run(context, input));
+  } catch (error) {
+    if (error instanceof TransportError) return report(context, unreachable(context, error));
+    throw error;
+  } finally {
+    context.client.close();
+  }
+}
+
+/** The exit status. Only a bug throws. */
+export async function runCli(words: readonly string[], io: Io): Promise<number> {
+  const index = commandIndex(words);
+  const before = index === -1 ? words : words.slice(0, index);
+  const wantsVersion = before.includes('--version') || before.includes('-V');
+  const name = index === -1 ? (wantsVersion ? 'version' : 'help') : (words[index] ?? '');
+  const load = findCommand(name);
+  if (load === undefined) {
+    const near = nearest(name, commandNames);
+    const cure = near === undefined ? '"qward help" lists them' : `did you mean "${near}"?`;
+    return usageError(io, `no command "${name}"; ${cure}`);
+  }
+  const command = await load();
+  const meaningless = index === -1 ? ['--version', '-V', '--help', '-h'] : [];
+  const given = before.filter((word) => !meaningless.includes(word));
+  const rest = index === -1 ? [] : words.slice(index + 1);
+  const globals: OptionSpecs = globalOptions;
+  const parsed = parseArguments(command, globals, [...given, ...rest]);
+  if (!parsed.ok) return usageError(io, `${name}: ${parsed.message}`);
+  if (parsed.input.globals['help'] === true) {
+    const { commandHelp } = await import('./render/help.ts');
+    io.write(1, commandHelp(command));
+    return exitStatus.done;
+  }
+  return runCommand(command, parsed.input, io);
+}
