@@ -131,7 +131,7 @@ export function brokerLog(site: HostSite): string {
 }
 
 /** What a broker keeps of machines: directories, records, bundles, cgroups. Empty when nothing is left. */
-export function traces(site: HostSite): string[] {
+export function traces(site: Pick<HostSite, 'paths' | 'cgroupParent'>): string[] {
   const below = (path: string): string[] =>
     existsSync(path) ? readdirSync(path).map((name) => `${path}/${name}`) : [];
   const mounts = readFileSync('/proc/self/mounts', 'utf8')

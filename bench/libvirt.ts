@@ -1,0 +1,134 @@
+/**
+ * A libvirt daemon of the bench's own, started by hand as root with libvirt's defaults. Runs only where the bench has a
+ * mount namespace to itself (bench/run): libvirt's directories are fixed at build time, and are covered here.
+ */
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, readlinkSync, rmdirSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { command } from './measure.ts';
+import { machineName, type BenchGuest } from './guest.ts';
+
+const directories = [
+  '/etc/libvirt',
+  '/var/lib/libvirt',
+  '/run/libvirt',
+  '/var/log/libvirt',
+  '/var/cache/libvirt',
+];
+
+export const libvirtInstalled = (): boolean =>
+  ['/usr/sbin/libvirtd', '/usr/sbin/virtlogd', '/usr/bin/virsh'].every((path) => existsSync(path));
+
+/** The same machine that qward's definition in guest.ts describes. */
+function domainXml(name: string, guest: BenchGuest, disk: string): string {
+  return `<domain type='qemu'>
+  <name>${name}</name>
+  <memory unit='MiB'>${guest.memoryMib}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>${guest.kernel}</kernel>
+    <initrd>${guest.initrd}</initrd>
+    <cmdline>${guest.cmdline}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <cpu mode='maximum'/>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' discard='unmap'/>
+      <source file='${disk}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <controller type='usb' model='none'/>
+    <serial type='pty'/>
+    <console type='pty'/>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    <memballoon model='virtio'/>
+    <video><model type='none'/></video>
+  </devices>
+</domain>
+`;
+}
+
+export interface Libvirt extends AsyncDisposable {
+  readonly version: string;
+  /** Arguments of a virsh call. */
+  readonly virsh: (...args: readonly string[]) => readonly string[];
+  readonly pid: number;
+}
+
+async function answering(virsh: (...args: readonly string[]) => readonly string[]): Promise<string> {
+  const deadline = performance.now() + 30_000;
+  for (;;) {
+    try {
+      return await command(['timeout', '5', ...virsh('version')]);
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 5_000);
+  await ended;
+  clearTimeout(timer);
+}
+
+async function define(virsh: Libvirt['virsh'], guest: BenchGuest, defined: number): Promise<void> {
+  const commands: string[] = [];
+  for (let index = 0; index < defined; index++) {
+    const name = machineName(index);
+    const path = `/var/lib/libvirt/${name}.xml`;
+    writeFileSync(path, domainXml(name, guest, guest.disks[index] ?? guest.disks[0] ?? ''));
+    commands.push(`define ${path}`);
+  }
+  await command(virsh(commands.join('; ')));
+}
+
+/** Starts the daemon with one domain for each disk, and as many more as make `defined` in all. */
+export async function startLibvirt(guest: BenchGuest, defined: number): Promise<Libvirt> {
+  if (readlinkSync('/proc/self/ns/mnt') === guest.hostMountNamespace)
+    throw new Error('the bench must have a mount namespace of its own; start it by bench/run');
+  for (const directory of directories) {
+    mkdirSync(directory, { recursive: true });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=0755', 'qward-bench', directory]);
+  }
+  const cgroups = ['/sys/fs/cgroup', ...guest.cgroupMounts].map((mount) => `${mount}/machine`);
+  const before = new Set(cgroups.filter((path) => existsSync(path)));
+  const virtlogd = spawn('/usr/sbin/virtlogd', [], { stdio: 'ignore' });
+  const libvirtd = spawn('/usr/sbin/libvirtd', [], { stdio: 'ignore' });
+  const virsh = (...args: readonly string[]): readonly string[] => [
+    'virsh',
+    '-q',
+    '-c',
+    'qemu:///system',
+    ...args,
+  ];
+  const dispose = async (): Promise<void> => {
+    const running = await command(virsh('list', '--name')).catch(() => '');
+    for (const name of running.split('\n').filter(Boolean))
+      await command(virsh('destroy', name)).catch(() => '');
+    await end(libvirtd);
+    await end(virtlogd);
+    for (const path of cgroups.filter((path) => existsSync(path) && !before.has(path))) {
+      try {
+        rmdirSync(path);
+      } catch {
+        // Not empty: not only ours.
+      }
+    }
+  };
+  try {
+    const said = await answering(virsh);
+    await define(virsh, guest, defined);
+    const version = /libvirt (\d+\.\d+\.\d+)/.exec(said)?.[1] ?? 'unknown';
+    return { version, virsh, pid: libvirtd.pid ?? 0, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}

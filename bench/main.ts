@@ -1,0 +1,187 @@
+/**
+ * npm run bench: qward beside libvirt and bare QEMU in one run. Same guest, same QEMU options, TCG, broker warm; medians.
+ * Each round measures every side once, so that what else the host does meets all of them.
+ *   bench/run [--runs N] [--no-libvirt]
+ */
+import { cpus, release } from 'node:os';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { checkout } from '../test/support/checkout.ts';
+import { makeBenchGuest, machineName } from './guest.ts';
+import { libvirtInstalled, startLibvirt, type Libvirt } from './libvirt.ts';
+import { command, summarise, timed, type Series } from './measure.ts';
+import { bareStart, launchOf, pssMib, startQward, type QwardSide } from './qward.ts';
+import { judge, render, type Row } from './table.ts';
+
+const defined = 300;
+const concurrent = 10;
+const running = 20;
+const requestSeconds = 3;
+
+type Values = Map<string, number[]>;
+
+/** Milliseconds of one piece of work, added to its series. */
+async function measure(values: Values, name: string, work: () => Promise<unknown>): Promise<void> {
+  const series = values.get(name) ?? [];
+  values.set(name, series);
+  series.push(await timed(work));
+}
+
+const note = (line: string): void => void process.stderr.write(`bench: ${line}\n`);
+const names = (count: number): string[] => Array.from({ length: count }, (_, index) => machineName(index));
+
+async function singleRounds(
+  values: Values,
+  runs: number,
+  qward: QwardSide,
+  libvirt: Libvirt | undefined,
+): Promise<void> {
+  const [name = ''] = names(1);
+  const launch = await launchOf(qward, name);
+  for (let round = 0; round < runs; round++) {
+    await measure(values, 'qward start', () => qward.cli('start', name));
+    await measure(values, 'qward kill', () => qward.cli('kill', name));
+    await measure(values, 'api start', () => qward.apiStart(name));
+    await measure(values, 'api kill', () => qward.apiKill(name));
+    const bare = values.get('bare start') ?? [];
+    values.set('bare start', bare);
+    bare.push(await bareStart(launch, qward.instance.directory));
+    await measure(values, 'qward list', () => qward.cli('list'));
+    if (libvirt === undefined) continue;
+    await measure(values, 'virsh start', () => command(libvirt.virsh('start', name)));
+    await measure(values, 'virsh destroy', () => command(libvirt.virsh('destroy', name)));
+    await measure(values, 'virsh list', () => command(libvirt.virsh('list', '--all')));
+  }
+}
+
+async function concurrentRounds(
+  values: Values,
+  runs: number,
+  qward: QwardSide,
+  libvirt: Libvirt | undefined,
+): Promise<void> {
+  const many = names(concurrent);
+  for (let round = 0; round < runs; round++) {
+    await measure(values, 'qward 10 starts', () => Promise.all(many.map((name) => qward.cli('start', name))));
+    await Promise.all(many.map(qward.apiKill));
+    if (libvirt === undefined) continue;
+    await measure(values, 'virsh 10 starts', () =>
+      Promise.all(many.map((name) => command(libvirt.virsh('start', name)))),
+    );
+    await Promise.all(many.map((name) => command(libvirt.virsh('destroy', name))));
+  }
+}
+
+/** PSS of the manager with machines running, and list requests per second of one client. */
+async function load(qward: QwardSide): Promise<{ readonly pss: number; readonly perSecond: number }> {
+  let count = 0;
+  const started = performance.now();
+  while (performance.now() - started < requestSeconds * 1000) {
+    await qward.apiList();
+    count++;
+  }
+  const perSecond = count / ((performance.now() - started) / 1000);
+  for (const name of names(running)) await qward.apiStart(name);
+  const pss = pssMib(qward.instance.daemon('manager'));
+  await Promise.all(names(running).map(qward.apiKill));
+  return { pss, perSecond };
+}
+
+function rowsOf(values: Values, loaded: { readonly pss: number; readonly perSecond: number }): Row[] {
+  const median = (name: string): number | null => {
+    const series = values.get(name);
+    return series === undefined ? null : summarise(series).median;
+  };
+  const against = (what: string, ours: string, theirs: string, atMost: number): Row => ({
+    what,
+    unit: 'ms',
+    qward: median(ours),
+    other: median(theirs),
+    target: { kind: 'ratio', atMost },
+    note: values.has(theirs) ? '' : 'no libvirtd here',
+  });
+  const cost = (median('api start') ?? Number.NaN) - (median('bare start') ?? Number.NaN);
+  return [
+    against('qward start, virsh start', 'qward start', 'virsh start', 0.45),
+    {
+      what: 'cost of a start over bare QEMU, without the CLI',
+      unit: 'ms',
+      qward: cost,
+      other: median('bare start'),
+      target: { kind: 'at-most', value: 110 },
+      note: '',
+    },
+    against('10 concurrent starts', 'qward 10 starts', 'virsh 10 starts', 0.35),
+    against('qward kill, virsh destroy', 'qward kill', 'virsh destroy', 0.4),
+    against(`list of ${defined}`, 'qward list', 'virsh list', 1),
+    {
+      what: `manager with ${defined} defined, ${running} running (PSS)`,
+      unit: 'MiB',
+      qward: loaded.pss,
+      other: null,
+      target: { kind: 'at-most', value: 80 },
+      note: '',
+    },
+    {
+      what: 'root processes at rest under systemd',
+      unit: '',
+      qward: null,
+      other: null,
+      target: { kind: 'at-most', value: 0 },
+      note: 'needs a host with systemd',
+    },
+    {
+      what: `requests for the list of ${defined}, one client`,
+      unit: '/s',
+      qward: loaded.perSecond,
+      other: null,
+      target: { kind: 'at-least', value: 1500 },
+      note: '',
+    },
+  ];
+}
+
+async function describeHost(programs: string, libvirt: Libvirt | undefined): Promise<Record<string, string>> {
+  return {
+    cpu: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`,
+    kernel: release(),
+    node: `node ${process.version}`,
+    qemu: (await command(['qemu-system-x86_64', '--version'])).split('\n')[0] ?? '',
+    libvirt: `libvirt ${libvirt?.version ?? 'not installed'}`,
+    qward: `qward from ${programs}`,
+  };
+}
+
+async function main(): Promise<void> {
+  const { values: flags } = parseArgs({
+    options: { runs: { type: 'string', default: '15' }, 'no-libvirt': { type: 'boolean', default: false } },
+  });
+  const runs = Number(flags.runs);
+  note(`bringing up qward with ${defined} machines`);
+  await using qward = await startQward(defined, running);
+  const guest = makeBenchGuest(qward.instance.guest, join(qward.instance.directory, 'libvirt'), concurrent);
+  const withLibvirt = libvirtInstalled() && !flags['no-libvirt'];
+  if (withLibvirt) note(`bringing up libvirt with ${defined} machines`);
+  await using libvirt = withLibvirt ? await startLibvirt(guest, defined) : undefined;
+  const values: Values = new Map();
+  note('warming up');
+  await singleRounds(new Map(), 1, qward, libvirt);
+  note(`${runs} rounds of one machine`);
+  await singleRounds(values, runs, qward, libvirt);
+  note(`${runs} rounds of ${concurrent} machines at once`);
+  await concurrentRounds(values, runs, qward, libvirt);
+  note('memory and requests');
+  const rows = rowsOf(values, await load(qward)).map(judge);
+  const host = await describeHost(qward.programs, libvirt);
+  const series = Object.fromEntries(
+    [...values].map(([name, list]): [string, Series] => [name, summarise(list)]),
+  );
+  const at = new Date().toISOString();
+  const file = join(checkout, 'bench/results', `${at.replaceAll(':', '')}.json`);
+  writeFileSync(file, `${JSON.stringify({ at, host, runs, rows, series }, null, 2)}\n`);
+  process.stdout.write(`\n${Object.values(host).join(', ')}\n\n${render(rows)}\n\n${file}\n`);
+  if (rows.some(({ met }) => met === false)) process.exitCode = 1;
+}
+
+await main();
