@@ -1,6 +1,6 @@
 /** The KVM probe's verdict, remembered until the host boots again. */
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Outcome } from '../outcome.ts';
 import { replaceFile } from '../store/atomic-file.ts';
 import type { KvmVerdict } from './kvm-probe.ts';

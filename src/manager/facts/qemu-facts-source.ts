@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { QemuFacts } from '../../plan/launch-plan.ts';
 import { success, type Outcome } from '../outcome.ts';
 import { replaceFile } from '../store/atomic-file.ts';

@@ -1,0 +1,64 @@
+/** Taking over what runs already: the machines that the broker started for an earlier manager. */
+import { setTimeout as wait } from 'node:timers/promises';
+import type { BrokerStatus } from '../protocol/broker.ts';
+import type { BrokerPort } from './broker-port.ts';
+import { kvmProbeMachine } from './facts/kvm-probe.ts';
+import type { Log } from './log.ts';
+import type { Machines } from './machines.ts';
+
+export interface AdoptionServices {
+  readonly machines: Machines;
+  readonly broker: BrokerPort;
+  readonly log: Log;
+  readonly onStatus: (status: BrokerStatus) => void;
+  /** Ends the attempts. */
+  readonly signal: AbortSignal;
+}
+
+const firstRetryMs = 500;
+const lastRetryMs = 30_000;
+
+export interface Adoption {
+  /** Over when the monitor of each machine has answered or been given up. */
+  readonly connected: Promise<void>;
+}
+
+/** Returns when it is known what runs, or that the broker does not answer; further attempts follow until it does. */
+export async function adoptMachines(services: AdoptionServices): Promise<Adoption> {
+  const adoption = await adoptOnce(services);
+  if (adoption === undefined) void adoptLater(services);
+  return adoption ?? { connected: Promise.resolve() };
+}
+
+async function adoptLater(services: AdoptionServices): Promise<void> {
+  const { signal } = services;
+  for (let delayMs = firstRetryMs; !signal.aborted; delayMs = Math.min(2 * delayMs, lastRetryMs)) {
+    await wait(delayMs, undefined, { signal, ref: false }).catch(() => undefined);
+    if (!signal.aborted && (await adoptOnce(services)) !== undefined) return;
+  }
+}
+
+/** Undefined where the broker does not answer. */
+async function adoptOnce({
+  machines,
+  broker,
+  log,
+  onStatus,
+}: AdoptionServices): Promise<Adoption | undefined> {
+  const status = await broker.call('status', {});
+  if (!status.ok) {
+    log.error('the broker was not asked what runs', { faults: status.faults });
+    return undefined;
+  }
+  onStatus(status.value);
+  const running = status.value.machines.filter(({ machine }) => machine !== kvmProbeMachine);
+  // A proof that an earlier manager did not end.
+  if (running.length < status.value.machines.length) await broker.call('kill', { machine: kvmProbeMachine });
+  const connect = await machines.adopt(running);
+  if (running.length > 0)
+    log.info('took over what runs', { machines: running.map(({ machine }) => machine) });
+  const connected = connect().catch((error: unknown) => {
+    log.error('a machine was not connected to', { error });
+  });
+  return { connected };
+}

@@ -1,0 +1,11 @@
+/** Holds the live process of a run against its plan. */
+import { auditProcess } from '../audit/audit-process.ts';
+import { expectedWalls } from '../audit/expected-walls.ts';
+import type { AuditReport } from '../audit/report.ts';
+import type { ProcessFacts } from '../protocol/broker.ts';
+import type { Run } from './lifecycle/run.ts';
+
+export function auditRun(run: Run, facts: ProcessFacts, now: Date): AuditReport {
+  const expected = expectedWalls(run.launched, { files: run.files });
+  return auditProcess({ machine: run.launched.machine, expected, facts, at: now.toISOString() });
+}

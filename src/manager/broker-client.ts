@@ -1,0 +1,124 @@
+/** The broker over its socket: a connection a request, framed as protocol/frame.ts says. */
+import { connect, type Socket } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Fault } from '../definition/fault.ts';
+import type { BrokerCall } from '../protocol/broker.ts';
+import { protocolVersion } from '../protocol/broker.ts';
+import { encodeFrame, FrameReader, maxReplyBytes } from '../protocol/frame.ts';
+import type { BrokerPort, BrokerResults, RequestOf } from './broker-port.ts';
+import { failure, success, type Outcome } from './outcome.ts';
+
+export interface BrokerClientOptions {
+  readonly socketPath: string;
+  /** For how long a broker that does not listen is tried again: it may be starting. */
+  readonly connectForMs: number;
+  readonly deadlineMs: Readonly<Record<BrokerCall, number>>;
+}
+
+const retryEveryMs = 25;
+const hint = 'see `qward doctor`, and the log of the service qward-broker';
+
+export const defaultDeadlinesMs: Readonly<Record<BrokerCall, number>> = {
+  launch: 30_000,
+  kill: 30_000,
+  reap: 30_000,
+  inspect: 10_000,
+  'inspect-pid': 10_000,
+  probe: 15_000,
+  status: 10_000,
+  forget: 10_000,
+  rename: 10_000,
+};
+
+export function createBrokerClient(options: BrokerClientOptions): BrokerPort {
+  return {
+    call: async <Call extends BrokerCall>(call: Call, request: RequestOf<Call>) => {
+      const connected = await connectBroker(options.socketPath, options.connectForMs);
+      if (!connected.ok) return connected;
+      const frame = encodeFrame({ v: protocolVersion, call, ...request });
+      const reply = await exchange(connected.value, frame, options.deadlineMs[call]);
+      return reply.ok ? parseReply<BrokerResults[Call]>(call, reply.value) : reply;
+    },
+  };
+}
+
+async function connectBroker(path: string, forMs: number): Promise<Outcome<Socket>> {
+  const giveUpAt = performance.now() + forMs;
+  for (;;) {
+    const attempt = await connectOnce(path);
+    if (typeof attempt !== 'string') return success(attempt);
+    if (performance.now() >= giveUpAt)
+      return failure('broker-unreachable', `the broker does not answer on ${path}: ${attempt}`, hint);
+    // Nothing tells when another process begins to listen.
+    await wait(retryEveryMs);
+  }
+}
+
+function connectOnce(path: string): Promise<Socket | string> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.removeAllListeners('error');
+      resolve(socket);
+    });
+    socket.once('error', (error) => {
+      resolve(error.message);
+    });
+  });
+}
+
+function exchange(socket: Socket, frame: Buffer, deadlineMs: number): Promise<Outcome<Buffer>> {
+  return new Promise((resolve) => {
+    const reader = new FrameReader(maxReplyBytes);
+    const settle = (outcome: Outcome<Buffer>): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(outcome);
+    };
+    const broken = (reason: string): void => {
+      settle(failure('broker-unreachable', `the broker did not finish the request: ${reason}`, hint));
+    };
+    const timer = setTimeout(() => {
+      settle(failure('timed-out', `the broker did not answer within ${deadlineMs / 1000} s`, hint));
+    }, deadlineMs);
+    socket.on('data', (piece: Buffer) => {
+      try {
+        const body = reader.push(piece);
+        if (body !== undefined) settle(success(body));
+      } catch (error) {
+        broken(error instanceof Error ? error.message : String(error));
+      }
+    });
+    socket.on('error', (error) => {
+      broken(error.message);
+    });
+    socket.on('close', () => {
+      broken('the connection closed');
+    });
+    socket.write(frame);
+  });
+}
+
+/** The broker is trusted to answer in the form of its protocol; what is not even that is a broken transport. */
+function parseReply<Result>(call: BrokerCall, body: Buffer): Outcome<Result> {
+  let reply: unknown;
+  try {
+    reply = JSON.parse(body.toString('utf8'));
+  } catch {
+    return failure('broker-unreachable', `the broker's answer to ${call} is not JSON`, hint);
+  }
+  if (typeof reply !== 'object' || reply === null)
+    return failure('broker-unreachable', `the broker's answer to ${call} is not an object`, hint);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the trusted side of the protocol
+  if (Reflect.get(reply, 'ok') === true) return success(Reflect.get(reply, 'result') as Result);
+  const refusals: unknown = Reflect.get(reply, 'refusals');
+  return { ok: false, faults: Array.isArray(refusals) ? refusals.map(parseRefusal) : [] };
+}
+
+function parseRefusal(refusal: unknown): Fault {
+  const field = (name: string): string => {
+    const value: unknown = typeof refusal === 'object' && refusal !== null ? Reflect.get(refusal, name) : '';
+    return typeof value === 'string' ? value : '';
+  };
+  return { code: field('code'), message: field('message'), hint: field('hint') };
+}

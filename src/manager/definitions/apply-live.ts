@@ -1,0 +1,58 @@
+/** What of a changed definition QEMU can take over while the guest runs. */
+import type { Change } from '../../definition/change-key.ts';
+import type { MachineDefinition } from '../../definition/schema.ts';
+import { commands } from '../../qmp/commands.ts';
+import type { Run } from '../lifecycle/run.ts';
+
+export interface ChangedDefinition {
+  readonly before: MachineDefinition;
+  readonly after: MachineDefinition;
+}
+
+export interface WhenApplied {
+  readonly applied: readonly string[];
+  readonly atNextStart: readonly string[];
+}
+
+/** Keys that only qward itself reads. */
+const ownKeys = /^(?:description|tags|stop)(?:\.|$)/;
+
+/** Applies what can be applied, and says of each key when it holds. `run` is undefined where the machine does not run. */
+export async function applyLive(
+  run: Run | undefined,
+  definitions: ChangedDefinition,
+  changes: readonly Change[],
+): Promise<WhenApplied> {
+  const applied: string[] = [];
+  const atNextStart: string[] = [];
+  for (const { key } of changes) {
+    const now = ownKeys.test(key) || (run !== undefined && (await applyKey(run, definitions, key)));
+    (now ? applied : atNextStart).push(key);
+  }
+  return { applied, atNextStart };
+}
+
+async function applyKey(run: Run, { before, after }: ChangedDefinition, key: string): Promise<boolean> {
+  const disk = /^disks\.([a-z0-9-]+)\.limits(?:\.|$)/.exec(key)?.[1];
+  if (disk !== undefined) return await limitDisk(run, after, disk);
+  // QEMU cannot raise the maximum that it was started with; the balloon gives back a part of it.
+  if (key === 'memory' && after.memory < before.memory) return await inflateBalloon(run, after.memory);
+  return false;
+}
+
+async function limitDisk({ session, launched }: Run, after: MachineDefinition, id: string): Promise<boolean> {
+  const disk = after.disks.find((candidate) => candidate.id === id);
+  if (session === undefined || disk === undefined) return false;
+  const limits = { iops: disk.limits?.iops ?? 0, bps: disk.limits?.bps ?? 0 };
+  const group = `limits.${id}`;
+  // A disk that was started with limits has a throttle node; in others the device itself takes them.
+  const hasGroup = launched.launch.argv.some((argument) => argument.includes(`"id":"${group}"`));
+  const result = hasGroup
+    ? await commands.setGroupIoLimits(session, { group, ...limits })
+    : await commands.setIoLimits(session, { id, ...limits });
+  return result.ok;
+}
+
+async function inflateBalloon({ session }: Run, bytes: number): Promise<boolean> {
+  return session !== undefined && (await commands.balloon(session, { bytes })).ok;
+}

@@ -1,0 +1,259 @@
+/** Defining machines and changing their definitions: who may was looked into before, what is written is whole. */
+import { rm, unlink } from 'node:fs/promises';
+import type { Change } from '../../definition/change-key.ts';
+import { cloneDefinition } from '../../definition/clone.ts';
+import { parseDefinition } from '../../definition/parse.ts';
+import type { MachineDefinition } from '../../definition/schema.ts';
+import { setInDefinition } from '../../definition/set.ts';
+import { variableStorePath } from '../../plan/boot.ts';
+import type { Paths } from '../../protocol/paths.ts';
+import type { BrokerPort } from '../broker-port.ts';
+import type { EventHistory } from '../events.ts';
+import { kvmProbeMachine } from '../facts/kvm-probe.ts';
+import type { Machine } from '../lifecycle/machine.ts';
+import { consoleDirectory } from '../lifecycle/run.ts';
+import type { Machines } from '../machines.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import { mayDefineNew, mayOnMachine, type Identity } from '../roles.ts';
+import { revisionOf, type DefinitionStore } from '../store/definition-store.ts';
+import type { RunNotes } from '../store/run-notes.ts';
+import { applyLive, type WhenApplied } from './apply-live.ts';
+import { NameLocks } from './name-locks.ts';
+import { removableDisks } from './removable-disks.ts';
+
+export interface DefinitionServices {
+  readonly store: DefinitionStore;
+  readonly machines: Machines;
+  readonly broker: BrokerPort;
+  readonly events: EventHistory;
+  readonly notes: RunNotes;
+  readonly paths: Paths;
+  readonly now: () => Date;
+  /** The manager's own uid. */
+  readonly uid: number;
+}
+
+export interface Defined<Result extends string> {
+  readonly name: string;
+  readonly outcome: Result;
+  readonly notes: readonly string[];
+}
+
+export interface Removed {
+  readonly removedDisks: readonly string[];
+  readonly keptDisks: readonly string[];
+}
+
+const unknownMachine = (name: string): Outcome<never> =>
+  failure('machine-unknown', `machine "${name}" is not defined`, '`qward list` shows which there are');
+
+export class Definitions {
+  readonly #services: DefinitionServices;
+  readonly locks = new NameLocks();
+
+  constructor(services: DefinitionServices) {
+    this.#services = services;
+  }
+
+  /** A new machine, or with `replace` an existing one too. */
+  async define(
+    identity: Identity,
+    request: { readonly source: string; readonly replace: boolean; readonly dryRun: boolean },
+  ): Promise<Outcome<Defined<'defined' | 'changed' | 'unchanged'>>> {
+    const parsed = parseDefinition(request.source);
+    const name = parsed.ok ? parsed.definition.name : undefined;
+    const existing = name === undefined ? undefined : this.#services.machines.get(name);
+    const allowed = this.#mayDefine(identity, existing);
+    if (!allowed.ok) return allowed;
+    if (!parsed.ok) return parsed;
+    const { definition } = parsed;
+    if (definition.name === kvmProbeMachine) return reserved();
+    return await this.locks.hold([definition.name], async () => {
+      const machine = this.#services.machines.get(definition.name);
+      if (machine?.record !== null && machine !== undefined && !request.replace)
+        return failure(
+          'machine-exists',
+          `machine "${definition.name}" is defined already`,
+          'change it with `qward edit`, or define it with --replace',
+        );
+      if (request.dryRun)
+        return success(this.#compare(machine, { name: definition.name, source: request.source }));
+      return await this.#write(identity, machine, { definition, source: request.source });
+    });
+  }
+
+  /** Replaces the definition of this machine; with `revision` only if nobody else has meanwhile. */
+  async replace(
+    identity: Identity,
+    machine: Machine,
+    request: { readonly source: string; readonly revision: string | undefined },
+  ): Promise<Outcome<Defined<'changed' | 'unchanged'>>> {
+    const parsed = parseDefinition(request.source);
+    if (!parsed.ok) return parsed;
+    const { definition } = parsed;
+    if (definition.name !== machine.name)
+      return failure(
+        'definition-invalid',
+        `name: the definition of machine "${machine.name}" now says "${definition.name}"`,
+        `rename it with \`qward rename ${machine.name} ${definition.name}\``,
+      );
+    return await this.locks.hold([machine.name], async () => {
+      const { record } = machine;
+      if (record === null) return unknownMachine(machine.name);
+      if (request.revision !== undefined && request.revision !== record.revision)
+        return failure(
+          'definition-changed',
+          `the definition of machine "${machine.name}" was changed by another meanwhile`,
+          'look at it again, and repeat your change',
+        );
+      const written = await this.#write(identity, machine, { definition, source: request.source });
+      if (!written.ok) return written;
+      const { outcome } = written.value;
+      return success({ ...written.value, outcome: outcome === 'unchanged' ? outcome : 'changed' });
+    });
+  }
+
+  /** Changes single keys, and applies what QEMU can take over. */
+  async set(identity: Identity, machine: Machine, changes: readonly Change[]): Promise<Outcome<WhenApplied>> {
+    return await this.locks.hold([machine.name], async () => {
+      const { record } = machine;
+      const source = await this.#services.store.source(machine.name);
+      if (record === null || source === undefined) return unknownMachine(machine.name);
+      const changed = setInDefinition(source, changes);
+      if (!changed.ok) return changed;
+      const parsed = parseDefinition(changed.source);
+      if (!parsed.ok) return parsed;
+      if (parsed.definition.name !== machine.name)
+        return failure('request-invalid', 'name: cannot be set', `use \`qward rename ${machine.name} NEW\``);
+      const written = await this.#write(identity, machine, {
+        definition: parsed.definition,
+        source: changed.source,
+      });
+      if (!written.ok) return written;
+      const definitions = { before: record.definition, after: parsed.definition };
+      return success(await applyLive(machine.run, definitions, changes));
+    });
+  }
+
+  /** The definition and all that qward keeps for the machine. Disks only where each of them can be removed. */
+  async remove(
+    identity: Identity,
+    machine: Machine,
+    { disks }: { readonly disks: boolean },
+  ): Promise<Outcome<Removed>> {
+    return await this.locks.hold([machine.name], async () => {
+      const { record } = machine;
+      if (record === null) return unknownMachine(machine.name);
+      const own = record.definition.disks.map(({ path }) => path);
+      const removable = disks ? await this.#removable(record.definition) : success([]);
+      if (!removable.ok) return removable;
+      const removed = await machine.change(() => this.#forget(machine));
+      if (!removed.ok) return removed;
+      for (const path of removable.value) await unlink(path);
+      this.#services.events.emit('machine.removed', machine.name, identity.user);
+      return success({
+        removedDisks: removable.value,
+        keptDisks: own.filter((path) => !removable.value.includes(path)),
+      });
+    });
+  }
+
+  /** A new definition from this one. */
+  async clone(
+    identity: Identity,
+    machine: Machine,
+    request: { readonly to: string; readonly disks: Readonly<Record<string, string>> },
+  ): Promise<Outcome<Defined<'defined' | 'changed' | 'unchanged'>>> {
+    const source = await this.#services.store.source(machine.name);
+    if (source === undefined) return unknownMachine(machine.name);
+    const cloned = cloneDefinition(source, { name: request.to, diskPaths: request.disks });
+    if (!cloned.ok) return cloned;
+    return await this.define(identity, { source: cloned.source, replace: false, dryRun: false });
+  }
+
+  /** Also says no where the name is taken by a machine that the user may not see. */
+  #mayDefine(identity: Identity, existing: Machine | undefined): Outcome<void> {
+    const { machines } = this.#services;
+    const own = existing !== undefined && mayOnMachine(identity, 'define', machines.ownerOf(existing));
+    if (own || mayDefineNew(identity)) return success(undefined);
+    return failure(
+      'not-allowed',
+      `user ${identity.user} may not define machines`,
+      'ask a member of the group qward-admin to define it',
+    );
+  }
+
+  #compare(
+    machine: Machine | undefined,
+    { name, source }: { readonly name: string; readonly source: string },
+  ): Defined<'defined' | 'changed' | 'unchanged'> {
+    const before = machine?.record?.revision;
+    const outcome =
+      before === undefined ? 'defined' : before === revisionOf(source) ? 'unchanged' : 'changed';
+    return { name, outcome, notes: [] };
+  }
+
+  async #write(
+    identity: Identity,
+    machine: Machine | undefined,
+    { definition, source }: { readonly definition: MachineDefinition; readonly source: string },
+  ): Promise<Outcome<Defined<'defined' | 'changed' | 'unchanged'>>> {
+    const { store, machines, events, now } = this.#services;
+    const { name } = definition;
+    const before = machine?.record ?? null;
+    if (before?.revision === revisionOf(source)) return success({ name, outcome: 'unchanged', notes: [] });
+    const metadata = before?.metadata ?? {
+      version: 1,
+      owner: identity.uid,
+      definedAt: now().toISOString(),
+    };
+    const written = await store.put(definition, source, metadata);
+    if (!written.ok) return written;
+    const current = machine ?? machines.add(name, written.value);
+    current.record = written.value;
+    const outcome = before === null ? 'defined' : 'changed';
+    current.life.note(`${outcome} by ${identity.user}`);
+    events.emit(outcome === 'defined' ? 'machine.defined' : 'machine.changed', name, identity.user, {
+      revision: written.value.revision,
+    });
+    const notes =
+      current.run === undefined || before === null
+        ? []
+        : ['the machine runs: changes hold from its next start on'];
+    return success({ name, outcome, notes });
+  }
+
+  async #removable(definition: MachineDefinition): Promise<Outcome<readonly string[]>> {
+    const { broker, machines, uid } = this.#services;
+    const status = await broker.call('status', {});
+    if (!status.ok) return status;
+    const others = machines
+      .all()
+      .flatMap(({ name, record }) =>
+        record === null || name === definition.name ? [] : [record.definition],
+      );
+    const storageRoots = status.value.storageRoots.map(({ path }) => path);
+    return await removableDisks(definition, { storageRoots, others, uid });
+  }
+
+  /** The uid slot first: a broker that cannot be asked leaves everything as it was. */
+  async #forget(machine: Machine): Promise<Outcome<string>> {
+    const { broker, store, notes, paths, machines } = this.#services;
+    const { name } = machine;
+    const forgotten = await broker.call('forget', { machine: name });
+    if (!forgotten.ok) return forgotten;
+    const removed = await store.remove(name);
+    if (!removed.ok) return removed;
+    machine.record = null;
+    machines.remove(name);
+    await rm(variableStorePath(paths.vars, name), { force: true });
+    await rm(consoleDirectory(paths.managerState, name), { recursive: true, force: true });
+    await machine.log.remove();
+    await notes.remove(name);
+    return success('removed');
+  }
+}
+
+function reserved(): Outcome<never> {
+  return failure('request-invalid', `the name "${kvmProbeMachine}" is qward's own`, 'choose another name');
+}

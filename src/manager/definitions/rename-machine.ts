@@ -1,0 +1,116 @@
+/** Giving a stopped machine another name: its definition, its uid slot, and what qward keeps for it. */
+import { link, rename, unlink } from 'node:fs/promises';
+import { parseDefinition } from '../../definition/parse.ts';
+import { renameInDefinition } from '../../definition/clone.ts';
+import { variableStorePath } from '../../plan/boot.ts';
+import { kvmProbeMachine } from '../facts/kvm-probe.ts';
+import type { Machine } from '../lifecycle/machine.ts';
+import { consoleDirectory } from '../lifecycle/run.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import type { Identity } from '../roles.ts';
+import { errorCode } from '../store/atomic-file.ts';
+import type { DefinitionRecord } from '../store/definition-store.ts';
+import type { DefinitionServices } from './definitions.ts';
+import type { NameLocks } from './name-locks.ts';
+
+export interface RenameServices extends DefinitionServices {
+  readonly locks: NameLocks;
+}
+
+/** The machine under its new name. */
+export async function renameMachine(
+  services: RenameServices,
+  identity: Identity,
+  { machine, to }: { readonly machine: Machine; readonly to: string },
+): Promise<Outcome<Machine>> {
+  const { name } = machine;
+  return await services.locks.hold([name, to], async () => {
+    if (services.machines.get(to) !== undefined || to === kvmProbeMachine)
+      return failure('machine-exists', `there is a machine "${to}" already`, 'choose another name');
+    const renamed = await renamedRecord(services, machine, to);
+    if (!renamed.ok) return renamed;
+    const done = await machine.change(() => move(services, machine, renamed.value));
+    if (!done.ok) return done;
+    services.machines.remove(name);
+    const next = services.machines.add(to, renamed.value.record);
+    const note = await services.notes.read(to);
+    if (note !== undefined) next.life.recall(note);
+    next.life.note(`renamed from "${name}" by ${identity.user}`);
+    services.events.emit('machine.renamed', to, identity.user, { from: name });
+    return success(next);
+  });
+}
+
+interface Renamed {
+  readonly source: string;
+  record: DefinitionRecord;
+}
+
+async function renamedRecord(
+  { store }: RenameServices,
+  { name, record }: Machine,
+  to: string,
+): Promise<Outcome<Renamed>> {
+  const source = await store.source(name);
+  if (source === undefined || record === null)
+    return failure(
+      'machine-unknown',
+      `machine "${name}" is not defined`,
+      '`qward list` shows which there are',
+    );
+  const changed = renameInDefinition(source, to);
+  if (!changed.ok) return changed;
+  const parsed = parseDefinition(changed.source);
+  if (!parsed.ok) return parsed;
+  return success({ source: changed.source, record: { ...record, name: to, definition: parsed.definition } });
+}
+
+/** Each step before the old definition goes can be taken back. */
+async function move(services: RenameServices, machine: Machine, renamed: Renamed): Promise<Outcome<string>> {
+  const { broker, store, notes, paths } = services;
+  const [from, to] = [machine.name, renamed.record.name];
+  const slot = await broker.call('rename', { machine: from, to });
+  if (!slot.ok) return slot;
+  const back = async (fault: Outcome<never>): Promise<Outcome<never>> => {
+    await unlink(variableStorePath(paths.vars, to)).catch(() => undefined);
+    await broker.call('rename', { machine: to, to: from });
+    return fault;
+  };
+  const variables = await linkVariables(
+    variableStorePath(paths.vars, from),
+    variableStorePath(paths.vars, to),
+  );
+  if (!variables.ok) return await back(variables);
+  const { definition, metadata } = renamed.record;
+  const written = await store.put(definition, renamed.source, metadata);
+  if (!written.ok) return await back(written);
+  renamed.record = written.value;
+  const removed = await store.remove(from);
+  if (!removed.ok) {
+    await store.remove(to);
+    return await back(removed);
+  }
+  machine.record = null;
+  await unlink(variableStorePath(paths.vars, from)).catch(() => undefined);
+  await rename(consoleDirectory(paths.managerState, from), consoleDirectory(paths.managerState, to)).catch(
+    () => undefined,
+  );
+  await machine.log.rename(to);
+  await notes.rename(from, to);
+  return success('renamed');
+}
+
+/** A machine without UEFI, or one that never ran, has no store. */
+async function linkVariables(from: string, to: string): Promise<Outcome<void>> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT')
+      return failure(
+        'state-unwritable',
+        `${to} could not be made: ${String(error)}`,
+        `look at what is at ${to}`,
+      );
+  }
+  return success(undefined);
+}

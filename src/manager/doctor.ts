@@ -1,0 +1,158 @@
+/** What this host can and cannot give, each with the cure. */
+import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
+import type { BrokerStatus } from '../protocol/broker.ts';
+import type { BrokerPort } from './broker-port.ts';
+import type { HostBasics } from './facts/host.ts';
+import type { Outcome } from './outcome.ts';
+import type { BrokenFile } from './store/definition-store.ts';
+
+export interface Check {
+  readonly check: string;
+  /** degraded: machines start, with less. missing: they do not. */
+  readonly state: 'ok' | 'degraded' | 'missing';
+  readonly found: string;
+  readonly cure: string;
+}
+
+export interface DoctorServices {
+  readonly broker: BrokerPort;
+  readonly qemu: () => Promise<Outcome<QemuFacts>>;
+  readonly kvm: () => Promise<HostFacts['kvm']>;
+  readonly host: () => Promise<HostBasics>;
+  readonly onStatus: (status: BrokerStatus) => void;
+  readonly brokenFiles: () => readonly BrokenFile[];
+}
+
+export async function examineHost(services: DoctorServices): Promise<readonly Check[]> {
+  const status = await services.broker.call('status', {});
+  if (status.ok) services.onStatus(status.value);
+  const [qemu, host] = await Promise.all([services.qemu(), services.host()]);
+  // The proof runs a machine: without broker and QEMU it would only say the same again.
+  const kvm = status.ok && qemu.ok ? await services.kvm() : { works: false, reason: 'not tried yet' };
+  return [
+    ...(status.ok ? brokerChecks(status.value) : [faultCheck('broker', status)]),
+    qemuCheck(qemu),
+    kvmCheck(kvm),
+    uefiCheck(host),
+    vhostCheck(host),
+    stateCheck(services.brokenFiles()),
+  ];
+}
+
+const fine = (check: string, found: string): Check => ({ check, state: 'ok', found, cure: '' });
+
+function faultCheck(check: string, outcome: Outcome<unknown>): Check {
+  const faults = outcome.ok ? [] : outcome.faults;
+  return {
+    check,
+    state: 'missing',
+    found: faults.map(({ message }) => message).join('; '),
+    cure: faults[0]?.hint ?? '',
+  };
+}
+
+function brokerChecks(status: BrokerStatus): readonly Check[] {
+  return [
+    fine('broker', `version ${status.version}`),
+    policyCheck(status),
+    runtimeCheck(status),
+    fine('cgroups', status.cgroups),
+    uidRangeCheck(status),
+    storageCheck(status),
+    status.bridges.length > 0
+      ? fine('bridges', status.bridges.join(', '))
+      : {
+          check: 'bridges',
+          state: 'degraded',
+          found: 'the policy lists none: machines have no network',
+          cure: 'name bridges of this host under `bridges` in /etc/qward/policy.json',
+        },
+  ];
+}
+
+function policyCheck({ policyFaults }: BrokerStatus): Check {
+  if (policyFaults.length === 0) return fine('policy', 'read, without faults');
+  return {
+    check: 'policy',
+    state: 'missing',
+    found: policyFaults.map(({ message }) => message).join('; '),
+    cure: policyFaults[0]?.hint ?? '',
+  };
+}
+
+function runtimeCheck({ runtime, runtimesRefused }: BrokerStatus): Check {
+  const refused = runtimesRefused.map((one) => `${one.runtime} is not used: ${one.reason}`).join('; ');
+  if (runtime !== null) return fine('OCI runtime', refused === '' ? runtime : `${runtime}; ${refused}`);
+  return { check: 'OCI runtime', state: 'missing', found: refused, cure: 'apt-get install crun, or runc' };
+}
+
+function uidRangeCheck({ uidRange, uidRangeOverlaps }: BrokerStatus): Check {
+  const check = 'uid range';
+  if (uidRange === null)
+    return { check, state: 'missing', found: 'not known: the policy has faults', cure: 'mend the policy' };
+  const range = `${uidRange.base} to ${uidRange.base + uidRange.count - 1}`;
+  if (uidRangeOverlaps.length === 0) return fine(check, range);
+  return {
+    check,
+    state: 'missing',
+    found: `${range} is not qward's alone: ${uidRangeOverlaps.join('; ')}`,
+    cure: 'set another `uidRange` in /etc/qward/policy.json',
+  };
+}
+
+function storageCheck({ storageRoots }: BrokerStatus): Check {
+  const roots = storageRoots.map(({ path, access }) => `${path} (${access})`).join(', ');
+  if (storageRoots.length > 0) return fine('storage roots', roots);
+  return {
+    check: 'storage roots',
+    state: 'missing',
+    found: 'none: no machine can have a disk',
+    cure: 'name directories under `storageRoots` in /etc/qward/policy.json',
+  };
+}
+
+function qemuCheck(qemu: Outcome<QemuFacts>): Check {
+  if (!qemu.ok) return faultCheck('QEMU', qemu);
+  const { binary, version } = qemu.value;
+  return fine('QEMU', `${version.major}.${version.minor}.${version.micro} (${binary})`);
+}
+
+function kvmCheck({ works, reason }: HostFacts['kvm']): Check {
+  if (works) return fine('KVM', reason);
+  return {
+    check: 'KVM',
+    state: 'degraded',
+    found: `${reason}; guests run under TCG, slowly, and QEMU promises no security under it`,
+    cure: 'enable virtualisation in the firmware of this host and load kvm_intel or kvm_amd; in a virtual machine, its host must allow nesting',
+  };
+}
+
+function uefiCheck({ uefi }: HostBasics): Check {
+  if (uefi !== null) return fine('UEFI firmware', uefi.code);
+  return {
+    check: 'UEFI firmware',
+    state: 'degraded',
+    found: 'not installed: `firmware: uefi` cannot be started',
+    cure: 'apt-get install ovmf',
+  };
+}
+
+function vhostCheck({ vhostNet }: HostBasics): Check {
+  if (vhostNet) return fine('vhost-net', '/dev/vhost-net');
+  return {
+    check: 'vhost-net',
+    state: 'degraded',
+    found: 'not there: QEMU itself carries the packets of network cards',
+    cure: 'modprobe vhost_net',
+  };
+}
+
+function stateCheck(broken: readonly BrokenFile[]): Check {
+  if (broken.length === 0) return fine('state files', 'all could be read');
+  return {
+    check: 'state files',
+    state: 'degraded',
+    found: broken.map(({ path, reason }) => `${path}: ${reason}`).join('; '),
+    cure: 'mend or remove them; qward leaves them as they are',
+  };
+}

@@ -1,0 +1,74 @@
+/** Calls that define machines and change their definitions. */
+import { formatFull } from '../../definition/format-full.ts';
+import type { Definitions } from '../definitions/definitions.ts';
+import { renameMachine, type RenameServices } from '../definitions/rename-machine.ts';
+import { failure, success } from '../outcome.ts';
+import type { Answer, Call, Handlers } from '../server/call.ts';
+
+type DefinitionCalls = 'define' | 'definition' | 'edit' | 'set' | 'remove' | 'rename' | 'clone';
+
+export function createDefinitionHandlers(
+  definitions: Definitions,
+  services: RenameServices,
+): Pick<Handlers, DefinitionCalls> {
+  return {
+    define: async ({ identity, body }) => {
+      const outcome = await definitions.define(identity, body);
+      return outcome.ok ? success({ ...outcome.value, notes: [...outcome.value.notes] }) : outcome;
+    },
+    definition: async ({ machine, query }) => {
+      const { record } = machine;
+      const source = await services.store.source(machine.name);
+      if (record === null || source === undefined)
+        return failure(
+          'machine-unknown',
+          `machine "${machine.name}" is not defined`,
+          'it runs, and can be stopped',
+        );
+      const text = query.full ? formatFull(record.definition) : source;
+      return success({ name: machine.name, source: text, revision: record.revision });
+    },
+    edit: async ({ identity, machine, body }) => {
+      const outcome = await definitions.replace(identity, machine, {
+        source: body.source,
+        revision: body.revision,
+      });
+      return outcome.ok ? success({ ...outcome.value, notes: [...outcome.value.notes] }) : outcome;
+    },
+    set: async ({ identity, machine, body }) => {
+      const outcome = await definitions.set(identity, machine, body.changes);
+      if (!outcome.ok) return outcome;
+      const { applied, atNextStart } = outcome.value;
+      return success({ name: machine.name, applied: [...applied], atNextStart: [...atNextStart] });
+    },
+    remove: (call) => removeMachine(definitions, call),
+    rename: async ({ identity, machine, body }) => {
+      const outcome = await renameMachine(services, identity, { machine, to: body.to });
+      if (!outcome.ok) return outcome;
+      const { name, state } = outcome.value;
+      return success({ name, state, outcome: `renamed from ${machine.name}` });
+    },
+    clone: async ({ identity, machine, body }) => {
+      const outcome = await definitions.clone(identity, machine, body);
+      if (!outcome.ok) return outcome;
+      return success({ name: body.to, state: 'stopped', outcome: `cloned from ${machine.name}` });
+    },
+  };
+}
+
+async function removeMachine(definitions: Definitions, call: Call<'remove'>): Promise<Answer<'remove'>> {
+  const { identity, machine, query } = call;
+  if (query.force && machine.run !== undefined) {
+    const killed = await machine.kill(identity.user);
+    if (!killed.ok) return killed;
+  }
+  const outcome = await definitions.remove(identity, machine, { disks: query.disks });
+  if (!outcome.ok) return outcome;
+  const { removedDisks, keptDisks } = outcome.value;
+  return success({
+    name: machine.name,
+    outcome: 'removed',
+    removedDisks: [...removedDisks],
+    keptDisks: [...keptDisks],
+  });
+}

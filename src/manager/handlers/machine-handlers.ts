@@ -1,0 +1,123 @@
+/** Calls on a machine that is there: its life, its logs, its monitor. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { commands } from '../../qmp/commands.ts';
+import type { CommandFailure } from '../../qmp/command-result.ts';
+import { ScrollBack } from '../console/scroll-back.ts';
+import type { Machine } from '../lifecycle/machine.ts';
+import { consoleDirectory } from '../lifecycle/run.ts';
+import type { Machines } from '../machines.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import type { Handlers } from '../server/call.ts';
+
+type MachineCalls =
+  | 'status'
+  | 'start'
+  | 'stop'
+  | 'kill'
+  | 'reset'
+  | 'pause'
+  | 'resume'
+  | 'wait'
+  | 'logs'
+  | 'consoleOutput'
+  | 'qmp'
+  | 'monitor';
+
+export interface MachineHandlerServices {
+  readonly machines: Machines;
+  readonly managerState: string;
+}
+
+const qmpTimeoutMs = 30_000;
+
+export function createMachineHandlers(services: MachineHandlerServices): Pick<Handlers, MachineCalls> {
+  return {
+    status: ({ machine }) => success(describeMachine(services.machines, machine)),
+    start: ({ machine, identity, body }) => machine.start({ paused: body.paused, by: identity.user }),
+    stop: ({ machine, identity, body }) =>
+      machine.stop(body.timeoutMs ?? machine.record?.definition.stop.timeout ?? 60_000, identity.user),
+    kill: ({ machine, identity }) => machine.kill(identity.user),
+    reset: ({ machine, identity }) => machine.reset(identity.user),
+    pause: ({ machine, identity }) => machine.pause(identity.user),
+    resume: ({ machine, identity }) => machine.resume(identity.user),
+    wait: async ({ machine, body, closed }) => {
+      const { states, timeoutMs } = body;
+      const state = await machine.life.board.reach(states, { timeoutMs, signal: closed() });
+      if (state !== undefined) return success({ name: machine.name, state, outcome: state });
+      return failure(
+        'timed-out',
+        `machine "${machine.name}" is ${machine.state}; it was not ${states.join(' or ')} within ${timeoutMs / 1000} s`,
+        'wait longer with --timeout',
+      );
+    },
+    logs: async ({ machine, query }) => {
+      await machine.life.keepLog();
+      return success({ name: machine.name, lines: [...(await machine.log.tail(query.lines))] });
+    },
+    consoleOutput: async ({ machine }) => {
+      const { output, lost } = await readConsole(services.managerState, machine);
+      return success({ name: machine.name, output: output.toString('base64'), lost });
+    },
+    qmp: async ({ machine, body }) => {
+      const session = machine.session();
+      if (!session.ok) return session;
+      const result = await session.value.execute(body.execute, body.arguments, { timeoutMs: qmpTimeoutMs });
+      return result.ok
+        ? success({ name: machine.name, return: result.value })
+        : monitorFailure(machine, result);
+    },
+    monitor: async ({ machine, body }) => {
+      const session = machine.session();
+      if (!session.ok) return session;
+      const result = await commands.humanMonitor(session.value, { line: body.command });
+      return result.ok
+        ? success({ name: machine.name, output: result.value })
+        : monitorFailure(machine, result);
+    },
+  };
+}
+
+type StatusAnswer = Awaited<ReturnType<Handlers['status']>>;
+type Status = Extract<StatusAnswer, { ok: true }>['value'];
+
+function describeMachine(machines: Machines, machine: Machine): Status {
+  const { life, run } = machine;
+  return {
+    ...machines.summary(machine),
+    cgroup: run?.launched.cgroup ?? null,
+    accel: run?.accel ?? null,
+    lastEnd: life.lastEnd,
+    audit: run === undefined ? null : life.audit,
+    consoleWriter: run?.console.writer ?? null,
+  };
+}
+
+/** The scroll-back of a machine that does not run is opened for the moment. */
+async function readConsole(
+  managerState: string,
+  machine: Machine,
+): Promise<{ readonly output: Buffer; readonly lost: number }> {
+  if (machine.run !== undefined) {
+    // What the guest wrote before the call is to be in the answer: it is on its way through the event loop.
+    await wait(0);
+    return await machine.run.console.scrollBack.read();
+  }
+  const scrollBack = await ScrollBack.open(consoleDirectory(managerState, machine.name));
+  try {
+    return await scrollBack.read();
+  } finally {
+    await scrollBack.close();
+  }
+}
+
+function monitorFailure(machine: Machine, result: CommandFailure): Outcome<never> {
+  if (result.code === 'timed-out')
+    return failure('timed-out', `machine "${machine.name}": ${result.message}`, 'look at `qward status`');
+  if (result.code === 'refused')
+    return failure('request-invalid', result.message, 'a command is a name and arguments in JSON');
+  return failure(
+    'monitor-failed',
+    `machine "${machine.name}": ${result.message}`,
+    'see the QMP reference of QEMU',
+  );
+}

@@ -1,0 +1,110 @@
+/** The two streams: events, and the serial console. */
+import type { WebSocket } from 'ws';
+import type { ConsoleClient, Seat } from '../console/console.ts';
+import type { EventHistory } from '../events.ts';
+import type { Machines } from '../machines.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import { mayOnMachine, type Identity } from '../roles.ts';
+import type { StreamHandlers } from '../server/streams.ts';
+
+export interface StreamServices {
+  readonly machines: Machines;
+  readonly events: EventHistory;
+}
+
+/** A listener that does not read is let go: it may come back and look at the state instead. */
+const maxUnsentEventBytes = 1024 * 1024;
+const goingAway = 1001;
+const tooSlow = 1008;
+
+export function createStreamHandlers({ machines, events }: StreamServices): StreamHandlers {
+  return {
+    events: ({ identity }) =>
+      success((socket) => {
+        streamEvents(socket, { machines, events, identity });
+      }),
+    console: ({ identity, machine, query }) => {
+      const { run } = machine;
+      if (run === undefined)
+        return failure(
+          'machine-not-running',
+          `machine "${machine.name}" does not run`,
+          `start it (\`qward start ${machine.name}\`), or read what was kept with \`qward console --log ${machine.name}\``,
+        );
+      if (run.launched.sockets.console === undefined)
+        return failure(
+          'request-invalid',
+          `machine "${machine.name}" has no serial console`,
+          'set `console: true` in its definition',
+        );
+      const write = query.mode === 'write';
+      if (write && run.console.writer !== null && !query.steal) return busy(run.console.writer);
+      return success((socket) => {
+        const client = clientOf(socket, identity);
+        const seat = run.console.attach(client, { write, steal: query.steal, replay: query.replay });
+        // Another took the place between the question above and the end of the handshake.
+        if (seat.ok) serveSeat(socket, seat.value);
+        else socket.close(tooSlow, seat.faults[0]?.message.slice(0, 100));
+      });
+    },
+  };
+}
+
+function busy(writer: string): Outcome<never> {
+  return failure(
+    'console-busy',
+    `${writer} writes to the console`,
+    'watch it with --watch, or take it with --steal',
+  );
+}
+
+function streamEvents(
+  socket: WebSocket,
+  { machines, events, identity }: StreamServices & { readonly identity: Identity },
+): void {
+  // What was seen before is still told when it is gone: `machine.removed` has no machine any more.
+  const seen = new Set(
+    machines
+      .all()
+      .filter((machine) => mayOnMachine(identity, 'see', machines.ownerOf(machine)))
+      .map(({ name }) => name),
+  );
+  const visible = (name: string | null): boolean => {
+    if (name === null) return mayOnMachine(identity, 'see', null);
+    const machine = machines.get(name);
+    if (machine === undefined) return seen.has(name) || mayOnMachine(identity, 'see', null);
+    const may = mayOnMachine(identity, 'see', machines.ownerOf(machine));
+    if (may) seen.add(name);
+    else seen.delete(name);
+    return may;
+  };
+  const end = events.subscribe((event) => {
+    if (!visible(event.machine)) return;
+    if (socket.bufferedAmount > maxUnsentEventBytes) socket.close(tooSlow, 'this client is too slow');
+    else socket.send(JSON.stringify(event));
+  });
+  socket.once('close', end);
+}
+
+function clientOf(socket: WebSocket, identity: Identity): ConsoleClient {
+  return {
+    user: identity.user,
+    unsent: () => socket.bufferedAmount,
+    send: (bytes) => {
+      socket.send(bytes, { binary: true });
+    },
+    notice: (notice) => {
+      socket.send(JSON.stringify(notice));
+    },
+    close: () => {
+      socket.close(goingAway);
+    },
+  };
+}
+
+function serveSeat(socket: WebSocket, seat: Seat): void {
+  socket.on('message', (data, isBinary) => {
+    if (isBinary && Buffer.isBuffer(data)) seat.type(data);
+  });
+  socket.once('close', seat.leave);
+}

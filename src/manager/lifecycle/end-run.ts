@@ -1,0 +1,50 @@
+/** The end of a process: how it ended, and removing what is left of it. */
+import { setTimeout as wait } from 'node:timers/promises';
+import type { BrokerPort } from '../broker-port.ts';
+import type { Outcome } from '../outcome.ts';
+import type { RunExit } from './machine-state.ts';
+import { readQemuLog } from './qemu-log.ts';
+import type { Ending, Run } from './run.ts';
+
+/** The kernel tells how a process ended once its parent has reaped it, which is nobody's duty to do soon. */
+const tellWithinMs = 2_000;
+const keptLogLines = 20;
+const busyRetryMs = 20;
+const busyForMs = 10_000;
+
+export async function endOfRun(
+  run: Run,
+  { witnessed, at }: { readonly witnessed: boolean; readonly at: string },
+): Promise<RunExit> {
+  const { lines } = await readQemuLog(run.launched.log, 0);
+  const { ending, shutdown } = run;
+  // Nobody waits for the exit status of what ended as it was asked to.
+  const expected = ending === 'kill' || shutdown !== undefined;
+  const end = await run.process.end(expected ? 0 : tellWithinMs);
+  return { ending, shutdown, end, witnessed, log: lines.slice(-keptLogLines), at };
+}
+
+/** A kill has removed everything already. */
+export function removeRemains(
+  broker: BrokerPort,
+  machine: string,
+  ending: Ending,
+): Promise<Outcome<unknown>> {
+  if (ending === 'kill') return Promise.resolve({ ok: true, value: undefined });
+  return whenNotBusy(() => broker.call('reap', { machine }));
+}
+
+export function killRun(broker: BrokerPort, machine: string): Promise<Outcome<unknown>> {
+  return whenNotBusy(() => broker.call('kill', { machine }));
+}
+
+/** The broker does one thing at a time for a machine, and says so instead of letting us wait. */
+async function whenNotBusy(call: () => Promise<Outcome<unknown>>): Promise<Outcome<unknown>> {
+  const giveUpAt = performance.now() + busyForMs;
+  for (;;) {
+    const outcome = await call();
+    if (outcome.ok || outcome.faults[0]?.code !== 'machine-busy' || performance.now() >= giveUpAt)
+      return outcome;
+    await wait(busyRetryMs);
+  }
+}

@@ -1,0 +1,293 @@
+/** The state of one machine and the process behind it: what is seen, kept and told of it. */
+import type { MachineState } from '../../api/contract.ts';
+import type { AuditReport } from '../../audit/report.ts';
+import type { Fault } from '../../definition/fault.ts';
+import type { QmpEvent } from '../../qmp/events.ts';
+import { commands } from '../../qmp/commands.ts';
+import type { LaunchedMachine } from '../../protocol/broker.ts';
+import type { BrokerPort } from '../broker-port.ts';
+import type { EventHistory } from '../events.ts';
+import type { Log } from '../log.ts';
+import { success, type Outcome } from '../outcome.ts';
+import type { RunNote, RunNotes } from '../store/run-notes.ts';
+import type { MachineLog } from './machine-log.ts';
+import { judgeExit, type LastEnd } from './machine-state.ts';
+import { describeEvent } from './guest-events.ts';
+import { endOfRun, killRun, removeRemains } from './end-run.ts';
+import { readQemuLog } from './qemu-log.ts';
+import { Run } from './run.ts';
+import { StateBoard } from './state-board.ts';
+import { superviseRun } from './supervise.ts';
+
+export interface LifeServices {
+  readonly broker: BrokerPort;
+  readonly managerState: string;
+  readonly notes: RunNotes;
+  readonly events: EventHistory;
+  readonly log: Log;
+  readonly now: () => Date;
+  /** Something that `list` shows of this machine changed. */
+  readonly onChanged: (machine: string) => void;
+}
+
+export interface Beginning {
+  readonly audit: AuditReport;
+  readonly by: string;
+  readonly paused: boolean;
+  readonly tookMs: number;
+}
+
+/** A light question now and then tells a QEMU that hangs from one that is quiet. */
+const probeTimeoutMs = 5_000;
+
+export class Life {
+  readonly #name: string;
+  readonly #log: MachineLog;
+  readonly #services: LifeServices;
+  readonly #board: StateBoard;
+  #run: Run | undefined;
+  #end: PromiseWithResolvers<void> = Promise.withResolvers();
+  #finishing: Promise<void> | undefined;
+  #lastEnd: LastEnd | null = null;
+  #audit: { readonly ok: boolean; readonly at: string } | null = null;
+
+  constructor(name: string, log: MachineLog, services: LifeServices) {
+    this.#name = name;
+    this.#log = log;
+    this.#services = services;
+    const onChange = (): void => {
+      services.onChanged(name);
+    };
+    this.#board = new StateBoard('stopped', { now: services.now, onChange });
+  }
+
+  get board(): StateBoard {
+    return this.#board;
+  }
+
+  get state(): MachineState {
+    return this.#board.state;
+  }
+
+  get run(): Run | undefined {
+    return this.#run;
+  }
+
+  get lastEnd(): LastEnd | null {
+    return this.#lastEnd;
+  }
+
+  get audit(): { readonly ok: boolean; readonly at: string } | null {
+    return this.#audit;
+  }
+
+  set audit(audit: { readonly ok: boolean; readonly at: string } | null) {
+    this.#audit = audit;
+  }
+
+  /** While a process that ended by itself is being cleared away. */
+  get finishing(): Promise<void> | undefined {
+    return this.#finishing;
+  }
+
+  /** Resolves when this run is over and cleared away. */
+  ended(run: Run): Promise<void> {
+    return this.#run === run ? this.#end.promise : Promise.resolve();
+  }
+
+  settle(state: MachineState): void {
+    this.#board.set(state);
+  }
+
+  /** A line for the machine's log. */
+  note(text: string): void {
+    void this.#log.append([{ at: this.#services.now().toISOString(), from: 'qward', text }]);
+  }
+
+  /** What an earlier manager noted of a machine that does not run now. */
+  recall(note: RunNote): void {
+    this.#lastEnd = note.lastEnd;
+    if (note.state === 'crashed' || note.state === 'failed') this.#board.set(note.state, note.since);
+  }
+
+  began(run: Run, beginning: Beginning): void {
+    const { audit, by, paused, tookMs } = beginning;
+    this.#audit = { ok: audit.ok, at: audit.at };
+    this.#take(run);
+    this.#board.set(paused ? 'paused' : 'running');
+    this.note(`started as pid ${run.launched.pid}, uid ${run.launched.uid}, every wall proved`);
+    this.#tell('machine.started', by, { pid: run.launched.pid, tookMs: Math.round(tookMs) });
+    this.#save();
+    void this.#watch(run, true);
+  }
+
+  startFailed(
+    faults: readonly Fault[],
+    how: { readonly log: readonly string[]; readonly cancelled: boolean; readonly by: string },
+  ): void {
+    const message = faults.map((fault) => fault.message).join('; ');
+    this.note(how.cancelled ? `start ended by ${how.by}` : `start failed: ${message}`);
+    const at = this.#services.now().toISOString();
+    if (!how.cancelled)
+      this.#lastEnd = { how: 'start failed', signal: null, exitCode: null, log: [...how.log], at, message };
+    this.#board.set(how.cancelled ? 'stopped' : 'failed');
+    this.#tell('machine.start-failed', how.by, { code: faults[0]?.code ?? 'internal' });
+    this.#save();
+  }
+
+  /** Ends the process; the outcome says so when all of it is gone. */
+  async kill(run: Run): Promise<Outcome<string>> {
+    const before = this.state;
+    run.ending = 'kill';
+    this.#board.set('stopping');
+    await this.keepLog();
+    const killed = await killRun(this.#services.broker, this.#name);
+    if (!killed.ok) {
+      run.ending = 'none';
+      this.#board.set(before);
+      return killed;
+    }
+    await this.ended(run);
+    return success('killed');
+  }
+
+  /** Takes over a run that an earlier manager began; the result connects to it, and is over when that is done or given up. */
+  async adopt(launched: LaunchedMachine, note: RunNote | undefined): Promise<() => Promise<void>> {
+    const known = note?.launchedAt === launched.launchedAt ? note : undefined;
+    const run = await Run.open({
+      launched,
+      managerState: this.#services.managerState,
+      revision: known?.revision ?? null,
+      logOffset: known?.logOffset ?? 0,
+      files: {},
+    });
+    this.#lastEnd = note?.lastEnd ?? null;
+    this.#take(run);
+    this.#board.set('unreachable');
+    return async () => {
+      const connected = launched.alive && (await run.connect(run.released)).ok;
+      if (connected) await this.probe();
+      void this.#watch(run, connected);
+    };
+  }
+
+  /** Asks QEMU how it is; its silence, and its coming back, show in the state. */
+  async probe(): Promise<void> {
+    const run = this.#run;
+    if (run?.session === undefined || !['running', 'paused', 'unreachable'].includes(this.state)) return;
+    const status = await commands.queryStatus(run.session, { timeoutMs: probeTimeoutMs });
+    if (this.#run !== run || !['running', 'paused', 'unreachable'].includes(this.state)) return;
+    if (status.ok) this.#board.set(status.value.running ? 'running' : 'paused');
+    else if (run.process.alive) this.#unreachable(status.message);
+    await this.keepLog();
+  }
+
+  /** Moves what QEMU said since the last time into the machine's log. */
+  async keepLog(): Promise<void> {
+    const run = this.#run;
+    if (run === undefined) return;
+    const { lines, offset, at } = await readQemuLog(run.launched.log, run.logOffset);
+    if (offset <= run.logOffset) return;
+    run.logOffset = offset;
+    await this.#log.append(lines.map((text) => ({ at, from: 'qemu', text })));
+  }
+
+  /** Lets go of everything; QEMU runs on. */
+  async release(): Promise<void> {
+    await this.keepLog();
+    if (this.#run !== undefined)
+      await this.#services.notes.write(this.#name, this.#noteNow()).catch(() => undefined);
+    await this.#run?.[Symbol.asyncDispose]();
+  }
+
+  #take(run: Run): void {
+    this.#run = run;
+    this.#end = Promise.withResolvers();
+  }
+
+  async #watch(run: Run, witnessed: boolean): Promise<void> {
+    try {
+      await superviseRun(run, {
+        onEvent: (event) => {
+          this.#onEvent(run, event);
+        },
+        onUnreachable: (message) => {
+          this.#unreachable(message);
+        },
+        onReachable: () => void this.probe(),
+      });
+      if (run.released.aborted) return;
+      this.#finishing = this.#finish(run, witnessed).finally(() => {
+        this.#finishing = undefined;
+      });
+      await this.#finishing;
+    } catch (error) {
+      this.#services.log.error('supervision failed', { machine: this.#name, error });
+    }
+  }
+
+  async #finish(run: Run, witnessed: boolean): Promise<void> {
+    await this.keepLog();
+    const exit = await endOfRun(run, { witnessed, at: this.#services.now().toISOString() });
+    const { state, lastEnd } = judgeExit(exit);
+    await run.end(`the machine is ${state}`);
+    const removed = await removeRemains(this.#services.broker, this.#name, run.ending);
+    if (!removed.ok)
+      this.#services.log.error('what a machine left was not removed', {
+        machine: this.#name,
+        faults: removed.faults,
+      });
+    this.#lastEnd = lastEnd;
+    this.#run = undefined;
+    this.#audit = null;
+    this.note(lastEnd.message);
+    this.#board.set(state);
+    this.#tell(state === 'crashed' ? 'machine.crashed' : 'machine.stopped', null, {
+      how: lastEnd.how,
+      signal: lastEnd.signal,
+      exitCode: lastEnd.exitCode,
+    });
+    this.#save();
+    this.#end.resolve();
+  }
+
+  #onEvent(run: Run, event: QmpEvent): void {
+    if (event.name === 'SHUTDOWN') run.shutdown = { guest: event.guest, reason: event.reason };
+    if (this.state === 'running' && event.name === 'STOP') this.#board.set('paused');
+    if (this.state === 'paused' && event.name === 'RESUME') this.#board.set('running');
+    const told = describeEvent(event);
+    if (told === undefined) return;
+    if (told.text !== undefined) this.note(told.text);
+    this.#tell(told.event, null, told.details);
+  }
+
+  #unreachable(message: string): void {
+    if (this.state === 'stopping' || this.state === 'unreachable') return;
+    this.note(`the monitor does not answer: ${message}`);
+    this.#board.set('unreachable');
+    this.#tell('machine.unreachable', null, { message });
+  }
+
+  #tell(event: string, by: string | null, details: Readonly<Record<string, unknown>>): void {
+    this.#services.events.emit(event, this.#name, by, { ...details, state: this.state });
+  }
+
+  #noteNow(): RunNote {
+    const run = this.#run;
+    return {
+      version: 1,
+      state: this.state,
+      since: this.#board.since,
+      launchedAt: run?.launched.launchedAt ?? null,
+      revision: run?.revision ?? null,
+      logOffset: run?.logOffset ?? 0,
+      lastEnd: this.#lastEnd,
+    };
+  }
+
+  #save(): void {
+    this.#services.notes.write(this.#name, this.#noteNow()).catch((error: unknown) => {
+      this.#services.log.warn('the note of a run was not written', { machine: this.#name, error });
+    });
+  }
+}

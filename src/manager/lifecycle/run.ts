@@ -1,0 +1,116 @@
+/** One life of a machine: its QEMU process and the connections that the manager has to it. */
+import type { FileIdentity } from '../../audit/expected-walls.ts';
+import type { LaunchedMachine } from '../../protocol/broker.ts';
+import { QmpSession } from '../../qmp/session.ts';
+import { Console } from '../console/console.ts';
+import { ScrollBack } from '../console/scroll-back.ts';
+import { connectQemu } from './connect-qemu.ts';
+import { ProcessWatch } from './process-watch.ts';
+
+/** What the manager did, or saw the guest do, that will end the process. */
+export type Ending = 'none' | 'powerdown' | 'kill';
+
+export interface RunOptions {
+  readonly launched: LaunchedMachine;
+  readonly managerState: string;
+  /** Revision of the definition that it was started from; null: not known. */
+  readonly revision: string | null;
+  /** Where in QEMU's log to read on. */
+  readonly logOffset: number;
+  /** Which files it was given, as they were when it was planned; empty: not known. */
+  readonly files: Readonly<Record<string, FileIdentity>>;
+}
+
+export type ConnectResult =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly gone: boolean; readonly message: string };
+
+const connectTimeoutMs = 10_000;
+const greetingTimeoutMs = 10_000;
+
+export class Run implements AsyncDisposable {
+  readonly launched: LaunchedMachine;
+  readonly revision: string | null;
+  readonly files: RunOptions['files'];
+  readonly process: ProcessWatch;
+  readonly console: Console;
+  session: QmpSession | undefined;
+  ending: Ending = 'none';
+  /** The SHUTDOWN event, once it came: the guest or QEMU is about to end by its own will. */
+  shutdown: { readonly guest: boolean; readonly reason: string } | undefined;
+  logOffset: number;
+  #disposed = new AbortController();
+
+  private constructor(options: RunOptions, scrollBack: ScrollBack) {
+    this.launched = options.launched;
+    this.revision = options.revision;
+    this.files = options.files;
+    this.logOffset = options.logOffset;
+    this.process = new ProcessWatch(options.launched.pid, options.launched.startTime);
+    this.console = new Console(scrollBack);
+  }
+
+  static async open(options: RunOptions): Promise<Run> {
+    return new Run(
+      options,
+      await ScrollBack.open(consoleDirectory(options.managerState, options.launched.machine)),
+    );
+  }
+
+  get accel(): 'kvm' | 'tcg' {
+    return this.launched.launch.devices.includes('/dev/kvm') ? 'kvm' : 'tcg';
+  }
+
+  /** Monitor first: when it greets, QEMU has made its other sockets as well. */
+  async connect(signal: AbortSignal): Promise<ConnectResult> {
+    const monitor = await this.#connectMonitor(signal);
+    if (!monitor.ok) return monitor;
+    // A machine runs on where its console cannot be had; the next attempt is made when the monitor reconnects.
+    await this.#connectConsole(signal);
+    return { ok: true };
+  }
+
+  /** Closes what the manager holds. QEMU is not touched. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end('the manager goes down; the machine runs on');
+  }
+
+  /** The same with a word to those who watch the console. */
+  async end(message: string): Promise<void> {
+    this.#disposed.abort();
+    await this.session?.[Symbol.asyncDispose]();
+    this.process[Symbol.dispose]();
+    await this.console.end(message);
+  }
+
+  /** Fires when the run is let go of. */
+  get released(): AbortSignal {
+    return this.#disposed.signal;
+  }
+
+  async #connectMonitor(signal: AbortSignal): Promise<ConnectResult> {
+    const connected = await this.#socket('qmp', signal);
+    if (!connected.ok) return { ok: false, gone: connected.reason === 'gone', message: connected.message };
+    const opened = await QmpSession.open(connected.socket, { greetingTimeoutMs, signal });
+    if (!opened.ok)
+      return { ok: false, gone: opened.reason.code === 'peer-closed', message: opened.reason.message };
+    this.session = opened.session;
+    return { ok: true };
+  }
+
+  async #connectConsole(signal: AbortSignal): Promise<void> {
+    if (this.launched.sockets.console === undefined || this.console.connected) return;
+    const connected = await this.#socket('console', signal);
+    if (connected.ok) this.console.connectGuest(connected.socket);
+  }
+
+  #socket(name: 'qmp' | 'console', signal: AbortSignal): ReturnType<typeof connectQemu> {
+    const { uid, sockets } = this.launched;
+    const alive = (): boolean => this.process.alive;
+    return connectQemu({ path: sockets[name] ?? '', uid, timeoutMs: connectTimeoutMs, signal, alive });
+  }
+}
+
+export function consoleDirectory(managerState: string, machine: string): string {
+  return `${managerState}/console/${machine}`;
+}

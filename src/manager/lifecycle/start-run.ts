@@ -1,0 +1,171 @@
+/**
+ * Starting a machine: plan, launch in the jail, monitor, audit while the guest is still stopped, and only then the
+ * guest's first instruction. A start that fails leaves nothing.
+ */
+import type { AuditReport } from '../../audit/report.ts';
+import type { Fault } from '../../definition/fault.ts';
+import type { MachineDefinition } from '../../definition/schema.ts';
+import type { ProcessFacts } from '../../protocol/broker.ts';
+import { commands } from '../../qmp/commands.ts';
+import type { BrokerPort } from '../broker-port.ts';
+import type { Planned, Planner } from '../planner.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import { explainLaunchFailure } from './launch-failure.ts';
+import { lockedImage } from './locked-image.ts';
+import { readQemuLog } from './qemu-log.ts';
+import { Run } from './run.ts';
+
+export interface StartServices {
+  readonly broker: BrokerPort;
+  readonly managerState: string;
+  readonly planner: Planner;
+  readonly now: () => Date;
+  readonly audit: (run: Run, facts: ProcessFacts, now: Date) => AuditReport;
+  /** The other running machine that has this file of the launch open. */
+  readonly findLockHolder: (starting: Run, path: string) => Promise<string | undefined>;
+  /** Keeps what QEMU said before its log is swept away with the rest. */
+  readonly keepLog: (machine: string, lines: readonly string[], at: string) => Promise<void>;
+}
+
+export interface StartRequest {
+  readonly definition: MachineDefinition;
+  readonly revision: string;
+  /** Leave the guest stopped before its first instruction. */
+  readonly paused: boolean;
+  /** Ends the start; it then leaves nothing, as if it had failed. */
+  readonly signal: AbortSignal;
+}
+
+export interface Started {
+  readonly run: Run;
+  readonly audit: AuditReport;
+}
+
+/** Failed starts tell QEMU's last words beside the faults. */
+export type StartOutcome =
+  | { readonly ok: true; readonly value: Started }
+  | { readonly ok: false; readonly faults: readonly Fault[]; readonly log: readonly string[] };
+
+export async function startRun(services: StartServices, request: StartRequest): Promise<StartOutcome> {
+  const { definition, signal } = request;
+  const planned = await services.planner.plan(definition, { makeFiles: true });
+  if (!planned.ok) return { ...planned, log: [] };
+  if (signal.aborted) return { ...cancelled(definition.name), log: [] };
+  const launched = await services.broker.call('launch', { launch: planned.value.plan.launch });
+  if (!launched.ok) {
+    // The broker may have died half-way: whatever it had made goes.
+    if (launched.faults.some(({ code }) => code === 'broker-unreachable' || code === 'timed-out'))
+      await services.broker.call('kill', { machine: definition.name });
+    return { ...launched, log: [] };
+  }
+  const run = await Run.open({
+    launched: launched.value,
+    managerState: services.managerState,
+    revision: request.revision,
+    logOffset: 0,
+    files: planned.value.files,
+  });
+  let finished = false;
+  try {
+    const brought = await bringUp(services, request, { run, planned: planned.value });
+    if (brought.ok) {
+      finished = true;
+      return brought;
+    }
+    return await describeFailure(services, run, brought.faults);
+  } finally {
+    if (!finished) await discard(services, run);
+  }
+}
+
+/** From a launched process to a running guest. */
+async function bringUp(
+  services: StartServices,
+  { signal, paused, definition }: StartRequest,
+  { run, planned }: { readonly run: Run; readonly planned: Planned },
+): Promise<Outcome<Started>> {
+  const connected = await run.connect(signal);
+  if (signal.aborted) return cancelled(definition.name);
+  if (!connected.ok) return await monitorFailure(services, run, connected);
+  const facts = await services.broker.call('inspect', { machine: definition.name });
+  if (!facts.ok) return facts;
+  const audit = services.audit(run, facts.value, services.now());
+  // SECURITY: promise 6. No instruction of the guest runs before every wall was seen on the live process.
+  if (!audit.ok) return auditFailure(definition.name, audit);
+  if (signal.aborted) return cancelled(definition.name);
+  const { session } = run;
+  if (session === undefined) return await monitorFailure(services, run, { gone: true, message: 'it closed' });
+  if (!paused) {
+    const going = await commands.cont(session);
+    if (!going.ok)
+      return failure('monitor-failed', `QEMU did not let the guest go on: ${going.message}`, 'try again');
+  }
+  // Sets whose nodes are open keep a descriptor, and with it its locks (QEMU 7.2); nobody waits for this.
+  for (const set of planned.plan.fdsets) void commands.removeFd(session, { set });
+  return success({ run, audit });
+}
+
+async function monitorFailure(
+  services: StartServices,
+  run: Run,
+  connected: { readonly gone: boolean; readonly message: string },
+): Promise<{ readonly ok: false; readonly faults: readonly Fault[] }> {
+  const { machine, launch, log: path } = run.launched;
+  const gone = connected.gone && (await run.process.gone(exitGraceMs));
+  if (!gone)
+    return failure(
+      'monitor-failed',
+      `machine "${machine}" was not started: ${connected.message}`,
+      '`qward logs` shows what QEMU said',
+    );
+  const { lines } = await readQemuLog(path, 0);
+  const end = lines.length === 0 ? await run.process.end(exitGraceMs) : undefined;
+  const locked = lockedImage(lines, launch);
+  const holder = locked?.path === undefined ? undefined : await services.findLockHolder(run, locked.path);
+  const fault = explainLaunchFailure({
+    machine,
+    log: lines,
+    end,
+    monitor: connected.message,
+    lock: locked && { ...locked, holder },
+    memoryLimit: launch.limits.memory,
+  });
+  return { ok: false, faults: [fault] };
+}
+
+const exitGraceMs = 1000;
+
+async function describeFailure(
+  services: StartServices,
+  run: Run,
+  faults: readonly Fault[],
+): Promise<Extract<StartOutcome, { ok: false }>> {
+  const { lines, at } = await readQemuLog(run.launched.log, 0);
+  await services.keepLog(run.launched.machine, lines, at);
+  return { ok: false, faults, log: lines.slice(-20) };
+}
+
+/** Kills and reaps what a failed start made. */
+async function discard(services: StartServices, run: Run): Promise<void> {
+  run.ending = 'kill';
+  await services.broker.call('kill', { machine: run.launched.machine });
+  await run.end('the machine was not started');
+}
+
+function auditFailure(machine: string, audit: AuditReport): ReturnType<typeof failure> {
+  const differing = audit.rows.filter(({ verdict }) => verdict === 'differs');
+  const rows = differing.map(({ wall, expected, found }) => `${wall}: expected ${expected}, found ${found}`);
+  return failure(
+    'audit-failed',
+    `machine "${machine}" was stopped before its guest ran, since walls differ: ${rows.join('; ')}`,
+    'see `qward doctor`; what else changes confinement on this host (an LSM, a container)?',
+  );
+}
+
+function cancelled(machine: string): ReturnType<typeof failure> {
+  return failure(
+    'machine-busy',
+    `the start of machine "${machine}" was ended by a stop or kill`,
+    'start it again',
+  );
+}

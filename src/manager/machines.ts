@@ -1,0 +1,148 @@
+/** All machines that the manager knows: those that are defined, and those that run. */
+import type { MachineSummary } from '../api/contract.ts';
+import type { LaunchedMachine } from '../protocol/broker.ts';
+import { Machine, type MachineServices } from './lifecycle/machine.ts';
+import type { Run } from './lifecycle/run.ts';
+import { identities } from './planner.ts';
+import { mayOnMachine, type Identity } from './roles.ts';
+import type { DefinitionRecord } from './store/definition-store.ts';
+
+export type RegistryServices = Omit<MachineServices, 'onChanged' | 'findLockHolder' | 'keepLog'> & {
+  readonly userName: (uid: number) => string;
+};
+
+export class Machines {
+  readonly #services: MachineServices;
+  readonly #userName: (uid: number) => string;
+  readonly #machines = new Map<string, Machine>();
+  /** Rows of `list` as JSON, kept until something in them changes. */
+  readonly #rows = new Map<string, string>();
+  #wholeList: Buffer | undefined;
+
+  constructor(services: RegistryServices) {
+    this.#userName = services.userName;
+    this.#services = {
+      ...services,
+      onChanged: (name) => {
+        this.#forgetRow(name);
+        const machine = this.get(name);
+        // What was never defined is known only as long as it runs.
+        if (machine?.record === null && machine.run === undefined) this.#machines.delete(name);
+      },
+      findLockHolder: (run, path) => this.#findLockHolder(run, path),
+      keepLog: async (name, lines, at) => {
+        await this.get(name)?.log.append(lines.map((text) => ({ at, from: 'qemu', text })));
+      },
+    };
+  }
+
+  get(name: string): Machine | undefined {
+    return this.#machines.get(name);
+  }
+
+  all(): readonly Machine[] {
+    return [...this.#machines.values()];
+  }
+
+  /** Adds a machine that was defined, or one that runs and is not (`record` null). */
+  add(name: string, record: DefinitionRecord | null): Machine {
+    const machine = new Machine(name, record, this.#services);
+    this.#machines.set(name, machine);
+    this.#forgetRow(name);
+    return machine;
+  }
+
+  remove(name: string): void {
+    this.#machines.delete(name);
+    this.#forgetRow(name);
+  }
+
+  /** Whose machine it is; null: nobody's. */
+  ownerOf(machine: Machine): number | null {
+    return machine.record?.metadata.owner ?? null;
+  }
+
+  summary(machine: Machine): MachineSummary {
+    const { record, run, life } = machine;
+    const owner = this.ownerOf(machine);
+    return {
+      name: machine.name,
+      state: life.state,
+      description: record?.definition.description ?? 'runs, and is not defined',
+      tags: [...(record?.definition.tags ?? [])],
+      cpus: record?.definition.cpu.count ?? 0,
+      memory: record?.definition.memory ?? 0,
+      owner: owner === null ? '' : this.#userName(owner),
+      pid: run?.launched.pid ?? null,
+      uid: run?.launched.uid ?? null,
+      since: life.board.since,
+      changed: run !== undefined && run.revision !== null && run.revision !== record?.revision,
+    };
+  }
+
+  /** The list that this user may see, as JSON. Made anew only where something in it changed. */
+  list(identity: Identity): Buffer {
+    const seesAll = mayOnMachine(identity, 'see', null);
+    if (seesAll && this.#wholeList !== undefined) return this.#wholeList;
+    const rows = this.all()
+      .filter((machine) => mayOnMachine(identity, 'see', this.ownerOf(machine)))
+      .sort((left, right) => (left.name < right.name ? -1 : 1))
+      .map((machine) => this.#row(machine));
+    const list = Buffer.from(`[${rows.join(',')}]`);
+    if (seesAll) this.#wholeList = list;
+    return list;
+  }
+
+  /**
+   * Takes over what the broker runs: each is unreachable until its monitor has answered. The result asks them all, and
+   * is over when each has answered or been given up.
+   */
+  async adopt(launched: readonly LaunchedMachine[]): Promise<() => Promise<void>> {
+    const connects = await Promise.all(launched.map((one) => this.#adoptOne(one)));
+    return async () => {
+      await Promise.all(connects.map((connect) => connect()));
+    };
+  }
+
+  async #adoptOne(launched: LaunchedMachine): Promise<() => Promise<void>> {
+    const machine = this.get(launched.machine) ?? this.add(launched.machine, null);
+    if (machine.run !== undefined) return () => Promise.resolve();
+    return await machine.adopt(launched, await this.#services.notes.read(launched.machine));
+  }
+
+  #forgetRow(name: string): void {
+    this.#rows.delete(name);
+    this.#wholeList = undefined;
+  }
+
+  #row(machine: Machine): string {
+    const kept = this.#rows.get(machine.name);
+    if (kept !== undefined) return kept;
+    const row = JSON.stringify(this.summary(machine));
+    this.#rows.set(machine.name, row);
+    return row;
+  }
+
+  /** By device and inode: paths may differ through links and mounts. */
+  async #findLockHolder(starting: Run, path: string): Promise<string | undefined> {
+    const wanted = starting.files[path];
+    if (wanted === undefined) return undefined;
+    for (const { name, run } of this.all()) {
+      if (run === undefined || run.launched.machine === starting.launched.machine) continue;
+      const files = Object.keys(run.files).length > 0 ? run.files : await this.#probe(run);
+      if (Object.values(files).some((file) => file.device === wanted.device && file.inode === wanted.inode))
+        return name;
+    }
+    return undefined;
+  }
+
+  /** What an earlier manager started is looked at only when somebody asks. */
+  async #probe(run: Run): Promise<Run['files']> {
+    const paths = run.launched.launch.descriptors.flatMap((descriptor) =>
+      descriptor.kind === 'file' ? [{ path: descriptor.path, access: 'ro' as const }] : [],
+    );
+    if (paths.length === 0) return {};
+    const probed = await this.#services.broker.call('probe', { paths });
+    return probed.ok ? identities(probed.value) : {};
+  }
+}

@@ -1,0 +1,93 @@
+/** qward-manager: an ordinary user's process that holds no privilege. See docs/architecture.md. */
+import { chmodSync, unlinkSync } from 'node:fs';
+import { connect, type Server } from 'node:net';
+import { listenFds } from '../linux/listen-fds.ts';
+import { pathsBelow, type Paths } from '../protocol/paths.ts';
+import { version } from '../protocol/version.ts';
+import { createBrokerClient, defaultDeadlinesMs } from './broker-client.ts';
+import { createManager, type Manager } from './manager.ts';
+import { parseOptions, usage } from './options.ts';
+
+const brokerConnectForMs = 3_000;
+
+async function main(): Promise<void> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options.help || options.version) {
+    process.stdout.write(`${options.help ? usage : version}\n`);
+    return;
+  }
+  const uid = process.geteuid?.() ?? 0;
+  // SECURITY: promise 1. All that parses what users and guests wrote is in this process: it is never root's.
+  if (uid === 0)
+    throw new Error('must not run as root: start it as the user qward, by systemd or `qward host up`');
+  process.title = 'qward-manager';
+  process.umask(0o077);
+  const paths = pathsBelow(options.roots);
+  const [inherited] = listenFds(process.env, process.pid);
+  const manager = await createManager({
+    paths,
+    uid,
+    broker: createBrokerClient({
+      socketPath: paths.brokerSocket,
+      connectForMs: brokerConnectForMs,
+      deadlineMs: defaultDeadlinesMs,
+    }),
+    now: () => new Date(),
+    writeLog: (line) => process.stderr.write(line),
+    checkResults: options.checkResults,
+  });
+  await manager.app.ready();
+  await listen(manager.app.server, inherited, paths);
+  endOnSignal(manager);
+  // A fault of one operation is no reason to let go of every other machine.
+  process.on('unhandledRejection', (error) => {
+    process.stderr.write(
+      `qward-manager: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
+  });
+}
+
+/** The socket is open to every user: who is granted nothing is refused everything. */
+async function listen(server: Server, inherited: number | undefined, paths: Paths): Promise<void> {
+  if (inherited !== undefined) {
+    await new Promise<void>((resolve) => server.listen({ fd: inherited }, resolve));
+    return;
+  }
+  if (await isAnswered(paths.apiSocket)) throw new Error(`another manager listens on ${paths.apiSocket}`);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(paths.apiSocket, resolve);
+  });
+  chmodSync(paths.apiSocket, 0o666);
+}
+
+/** Whether somebody listens; a socket that a dead manager left is taken away. */
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', (error) => {
+      if (Reflect.get(error, 'code') === 'ECONNREFUSED') unlinkSync(path);
+      resolve(false);
+    });
+  });
+}
+
+/** Machines run on: the next manager takes them over. */
+function endOnSignal(manager: Manager): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => {
+      manager[Symbol.asyncDispose]().then(
+        () => process.exit(0),
+        () => process.exit(1),
+      );
+    });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`qward-manager: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});
