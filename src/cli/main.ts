@@ -1,4 +1,4 @@
-/** The program `qward`. No top-level await: the bundle is CommonJS, which starts faster (docs/decisions). */
+/** The program `qward`. No top-level await: the bundle is CommonJS, which starts faster (docs/decisions/0015). */
 import { processIo } from './io.ts';
 import { runCli } from './run.ts';
 

@@ -25,13 +25,25 @@ function usageError(io: Io, message: string): number {
   return exitStatus.usage;
 }
 
+const connectReasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such socket',
+  ECONNREFUSED: 'nothing listens on it',
+  EACCES: 'you may not connect to it',
+};
+
+function reasonOf(error: TransportError): string {
+  const { cause } = error;
+  const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
+  return connectReasons[code] ?? error.message;
+}
+
 function unreachable(context: Context, error: TransportError): CommandResult {
   const path = context.client.socketPath;
   const absent = error.code === 'unreachable';
   return failed([
     {
       code: 'manager-unreachable',
-      message: `the manager does not answer on ${path}: ${error.message}`,
+      message: `the manager does not answer on ${path}: ${reasonOf(error)}`,
       hint: absent
         ? 'Start it: systemctl start qward-manager, or without systemd: qward host up. Another socket: --socket PATH.'
         : 'See its log: journalctl -u qward-manager.',

@@ -31,7 +31,7 @@ export function readCgroupFiles(
   for (const line of cgroup.split('\n')) {
     const [, controllers, path] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
     if (controllers === undefined || path === undefined) continue;
-    const directory = findDirectory(controllers.split(',').filter(Boolean), path, mountinfo);
+    const directory = findCgroupDirectory(controllers.split(',').filter(Boolean), path, mountinfo);
     if (directory === undefined) continue;
     const names =
       controllers === '' ? filesOfV2 : controllers.split(',').flatMap((name) => filesOfV1[name] ?? []);
@@ -45,7 +45,7 @@ export function readCgroupFiles(
 }
 
 /** Directory of a cgroup below the mount of its hierarchy: v2 where there are no controllers, else the v1 that has them all. */
-function findDirectory(controllers: readonly string[], path: string, mountinfo: string): string | undefined {
+export function findCgroupDirectory(controllers: readonly string[], path: string, mountinfo: string): string | undefined {
   // A cgroup outside the reader's own cgroup namespace shows as /../…: it cannot be reached by name.
   if (path.split('/').includes('..')) return undefined;
   for (const line of mountinfo.split('\n')) {

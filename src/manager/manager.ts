@@ -2,7 +2,6 @@
 import { mkdir } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
 import { parseDefinition } from '../definition/parse.ts';
-import { accountOf } from '../linux/accounts.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
@@ -26,6 +25,7 @@ import type { Outcome } from './outcome.ts';
 import { QemuChoice } from './qemu-choice.ts';
 import { createPlanner, type Planner, type PlannerSources } from './planner.ts';
 import { createServer } from './server/create-server.ts';
+import { createUserNames } from './user-names.ts';
 import { DefinitionStore, type BrokenFile } from './store/definition-store.ts';
 import { RunNotes } from './store/run-notes.ts';
 
@@ -70,7 +70,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     planner: host.planner,
     audit: host.audit,
     managerState: paths.managerState,
-    userName: (uid) => accountOf(uid)?.name ?? String(uid),
+    userName: createUserNames(now),
   });
   const broken = await readState({ paths, store, notes, machines, log });
   const services = { store, machines, broker, events, notes, paths, now, uid };

@@ -100,7 +100,7 @@ test('set keeps comments, and says what holds now and what from the next start o
     .qemu('web')
     .monitor.received.find(({ execute }) => execute === 'block_set_io_throttle');
   assert.deepEqual(throttle?.arguments, {
-    id: 'root',
+    id: '/machine/peripheral/root/virtio-backend',
     bps: 0,
     bps_rd: 0,
     bps_wr: 0,

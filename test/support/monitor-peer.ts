@@ -6,6 +6,13 @@ export interface MonitorPeerHooks {
   readonly onPowerdown: () => void;
 }
 
+/** As QEMU 7.2 tells of a virtio disk of the id `root`. */
+const drive = {
+  device: '',
+  qdev: '/machine/peripheral/root/virtio-backend',
+  inserted: { 'node-name': 'root', ro: false },
+};
+
 type Reply = Readonly<Record<string, unknown>>;
 
 export class MonitorPeer {
@@ -71,6 +78,7 @@ export class MonitorPeer {
   #reply(execute: string): Reply {
     if (execute === 'query-status')
       return { return: { status: this.running ? 'running' : 'paused', running: this.running } };
+    if (execute === 'query-block') return { return: [drive] };
     if (execute === 'human-monitor-command') return { return: 'VM status: running\r\n' };
     if (execute === 'wrong') return { error: { class: 'CommandNotFound', desc: 'there is no such command' } };
     return { return: {} };

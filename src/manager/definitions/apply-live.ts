@@ -2,6 +2,7 @@
 import type { Change } from '../../definition/change-key.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import { commands } from '../../qmp/commands.ts';
+import type { QmpSession } from '../../qmp/session.ts';
 import type { Run } from '../lifecycle/run.ts';
 
 export interface ChangedDefinition {
@@ -47,10 +48,19 @@ async function limitDisk({ session, launched }: Run, after: MachineDefinition, i
   const group = `limits.${id}`;
   // A disk that was started with limits has a throttle node; in others the device itself takes them.
   const hasGroup = launched.launch.argv.some((argument) => argument.includes(`"id":"${group}"`));
-  const result = hasGroup
-    ? await commands.setGroupIoLimits(session, { group, ...limits })
-    : await commands.setIoLimits(session, { id, ...limits });
-  return result.ok;
+  if (hasGroup) return (await commands.setGroupIoLimits(session, { group, ...limits })).ok;
+  const device = await findDrive(session, id);
+  return device !== undefined && (await commands.setIoLimits(session, { id: device, ...limits })).ok;
+}
+
+/** QEMU's path of the device that has the drive: with virtio it is a part of the device of this id. */
+async function findDrive(session: QmpSession, id: string): Promise<string | undefined> {
+  const drives = await commands.queryBlock(session);
+  const path = `/machine/peripheral/${id}`;
+  return drives.ok
+    ? drives.value.find(({ device }) => device === id || device === path || device.startsWith(`${path}/`))
+        ?.device
+    : undefined;
 }
 
 async function inflateBalloon({ session }: Run, bytes: number): Promise<boolean> {

@@ -248,6 +248,7 @@ export class Definitions {
     machines.remove(name);
     await rm(variableStorePath(paths.vars, name), { force: true });
     await rm(consoleDirectory(paths.managerState, name), { recursive: true, force: true });
+    await machine.life.flush();
     await machine.log.remove();
     await notes.remove(name);
     return success('removed');

@@ -95,6 +95,7 @@ async function move(services: RenameServices, machine: Machine, renamed: Renamed
   await rename(consoleDirectory(paths.managerState, from), consoleDirectory(paths.managerState, to)).catch(
     () => undefined,
   );
+  await machine.life.flush();
   await machine.log.rename(to);
   await notes.rename(from, to);
   return success('renamed');

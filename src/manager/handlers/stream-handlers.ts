@@ -38,7 +38,7 @@ export function createStreamHandlers({ machines, events }: StreamServices): Stre
           'set `console: true` in its definition',
         );
       const write = query.mode === 'write';
-      if (write && run.console.writer !== null && !query.steal) return busy(run.console.writer);
+      if (write && run.console.writer !== null && !query.steal) return busy(machine.name, run.console.writer);
       return success((socket) => {
         const client = clientOf(socket, identity);
         const seat = run.console.attach(client, { write, steal: query.steal, replay: query.replay });
@@ -50,10 +50,10 @@ export function createStreamHandlers({ machines, events }: StreamServices): Stre
   };
 }
 
-function busy(writer: string): Outcome<never> {
+function busy(machine: string, writer: string): Outcome<never> {
   return failure(
     'console-busy',
-    `${writer} writes to the console`,
+    `${writer} writes to the console of machine "${machine}"`,
     'watch it with --watch, or take it with --steal',
   );
 }

@@ -1,5 +1,6 @@
 /** The end of a process: how it ended, and removing what is left of it. */
 import { setTimeout as wait } from 'node:timers/promises';
+import { limitsHit } from '../../linux/limits-hit.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { Outcome } from '../outcome.ts';
 import type { RunExit } from './machine-state.ts';
@@ -21,7 +22,8 @@ export async function endOfRun(
   // Nobody waits for the exit status of what ended as it was asked to.
   const expected = ending === 'kill' || shutdown !== undefined;
   const end = await run.process.end(expected ? 0 : tellWithinMs);
-  return { ending, shutdown, end, witnessed, log: lines.slice(-keptLogLines), at };
+  const limits = limitsHit(run.launched.cgroup);
+  return { ending, shutdown, end, witnessed, limits, log: lines.slice(-keptLogLines), at };
 }
 
 /** A kill has removed everything already. */

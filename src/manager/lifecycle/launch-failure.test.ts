@@ -9,6 +9,7 @@ const failed: FailedLaunch = {
   monitor: 'QEMU closed its monitor',
   lock: undefined,
   memoryLimit: 1024,
+  memoryLimitHit: false,
 };
 test('a locked image is named, and the machine that has it', () => {
   const fault = explainLaunchFailure({ ...failed, lock: { path: '/srv/web.qcow2', holder: 'db' } });
@@ -40,9 +41,16 @@ test('lack of memory and of threads is resources-short', () => {
     assert.equal(explainLaunchFailure({ ...failed, log: [line] }).code, 'resources-short', line);
 });
 
-test('a QEMU killed by the kernel while it started is resources-short', () => {
-  const end = { signal: 'SIGKILL', exitCode: null };
-  assert.equal(explainLaunchFailure({ ...failed, end }).code, 'resources-short');
+test('a QEMU that the kernel killed for its memory is resources-short', () => {
+  const fault = explainLaunchFailure({ ...failed, memoryLimitHit: true });
+  assert.equal(fault.code, 'resources-short');
+  assert.match(fault.message, /memory limit of 1024 bytes/);
+});
+
+test('a QEMU that somebody killed is not said to be short of memory', () => {
+  const fault = explainLaunchFailure({ ...failed, end: { signal: 'SIGKILL', exitCode: null } });
+  assert.equal(fault.code, 'qemu-refused');
+  assert.match(fault.message, /QEMU was ended by SIGKILL/);
 });
 
 test("everything else gives QEMU's own words, cut", () => {

@@ -14,8 +14,9 @@ export interface FailedLaunch {
   readonly monitor: string;
   /** Where QEMU says that an image is locked: which, and which machine of ours has it open. */
   readonly lock: (LockedImage & { readonly holder: string | undefined }) | undefined;
-  /** Bytes that the process may use. */
+  /** Bytes that the process may use, and whether the kernel killed it for more. */
   readonly memoryLimit: number;
+  readonly memoryLimitHit: boolean;
 }
 
 interface Pattern {
@@ -45,17 +46,17 @@ export function explainLaunchFailure(failed: FailedLaunch): Fault {
   const words = quote(log);
   if (lock !== undefined) return explainLock(machine, lock, words);
   const pattern = patterns.find((candidate) => log.some((line) => candidate.words.test(line)));
+  if (failed.memoryLimitHit)
+    return {
+      code: 'resources-short',
+      message: `machine "${machine}" was not started: the kernel killed QEMU at its memory limit of ${failed.memoryLimit} bytes; ${words}`,
+      hint: 'raise `limits.memory` in the definition, or give the guest less memory',
+    };
   if (pattern !== undefined)
     return {
       code: pattern.code,
       message: `machine "${machine}" was not started: ${words}`,
       hint: pattern.hint,
-    };
-  if (end?.signal === 'SIGKILL')
-    return {
-      code: 'resources-short',
-      message: `machine "${machine}" was not started: the kernel killed QEMU, most likely at its memory limit of ${failed.memoryLimit} bytes; ${words}`,
-      hint: 'raise `limits.memory` in the definition, or give the guest less memory',
     };
   const how = end === undefined ? failed.monitor : endInWords(end);
   return {

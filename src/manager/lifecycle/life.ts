@@ -49,6 +49,7 @@ export class Life {
   #end: PromiseWithResolvers<void> = Promise.withResolvers();
   #finishing: Promise<void> | undefined;
   #lastEnd: LastEnd | null = null;
+  #saving: Promise<void> = Promise.resolve();
   #audit: { readonly ok: boolean; readonly at: string } | null = null;
 
   constructor(name: string, log: MachineLog, services: LifeServices) {
@@ -195,9 +196,14 @@ export class Life {
   /** Lets go of everything; QEMU runs on. */
   async release(): Promise<void> {
     await this.keepLog();
-    if (this.#run !== undefined)
-      await this.#services.notes.write(this.#name, this.#noteNow()).catch(() => undefined);
+    if (this.#run !== undefined) this.#save();
     await this.#run?.[Symbol.asyncDispose]();
+    await this.flush();
+  }
+
+  /** Waits until what is to be kept of the machine is in its files. */
+  async flush(): Promise<void> {
+    await Promise.all([this.#log.flush(), this.#saving]);
   }
 
   #take(run: Run): void {
@@ -286,8 +292,11 @@ export class Life {
   }
 
   #save(): void {
-    this.#services.notes.write(this.#name, this.#noteNow()).catch((error: unknown) => {
-      this.#services.log.warn('the note of a run was not written', { machine: this.#name, error });
-    });
+    const note = this.#noteNow();
+    this.#saving = this.#saving
+      .then(() => this.#services.notes.write(this.#name, note))
+      .catch((error: unknown) => {
+        this.#services.log.warn('the note of a run was not written', { machine: this.#name, error });
+      });
   }
 }

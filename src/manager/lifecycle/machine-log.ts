@@ -40,6 +40,11 @@ export class MachineLog {
       .slice(-count);
   }
 
+  /** Waits until what was appended so far is in the file. */
+  async flush(): Promise<void> {
+    await this.#writes;
+  }
+
   async rename(machine: string): Promise<void> {
     await this.#writes;
     for (const suffix of ['', '.1'])

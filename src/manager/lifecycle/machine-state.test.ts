@@ -7,6 +7,7 @@ const exit: RunExit = {
   shutdown: undefined,
   end: undefined,
   witnessed: true,
+  limits: { memory: false, pids: false },
   log: ['last words'],
   at: '2026-01-01T00:00:00.000Z',
 };
@@ -41,4 +42,20 @@ test('the signal is told', () => {
   const { lastEnd } = judgeExit({ ...exit, end: { signal: 'SIGABRT', exitCode: null } });
   assert.equal(lastEnd.signal, 'SIGABRT');
   assert.match(lastEnd.message, /SIGABRT/);
+});
+
+test("a limit that the kernel enforced is the reason, with the definition's key", () => {
+  const killed = { signal: 'SIGKILL', exitCode: null };
+  const messageOf = (differences: Partial<RunExit>): string =>
+    judgeExit({ ...exit, ...differences }).lastEnd.message;
+  assert.equal(messageOf({ end: killed }), 'QEMU was ended by SIGKILL');
+  assert.match(
+    messageOf({ end: killed, limits: { memory: true, pids: false } }),
+    /SIGKILL: .*limits\.memory/,
+  );
+  assert.match(
+    messageOf({ end: status(1), limits: { memory: false, pids: true } }),
+    /status 1: .*limits\.pids/,
+  );
+  assert.match(messageOf({ limits: { memory: true, pids: false } }), /does not tell how: .*limits\.memory/);
 });

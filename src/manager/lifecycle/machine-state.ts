@@ -1,5 +1,6 @@
 /** What is known of a machine from outside, and how it changes. */
 import type { MachineState, MachineStatus } from '../../api/contract.ts';
+import type { LimitsHit } from '../../linux/limits-hit.ts';
 
 export type LastEnd = NonNullable<MachineStatus['lastEnd']>;
 
@@ -12,6 +13,7 @@ export interface RunExit {
   readonly end: { readonly signal: string | null; readonly exitCode: number | null } | undefined;
   /** Whether the manager was there to see it. */
   readonly witnessed: boolean;
+  readonly limits: LimitsHit;
   readonly log: readonly string[];
   readonly at: string;
 }
@@ -27,15 +29,36 @@ export function judgeExit(exit: RunExit): { readonly state: MachineState; readon
   };
 }
 
-function describeExit({ ending, shutdown, end, witnessed }: RunExit): Pick<LastEnd, 'how' | 'message'> {
+function describeExit({
+  ending,
+  shutdown,
+  end,
+  witnessed,
+  limits,
+}: RunExit): Pick<LastEnd, 'how' | 'message'> {
   if (ending === 'kill') return { how: 'killed', message: 'killed by qward' };
   if (end?.signal !== null && end?.signal !== undefined)
-    return { how: 'crashed', message: `QEMU was ended by ${end.signal}` };
+    return { how: 'crashed', message: `QEMU was ended by ${end.signal}${whyEnded(end.signal, limits)}` };
   if (end !== undefined && end.exitCode !== 0)
-    return { how: 'crashed', message: `QEMU ended by itself with status ${end.exitCode}` };
+    return {
+      how: 'crashed',
+      message: `QEMU ended by itself with status ${end.exitCode}${whyEnded(null, limits)}`,
+    };
   if (shutdown !== undefined)
     return { how: 'shut down', message: `the machine shut down: ${shutdown.reason}` };
   if (end !== undefined) return { how: 'shut down', message: 'QEMU ended with status 0' };
-  if (witnessed) return { how: 'crashed', message: 'QEMU ended by itself; this kernel does not tell how' };
+  if (witnessed)
+    return {
+      how: 'crashed',
+      message: `QEMU ended by itself; this kernel does not tell how${whyEnded(null, limits)}`,
+    };
   return { how: 'not known', message: 'QEMU ended while no manager ran; this kernel does not tell how' };
+}
+
+/** The kernel's reason, where it counted one. */
+function whyEnded(signal: string | null, limits: LimitsHit): string {
+  if (limits.memory) return ': it reached its memory limit; raise `limits.memory` in the definition';
+  if (limits.pids) return ': it reached its limit of threads; raise `limits.pids` in the definition';
+  // As the first process of its pid namespace QEMU is not hit by its own SIGABRT; what abort(3) does next is a SIGSEGV.
+  return signal === 'SIGSEGV' ? ', or gave up by itself' : '';
 }

@@ -5,6 +5,7 @@
 import type { AuditReport } from '../../audit/report.ts';
 import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
+import { limitsHit } from '../../linux/limits-hit.ts';
 import type { ProcessFacts } from '../../protocol/broker.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { BrokerPort } from '../broker-port.ts';
@@ -129,6 +130,7 @@ async function monitorFailure(
     monitor: connected.message,
     lock: locked && { ...locked, holder },
     memoryLimit: launch.limits.memory,
+    memoryLimitHit: limitsHit(run.launched.cgroup).memory,
   });
   return { ok: false, faults: [fault] };
 }
