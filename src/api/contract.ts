@@ -367,6 +367,15 @@ export const routes = {
     ...endpoints.events,
     right: 'see',
     summary: 'What happens to the machines that you may see, as JSON text frames.',
+    query: z.strictObject({
+      recent: z.coerce
+        .number()
+        .int()
+        .min(0)
+        .max(1000)
+        .default(0)
+        .describe('Begin with so many of the last events; the manager forgets them when it ends.'),
+    }),
   },
 } as const satisfies Record<string, Route>;
 

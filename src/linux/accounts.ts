@@ -37,12 +37,15 @@ function readAccount(record: bigint): Account {
   return { name, uid: getUint32(record, 16), gid, groups: groupsOf(name, gid) };
 }
 
-function groupsOf(name: string, gid: number): number[] {
-  const groups = new Int32Array(maxGroups);
-  const count = new Int32Array([maxGroups]);
+/** Most accounts are in a handful of groups; getgrouplist(3) says how many there are where they do not fit. */
+function groupsOf(name: string, gid: number, room = 64): number[] {
+  const groups = new Int32Array(room);
+  const count = new Int32Array([room]);
   const account = cString(name);
-  if (libc().getgrouplist(addressOf(account), gid, addressOf(groups), addressOf(count)) < 0) return [gid];
-  return [...groups.subarray(0, count[0] ?? 0)].map((group) => group >>> 0);
+  if (libc().getgrouplist(addressOf(account), gid, addressOf(groups), addressOf(count)) >= 0)
+    return [...groups.subarray(0, count[0] ?? 0)].map((group) => group >>> 0);
+  const needed = count[0] ?? 0;
+  return needed > room && needed <= maxGroups ? groupsOf(name, gid, needed) : [gid];
 }
 
 export function accountOf(uid: number): Account | undefined {

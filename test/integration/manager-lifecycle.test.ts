@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
+import { WebSocket } from 'ws';
 import type { MachineState } from '../../src/api/contract.ts';
 import { definition, startManager, type TestManager } from '../support/test-manager.ts';
 
@@ -204,6 +205,15 @@ test('reset and events of the guest are told, in order, to those who listen', as
     events.filter((event) => wanted.includes(event)),
     wanted,
   );
+});
+
+test('who listens later can have the last events first', async (context) => {
+  const { client, paths } = await withMachine(context);
+  await client.call('start', { name: 'web' });
+  const socket = new WebSocket(`ws+unix://${paths.apiSocket}:/v1/events?recent=1000`);
+  const [frame] = (await once(socket, 'message')) as [Buffer];
+  socket.close();
+  assert.equal((JSON.parse(frame.toString()) as { event: string }).event, 'machine.defined');
 });
 
 test('the log has what qward did and what QEMU said, after the end as well', async (context) => {

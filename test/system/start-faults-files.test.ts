@@ -115,7 +115,7 @@ test('a raw disk onto which a guest wrote a qcow2 header that names /etc/shadow'
     disk(path, 'qcow2', '    backing: [{ path: /etc/shadow, format: raw }]'),
   );
   assert.match(
-    await refused(instance, 'start web'),
+    await refused(instance, 'start web', { status: 4 }),
     /^disk "root", backing image 1: "\/etc\/shadow" is outside the storage roots\n/,
   );
   assert.deepEqual(remains(instance, 'web'), []);

@@ -1,5 +1,6 @@
 /** The two streams: events, and the serial console. */
 import type { WebSocket } from 'ws';
+import type { MachineEvent } from '../../api/contract.ts';
 import type { ConsoleClient, Seat } from '../console/console.ts';
 import type { EventHistory } from '../events.ts';
 import type { Machines } from '../machines.ts';
@@ -19,9 +20,9 @@ const tooSlow = 1008;
 
 export function createStreamHandlers({ machines, events }: StreamServices): StreamHandlers {
   return {
-    events: ({ identity }) =>
+    events: ({ identity, query }) =>
       success((socket) => {
-        streamEvents(socket, { machines, events, identity });
+        streamEvents(socket, { machines, events, identity, recent: query.recent });
       }),
     console: ({ identity, machine, query }) => {
       const { run } = machine;
@@ -58,10 +59,12 @@ function busy(machine: string, writer: string): Outcome<never> {
   );
 }
 
-function streamEvents(
-  socket: WebSocket,
-  { machines, events, identity }: StreamServices & { readonly identity: Identity },
-): void {
+interface EventWatch extends StreamServices {
+  readonly identity: Identity;
+  readonly recent: number;
+}
+
+function streamEvents(socket: WebSocket, { machines, events, identity, recent }: EventWatch): void {
   // What was seen before is still told when it is gone: `machine.removed` has no machine any more.
   const seen = new Set(
     machines
@@ -78,11 +81,13 @@ function streamEvents(
     else seen.delete(name);
     return may;
   };
-  const end = events.subscribe((event) => {
+  const tell = (event: MachineEvent): void => {
     if (!visible(event.machine)) return;
     if (socket.bufferedAmount > maxUnsentEventBytes) socket.close(tooSlow, 'this client is too slow');
     else socket.send(JSON.stringify(event));
-  });
+  };
+  for (const event of events.recent(recent)) tell(event);
+  const end = events.subscribe(tell);
   socket.once('close', end);
 }
 
