@@ -65,6 +65,8 @@ async function concurrentRounds(
   for (let round = 0; round < runs; round++) {
     await measure(values, 'qward 10 starts', () => Promise.all(many.map((name) => qward.cli('start', name))));
     await Promise.all(many.map(qward.apiKill));
+    await measure(values, 'qward start of 10', () => qward.cli('start', ...many));
+    await Promise.all(many.map(qward.apiKill));
     if (libvirt === undefined) continue;
     await measure(values, 'virsh 10 starts', () =>
       Promise.all(many.map((name) => command(libvirt.virsh('start', name)))),
@@ -112,7 +114,8 @@ function rowsOf(values: Values, loaded: { readonly pss: number; readonly perSeco
       target: { kind: 'at-most', value: 110 },
       note: '',
     },
-    against('10 concurrent starts', 'qward 10 starts', 'virsh 10 starts', 0.35),
+    against('10 concurrent starts, ten commands each', 'qward 10 starts', 'virsh 10 starts', 0.35),
+    against('10 concurrent starts, one qward command', 'qward start of 10', 'virsh 10 starts', 0.35),
     against('qward kill, virsh destroy', 'qward kill', 'virsh destroy', 0.4),
     against(`list of ${defined}`, 'qward list', 'virsh list', 1),
     {

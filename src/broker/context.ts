@@ -4,6 +4,7 @@ import type { StorageRoot } from '../policy/admit.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Refusal } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
+import type { JailRoots } from './jail-root.ts';
 import type { Records } from './records.ts';
 import type { ChosenRuntime } from './runtime-choice.ts';
 import type { Slots } from './slots.ts';
@@ -21,6 +22,7 @@ export interface BrokerContext {
     | { readonly ok: true; readonly policy: Policy }
     | { readonly ok: false; readonly refusals: readonly Refusal[] };
   readonly runtime: () => Promise<ChosenRuntime>;
+  readonly roots: JailRoots;
   readonly slots: Slots;
   readonly records: Records;
   /** Machines with a request under way that changes them. */

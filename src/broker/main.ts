@@ -11,10 +11,10 @@ import { machineNamePattern } from '../protocol/launch.ts';
 import { pathsBelow, systemRoots, type Paths } from '../protocol/paths.ts';
 import { version } from '../protocol/version.ts';
 import type { BrokerContext } from './context.ts';
+import { openJailRoots } from './jail-root.ts';
 import { openBrokerLog } from './log.ts';
 import { readPolicyFile } from './policy-file.ts';
 import { openRecords } from './records.ts';
-import { openSkeleton } from './root-skeleton.ts';
 import { chooseRuntime, type ChosenRuntime } from './runtime-choice.ts';
 import { createBrokerServer } from './server.ts';
 import { openSlots } from './slots.ts';
@@ -62,7 +62,7 @@ function makeDirectories(paths: Paths, managerGid: number): void {
   mkdirSync(paths.machines, { recursive: true, mode: 0o700 });
   chownSync(paths.machines, 0, managerGid);
   chmodSync(paths.machines, 0o750);
-  for (const directory of ['', '/machines', '/bundles', '/roots', '/oci'])
+  for (const directory of ['', '/machines', '/bundles', '/oci'])
     mkdirSync(`${paths.brokerRun}${directory}`, { recursive: true, mode: 0o700 });
   mkdirSync(paths.brokerState, { recursive: true, mode: 0o700 });
 }
@@ -90,6 +90,7 @@ function createContext(values: ReturnType<typeof options>): BrokerContext {
         runtime = undefined;
         throw error;
       })),
+    roots: openJailRoots(`${paths.brokerRun}/roots`),
     slots: openSlots(`${paths.brokerState}/slots.json`),
     records: openRecords(`${paths.brokerRun}/machines`),
     busy: new Set(),
@@ -106,9 +107,9 @@ async function choose(context: BrokerContext): Promise<ChosenRuntime> {
     cgroupParent: context.cgroupParent,
     uid: range === undefined ? 65_534 : range.base + range.count - 1,
     rootDirectory: (launch) => {
-      const skeleton = openSkeleton(`${context.paths.brokerRun}/roots`, launch.root);
-      if (!skeleton.ok) throw new Error(skeleton.refusals[0]?.message ?? 'no root');
-      return skeleton.directory;
+      const root = context.roots.open(launch.root);
+      if (!root.ok) throw new Error(root.refusals[0]?.message ?? 'no root');
+      return root.directory;
     },
     removeTrial: async (cgroup) => {
       await endProcesses(context, cgroup);
@@ -121,7 +122,15 @@ async function recover(context: BrokerContext): Promise<void> {
   const records = new Map(context.records.list().map((record) => [record.machine, record]));
   const left = new Set(readdirSync(context.paths.machines).filter((name) => machineNamePattern.test(name)));
   for (const record of records.values()) if (record.phase === 'launching') left.add(record.machine);
-  for (const machine of left) if (records.get(machine)?.phase !== 'running') await sweep(context, machine);
+  for (const machine of left) {
+    if (records.get(machine)?.phase === 'running') continue;
+    // SECURITY: promise 7. A machine whose remains resist keeps no other from being stopped: its next launch tries again.
+    await sweep(context, machine).catch((error: unknown) => {
+      process.stderr.write(
+        `qward-broker: ${machine}: ${error instanceof Error ? error.message : 'not swept'}\n`,
+      );
+    });
+  }
   rmSync(`${context.paths.brokerRun}/bundles/Trial`, { recursive: true, force: true });
 }
 
@@ -145,7 +154,10 @@ async function main(): Promise<void> {
 function listen(context: BrokerContext, listenFd: number, idleMs: number): void {
   let active = 0;
   let idle: NodeJS.Timeout | undefined;
-  const leave = (): void => process.exit(0);
+  const leave = (): void => {
+    context.roots.close();
+    process.exit(0);
+  };
   const rearm = (): void => {
     clearTimeout(idle);
     if (active === 0 && idleMs > 0) idle = setTimeout(leave, idleMs);

@@ -13,7 +13,13 @@ export interface Opened {
   readonly fds: readonly number[];
 }
 
+/** Of all copies of one launch together: they are host memory that no limit of the machine counts. */
 const maxCopyBytes = 512 * 1024 * 1024;
+
+/** SECURITY: promise 1. What a launch may still copy: 250 sparse files would otherwise be 125 GiB of memory. */
+interface CopyBudget {
+  left: number;
+}
 
 export function socketPath(directory: string, name: SocketName): string {
   return `${directory}/${name}.sock`;
@@ -37,8 +43,9 @@ export function openDescriptors(
 ): OpenOutcome {
   const fds: number[] = [];
   const refusals: Refusal[] = [];
+  const budget: CopyBudget = { left: maxCopyBytes };
   for (const descriptor of descriptors) {
-    const opened = openOne(descriptor, directory, roots);
+    const opened = openOne(descriptor, directory, { roots, budget });
     if (typeof opened === 'number') fds.push(opened);
     else refusals.push(opened);
   }
@@ -47,10 +54,14 @@ export function openDescriptors(
   return { ok: false, refusals };
 }
 
-function openOne(descriptor: Descriptor, directory: string, roots: readonly StorageRoot[]): number | Refusal {
+function openOne(
+  descriptor: Descriptor,
+  directory: string,
+  { roots, budget }: { readonly roots: readonly StorageRoot[]; readonly budget: CopyBudget },
+): number | Refusal {
   switch (descriptor.kind) {
     case 'file':
-      return openFileOf(descriptor, roots);
+      return openFileOf(descriptor, roots, budget);
     case 'socket':
       return bindUnixSocket(socketPath(directory, descriptor.name), 0o660);
     case 'tap':
@@ -161,13 +172,19 @@ function explainFile(path: string, code: string): Refusal {
 
 type FileDescriptor = Extract<Descriptor, { kind: 'file' }>;
 
-function openFileOf(descriptor: FileDescriptor, roots: readonly StorageRoot[]): number | Refusal {
+function openFileOf(
+  descriptor: FileDescriptor,
+  roots: readonly StorageRoot[],
+  budget: CopyBudget,
+): number | Refusal {
   const opened = openGranted(descriptor.path, descriptor.access, roots);
   if (!opened.ok) return opened.refusal;
   // QEMU opens /proc/self/fd/N anew with the machine's uid: the file's own mode decides, or a copy that anybody may read.
   if (!descriptor.reopened || (opened.stats.mode & 0o004) !== 0) return opened.fd;
   try {
-    return sealedCopy(opened.fd, descriptor.path, maxCopyBytes);
+    const copy = sealedCopy(opened.fd, descriptor.path, budget.left);
+    budget.left -= opened.stats.size;
+    return copy;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return {

@@ -10,6 +10,8 @@ import { parseRequest } from './parse.ts';
 
 const maxConnections = 128;
 const requestDeadlineMs = 5_000;
+/** For a peer to take its answer and close. */
+const replyDeadlineMs = 10_000;
 
 /** Calls that only look: they are logged when refused. */
 const quiet: ReadonlySet<string> = new Set(['status', 'probe', 'inspect']);
@@ -76,6 +78,9 @@ async function answer(
       });
     }
     const reply: BrokerReply<unknown> = outcome;
+    // SECURITY: promise 1. A peer that neither reads nor closes keeps neither its connection nor our memory.
+    const deadline = setTimeout(() => socket.destroy(), replyDeadlineMs);
+    socket.once('close', () => clearTimeout(deadline));
     socket.end(encodeFrame(reply));
   } catch (error) {
     log({ refused: 'protocol', why: describe(error) });

@@ -121,8 +121,10 @@ function isDaemon(value: unknown): value is Daemon {
     typeof value === 'object' &&
     value !== null &&
     'name' in value &&
+    (value.name === 'broker' || value.name === 'manager') &&
     'pid' in value &&
-    typeof value.pid === 'number' &&
-    'startTime' in value
+    Number.isSafeInteger(value.pid) &&
+    'startTime' in value &&
+    Number.isSafeInteger(value.startTime)
   );
 }

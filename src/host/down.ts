@@ -1,47 +1,49 @@
 /** `qward host down`: ends the daemons; the machines were stopped before, or go on where that was asked for. */
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isAlive } from '../linux/process.ts';
-import { forgetDaemons, livingDaemons } from './daemons.ts';
+import { forgetDaemons, type Daemon } from './daemons.ts';
+import { findDaemons } from './find-daemons.ts';
+import { failed, hintFor, unable, whileLocked, type HostOutcome } from './outcome.ts';
 import type { HostSite } from './site.ts';
-import type { HostOutcome } from './up.ts';
 
 const endDeadlineMs = 40_000;
 const pollMs = 5;
 
-/** The manager first: it may still need the broker. A request under way is finished. */
+/** The manager first: it may still need the broker. A request under way is finished. For root alone. */
 export async function hostDown(site: HostSite): Promise<HostOutcome> {
-  if (process.getuid?.() !== 0)
-    return {
-      ok: false,
-      daemons: [],
-      message: 'only root can bring qward down',
-      hint: 'sudo qward host down',
-    };
+  if (!existsSync(site.roots.run)) return { ok: true, daemons: [], message: 'qward was not up', hint: '' };
+  try {
+    return await whileLocked(site, () => bringDown(site));
+  } catch (error) {
+    return failed([], unable('down', error), hintFor(error, site));
+  }
+}
+
+async function bringDown(site: HostSite): Promise<HostOutcome> {
+  const { daemons: found } = await findDaemons(site);
   const order = ['manager', 'broker'];
-  const daemons = livingDaemons(site).sort(
-    (left, right) => order.indexOf(left.name) - order.indexOf(right.name),
-  );
-  for (const { name, pid, startTime } of daemons) {
-    process.kill(pid, 'SIGTERM');
-    const deadline = performance.now() + endDeadlineMs;
-    while (isAlive(pid, startTime)) {
-      if (performance.now() > deadline)
-        return {
-          ok: false,
-          daemons,
-          message: `qward-${name} (pid ${pid}) does not end`,
-          hint: `kill -9 ${pid}`,
-        };
-      await delay(pollMs);
-    }
+  const daemons = found.toSorted((left, right) => order.indexOf(left.name) - order.indexOf(right.name));
+  for (const daemon of daemons) {
+    if (!(await endDaemon(daemon)))
+      return failed(
+        daemons,
+        `qward-${daemon.name} (pid ${daemon.pid}) does not end`,
+        `kill -9 ${daemon.pid}, then again: qward host down --leave-machines`,
+      );
   }
   for (const path of [site.paths.apiSocket, site.paths.brokerSocket]) rmSync(path, { force: true });
   forgetDaemons(site);
-  return {
-    ok: true,
-    daemons,
-    message: daemons.length === 0 ? 'qward was not up' : 'qward is down',
-    hint: '',
-  };
+  const message = daemons.length === 0 ? 'qward was not up' : 'qward is down';
+  return { ok: true, daemons, message, hint: '' };
+}
+
+async function endDaemon({ pid, startTime }: Daemon): Promise<boolean> {
+  const deadline = performance.now() + endDeadlineMs;
+  if (isAlive(pid, startTime)) process.kill(pid, 'SIGTERM');
+  while (isAlive(pid, startTime)) {
+    if (performance.now() > deadline) return false;
+    await delay(pollMs);
+  }
+  return true;
 }

@@ -3,22 +3,10 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bindUnixSocket } from '../linux/unix-socket.ts';
 import { isAlive } from '../linux/process.ts';
-import {
-  livingDaemons,
-  logOf,
-  rememberDaemons,
-  startDaemon,
-  type Daemon,
-  type DaemonName,
-} from './daemons.ts';
+import { logOf, rememberDaemons, startDaemon, type Daemon, type DaemonName } from './daemons.ts';
+import { findDaemons, socketOf } from './find-daemons.ts';
+import { failed, hintFor, unable, whileLocked, type HostOutcome } from './outcome.ts';
 import type { HostSite } from './site.ts';
-
-export interface HostOutcome {
-  readonly ok: boolean;
-  readonly daemons: readonly Daemon[];
-  readonly message: string;
-  readonly hint: string;
-}
 
 /** Directory modes as docs/files.md lists them. Each is made closed, then given its owner, then its mode. */
 export function makeHostDirectories({ roots, paths, managerUid, managerGid }: HostSite): void {
@@ -38,29 +26,47 @@ export function makeHostDirectories({ roots, paths, managerUid, managerGid }: Ho
   make(paths.vars, managerUid, managerGid, 0o700);
 }
 
-/** `ready` asks the manager for its information; it answers false while nobody listens yet. */
+/** `ready` asks the manager for its information; it answers false while nobody listens yet. For root alone. */
 export async function hostUp(site: HostSite, ready: () => Promise<boolean>): Promise<HostOutcome> {
-  const living = livingDaemons(site);
-  if (living.length === 2) return { ok: true, daemons: living, message: 'qward is up already', hint: '' };
-  if (process.getuid?.() !== 0)
-    return {
-      ok: false,
-      daemons: living,
-      message: 'only root can bring qward up',
-      hint: 'sudo qward host up',
-    };
-  makeHostDirectories(site);
-  const daemons = [...living];
-  for (const name of ['broker', 'manager'] as const) {
-    if (daemons.some((daemon) => daemon.name === name)) continue;
-    daemons.push(startDaemon(name, site, bindSocket(site, name)));
-    rememberDaemons(site, daemons);
+  try {
+    makeHostDirectories(site);
+    return await whileLocked(site, () => bringUp(site, ready));
+  } catch (error) {
+    return failed([], unable('up', error), hintFor(error, site));
   }
-  return await becomeReady(site, daemons, ready);
+}
+
+async function bringUp(site: HostSite, ready: () => Promise<boolean>): Promise<HostOutcome> {
+  const { daemons: living, foreign } = await findDaemons(site);
+  if (living.length === 2) return { ok: true, daemons: living, message: 'qward is up already', hint: '' };
+  const other = foreign[0];
+  if (other !== undefined)
+    return failed(
+      living,
+      `process ${other.pid} listens on ${other.path} already`,
+      'under systemd: systemctl start qward-manager; else end that process',
+    );
+  return await becomeReady(site, startMissing(site, living), ready);
+}
+
+/** All of the daemons, or, where one cannot be started or remembered, none but those that lived before. */
+function startMissing(site: HostSite, living: readonly Daemon[]): readonly Daemon[] {
+  const started: Daemon[] = [];
+  try {
+    for (const name of ['broker', 'manager'] as const) {
+      if (living.some((daemon) => daemon.name === name)) continue;
+      started.push(startDaemon(name, site, bindSocket(site, name)));
+      rememberDaemons(site, [...living, ...started]);
+    }
+    return [...living, ...started];
+  } catch (error) {
+    for (const { pid } of started) process.kill(pid, 'SIGKILL');
+    throw error;
+  }
 }
 
 function bindSocket(site: HostSite, name: DaemonName): number {
-  const path = name === 'broker' ? site.paths.brokerSocket : site.paths.apiSocket;
+  const path = socketOf(site, name);
   rmSync(path, { force: true });
   // SECURITY: promise 1. Any user may ask the manager, which looks at who it is; only the manager's group reaches the broker.
   return bindUnixSocket(path, name === 'broker' ? 0o660 : 0o666);
@@ -78,21 +84,19 @@ async function becomeReady(
   while (performance.now() < deadline) {
     const dead = daemons.find(({ pid, startTime }) => !isAlive(pid, startTime));
     if (dead !== undefined)
-      return {
-        ok: false,
+      return failed(
         daemons,
-        message: `qward-${dead.name} ended at once: ${lastLine(logOf(site, dead.name))}`,
-        hint: `see ${logOf(site, dead.name)}`,
-      };
+        `qward-${dead.name} ended at once: ${lastLine(logOf(site, dead.name))}`,
+        `see ${logOf(site, dead.name)}`,
+      );
     if (await ready()) return { ok: true, daemons, message: 'qward is up', hint: '' };
     await delay(retryMs);
   }
-  return {
-    ok: false,
+  return failed(
     daemons,
-    message: `the manager does not answer after ${readyDeadlineMs / 1000} s`,
-    hint: `see ${logOf(site, 'manager')}`,
-  };
+    `the manager does not answer after ${readyDeadlineMs / 1000} s`,
+    `see ${logOf(site, 'manager')}`,
+  );
 }
 
 function lastLine(path: string): string {

@@ -9,7 +9,7 @@ import { compileSeccomp, type OciSeccomp } from './seccomp.ts';
 export interface JailSite {
   readonly uid: number;
   readonly gid: number;
-  /** Directory on the host with an empty mount point for each system path; shared and read-only. */
+  /** Directory on the host that shows the system paths of the request, each bound read-only, and nothing else. */
   readonly rootDirectory: string;
   /** cgroup below the mount of each hierarchy, `/qward/web1`. */
   readonly cgroup: string;
@@ -85,7 +85,7 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
       noNewPrivileges: true,
     },
     root: { path: site.rootDirectory, readonly: true },
-    mounts: compileMounts(launch),
+    mounts: compileMounts(),
     linux: {
       // SECURITY: promise 2. Six namespaces of its own; without a path the runtime makes new ones.
       namespaces: ['mount', 'pid', 'network', 'ipc', 'uts', 'cgroup'].map((type) => ({ type })),
@@ -140,7 +140,7 @@ function compileRlimits(limits: LaunchLimits): { type: string; hard: number; sof
   ];
 }
 
-function compileMounts(launch: LaunchRequest): OciMount[] {
+function compileMounts(): OciMount[] {
   return [
     // Only the process's own directories of /proc: no /proc/sys, no /proc/kcore, nothing to mask.
     {
@@ -155,12 +155,6 @@ function compileMounts(launch: LaunchRequest): OciMount[] {
       source: 'tmpfs',
       options: ['nosuid', 'noexec', 'mode=755', 'size=64k'],
     },
-    ...launch.root.map(({ source, target }) => ({
-      destination: target,
-      type: 'bind',
-      source,
-      options: ['bind', 'ro', 'nosuid', 'nodev', 'rprivate'],
-    })),
   ];
 }
 

@@ -26,9 +26,10 @@ export function findCgroupMounts(): CgroupMounts {
   return parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
+/** ENOTDIR: a file of the hierarchy has that name, `tasks` of v1 for one: no cgroup can be there. */
 function isMissing(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return code === 'ENOENT' || code === 'ENODEV' || code === 'ESRCH';
+  return code === 'ENOENT' || code === 'ENODEV' || code === 'ESRCH' || code === 'ENOTDIR';
 }
 
 /** Every process in the cgroup, in any hierarchy, and in those below it. */

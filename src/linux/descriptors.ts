@@ -97,12 +97,8 @@ export function sealedCopy(source: number, name: string, maxBytes: number): numb
   }
 }
 
-/** What a path beneath /usr names, following no link anywhere in it. Throws SystemError. */
-export function statSystemPath(path: string): Stats {
+/** A descriptor (O_PATH) of what a path names, following no link anywhere in it. Throws SystemError. The caller closes it. */
+export function openSystemPath(path: string): { fd: number; stats: Stats } {
   const fd = openat2(-100, path, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
-  try {
-    return fstatSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  return { fd, stats: fstatSync(fd) };
 }

@@ -4,6 +4,10 @@ import { addressOf, checked, cString, lastErrno, libc, SystemError } from './lib
 const MS_NOSUID = 2n;
 const MS_NODEV = 4n;
 const MS_NOEXEC = 8n;
+const MS_RDONLY = 1n;
+const MS_REMOUNT = 32n;
+const MS_BIND = 4096n;
+const MS_PRIVATE = 1n << 18n;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 
@@ -21,6 +25,22 @@ export function mountTmpfs(path: string, options: string): void {
     'mount',
     path,
   );
+}
+
+/** Binds an open file or directory at `target`, to be read only; what `fd` was found to be is what is shown. */
+export function bindReadOnly(fd: number, target: string): void {
+  const [source, place] = [cString(`/proc/self/fd/${fd}`), cString(target)];
+  const call = (from: bigint, flags: bigint): void => {
+    checked(libc().mount(from, addressOf(place), 0n, flags, 0n), 'mount', target);
+  };
+  call(addressOf(source), MS_BIND);
+  call(0n, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV);
+}
+
+/** Mounts made on this one appear in no other mount namespace (mount_namespaces(7)). */
+export function makePrivate(path: string): void {
+  const place = cString(path);
+  checked(libc().mount(0n, addressOf(place), 0n, MS_PRIVATE, 0n), 'mount', path);
 }
 
 /** Unmounts, also while something still holds a file of it; false where nothing is mounted there. */

@@ -45,7 +45,11 @@ export function readCgroupFiles(
 }
 
 /** Directory of a cgroup below the mount of its hierarchy: v2 where there are no controllers, else the v1 that has them all. */
-export function findCgroupDirectory(controllers: readonly string[], path: string, mountinfo: string): string | undefined {
+export function findCgroupDirectory(
+  controllers: readonly string[],
+  path: string,
+  mountinfo: string,
+): string | undefined {
   // A cgroup outside the reader's own cgroup namespace shows as /../…: it cannot be reached by name.
   if (path.split('/').includes('..')) return undefined;
   for (const line of mountinfo.split('\n')) {

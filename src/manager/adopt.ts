@@ -16,25 +16,43 @@ export interface AdoptionServices {
 }
 
 const firstRetryMs = 500;
-const lastRetryMs = 30_000;
+const lastRetryMs = 5_000;
 
 export interface Adoption {
   /** Over when the monitor of each machine has answered or been given up. */
   readonly connected: Promise<void>;
 }
 
-/** Returns when it is known what runs, or that the broker does not answer; further attempts follow until it does. */
-export async function adoptMachines(services: AdoptionServices): Promise<Adoption> {
-  const adoption = await adoptOnce(services);
-  if (adoption === undefined) void adoptLater(services);
-  return adoption ?? { connected: Promise.resolve() };
-}
+export class Adopter {
+  readonly #services: AdoptionServices;
+  #looking = false;
 
-async function adoptLater(services: AdoptionServices): Promise<void> {
-  const { signal } = services;
-  for (let delayMs = firstRetryMs; !signal.aborted; delayMs = Math.min(2 * delayMs, lastRetryMs)) {
-    await wait(delayMs, undefined, { signal, ref: false }).catch(() => undefined);
-    if (!signal.aborted && (await adoptOnce(services)) !== undefined) return;
+  constructor(services: AdoptionServices) {
+    this.#services = services;
+  }
+
+  /** Returns when it is known what runs, or that the broker does not answer; further attempts follow until it does. */
+  async adopt(): Promise<Adoption> {
+    const adoption = await adoptOnce(this.#services);
+    if (adoption === undefined) this.lookAgain();
+    return adoption ?? { connected: Promise.resolve() };
+  }
+
+  /** Looks soon, and until the broker answers, for what runs and is not known. */
+  lookAgain(): void {
+    if (this.#looking) return;
+    this.#looking = true;
+    void this.#lookUntilAnswered().finally(() => {
+      this.#looking = false;
+    });
+  }
+
+  async #lookUntilAnswered(): Promise<void> {
+    const { signal } = this.#services;
+    for (let delayMs = firstRetryMs; !signal.aborted; delayMs = Math.min(2 * delayMs, lastRetryMs)) {
+      await wait(delayMs, undefined, { signal, ref: false }).catch(() => undefined);
+      if (!signal.aborted && (await adoptOnce(this.#services)) !== undefined) return;
+    }
   }
 }
 

@@ -106,7 +106,7 @@ export class Machines {
 
   async #adoptOne(launched: LaunchedMachine): Promise<() => Promise<void>> {
     const machine = this.get(launched.machine) ?? this.add(launched.machine, null);
-    if (machine.run !== undefined) return () => Promise.resolve();
+    if (machine.run !== undefined || machine.busy) return () => Promise.resolve();
     return await machine.adopt(launched, await this.#services.notes.read(launched.machine));
   }
 
@@ -127,8 +127,12 @@ export class Machines {
   async #findLockHolder(starting: Run, path: string): Promise<string | undefined> {
     const wanted = starting.files[path];
     if (wanted === undefined) return undefined;
-    for (const { name, run } of this.all()) {
-      if (run === undefined || run.launched.machine === starting.launched.machine) continue;
+    for (const { name, run, record, state } of this.all()) {
+      if (name === starting.launched.machine) continue;
+      // A start under way has the image open before its run is known.
+      if (state === 'starting' && record?.definition.disks.some((disk) => disk.path === path) === true)
+        return name;
+      if (run === undefined) continue;
       const files = Object.keys(run.files).length > 0 ? run.files : await this.#probe(run);
       if (Object.values(files).some((file) => file.device === wanted.device && file.inode === wanted.inode))
         return name;

@@ -5,7 +5,7 @@ import { parseDefinition } from '../definition/parse.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
-import { adoptMachines } from './adopt.ts';
+import { Adopter } from './adopt.ts';
 import { auditRun } from './audit-run.ts';
 import type { BrokerPort } from './broker-port.ts';
 import { ChangeLog } from './change-log.ts';
@@ -19,6 +19,7 @@ import { createMachineHandlers } from './handlers/machine-handlers.ts';
 import { createStreamHandlers } from './handlers/stream-handlers.ts';
 import { KvmProof } from './kvm-proof.ts';
 import { createLog, type Log } from './log.ts';
+import { StartGate } from './lifecycle/start-gate.ts';
 import type { StartServices } from './lifecycle/start-run.ts';
 import { Machines } from './machines.ts';
 import type { Outcome } from './outcome.ts';
@@ -60,7 +61,10 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const events = new EventHistory(eventsKept, now);
   const store = new DefinitionStore(paths.managerState, parseDefinition);
   const notes = new RunNotes(paths.managerState);
-  const host = createHostParts(options, log);
+  const onLost = (): void => {
+    adopter.lookAgain();
+  };
+  const host = createHostParts(options, log, onLost);
   const machines = new Machines({
     broker,
     events,
@@ -69,6 +73,8 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     now,
     planner: host.planner,
     audit: host.audit,
+    onLost,
+    gate: new StartGate(),
     managerState: paths.managerState,
     userName: createUserNames(now),
   });
@@ -89,13 +95,8 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     checkResults: options.checkResults,
   });
   const ending = new AbortController();
-  const { connected } = await adoptMachines({
-    machines,
-    broker,
-    log,
-    onStatus: host.onStatus,
-    signal: ending.signal,
-  });
+  const adopter = new Adopter({ machines, broker, log, onStatus: host.onStatus, signal: ending.signal });
+  const { connected } = await adopter.adopt();
   const timer = setInterval(() => {
     for (const { life } of machines.all()) if (life.run !== undefined) void life.probe();
   }, probeEveryMs);
@@ -146,8 +147,19 @@ interface HostParts {
   readonly onStatus: (status: BrokerStatus) => void;
 }
 
-function createHostParts({ paths, broker, now, sources }: ManagerOptions, log: Log): HostParts {
-  const choice = new QemuChoice(paths.managerRun);
+function createHostParts(
+  { paths, broker, now, sources }: ManagerOptions,
+  log: Log,
+  onLost: () => void,
+): HostParts {
+  const choice = new QemuChoice({
+    directory: paths.managerRun,
+    policy: paths.policy,
+    listed: async () => {
+      const status = await broker.call('status', {});
+      return status.ok ? status.value.qemuBinaries : undefined;
+    },
+  });
   const host = sources?.host ?? gatherHost;
   const qemu = sources?.qemu ?? (() => choice.read());
   const audit = sources?.audit ?? auditRun;
@@ -161,6 +173,8 @@ function createHostParts({ paths, broker, now, sources }: ManagerOptions, log: L
     imagePath: `${paths.vars}/kvm-probe.img`,
     findLockHolder: () => Promise.resolve(undefined),
     keepLog: () => Promise.resolve(),
+    onLost,
+    gate: new StartGate(),
     audit,
   });
   const kvm = sources?.kvm ?? (() => proof.verdict());

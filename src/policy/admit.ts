@@ -18,6 +18,7 @@ export function admit(launch: LaunchRequest, policy: Policy, roots: readonly Sto
     ...launch.descriptors.flatMap((descriptor) => admitDescriptor(descriptor, policy, roots)),
     ...launch.devices.flatMap((device) => admitDevice(device, policy)),
     ...launch.root.flatMap(({ source, target }) => admitSystemPath(source, target)),
+    ...admitNesting(launch.root),
     ...admitLimits(launch, policy),
   ];
 }
@@ -103,17 +104,41 @@ export function rootOf(
   return { ok: true, root: best, relative: path.slice(best.path.length + 1) };
 }
 
+const maxTargetDepth = 16;
+
 /** System paths are public parts of the operating system; the broker looks at the file itself when it binds it. */
 function admitSystemPath(source: string, target: string): Refusal[] {
   const beneathUsr = (path: string): boolean => path.startsWith('/usr/') && absolutePath.test(path);
   // SECURITY: promise 2. Nothing but /usr is ever shown in a jail: no /etc, /home, /run, /var.
-  if (beneathUsr(source) && beneathUsr(target)) return [];
+  // SECURITY: promise 1. A target costs directories on /run, so a deep one is none of a package's files.
+  if (beneathUsr(source) && beneathUsr(target) && target.split('/').length <= maxTargetDepth) return [];
   return [
     refusal(
       `"${source}" at "${target}" is not a path beneath /usr`,
       'QEMU and its libraries must be installed beneath /usr',
     ),
   ];
+}
+
+/**
+ * SECURITY: promise 1. No target lies in another: its mount point would be made, as root, in what is bound there, and
+ * that is the host's own /usr (crun makes binds read-only only once all of them are there).
+ */
+function admitNesting(root: LaunchRequest['root']): Refusal[] {
+  const targets = new Set(root.map(({ target }) => target));
+  return [...targets].flatMap((target) => {
+    for (let end = target.lastIndexOf('/'); end > 0; end = target.lastIndexOf('/', end - 1)) {
+      const outer = target.slice(0, end);
+      if (targets.has(outer))
+        return [
+          refusal(
+            `"${target}" lies in "${outer}", which the jail shows as well`,
+            'name the outer directory alone',
+          ),
+        ];
+    }
+    return [];
+  });
 }
 
 function admitLimits(launch: LaunchRequest, policy: Policy): Refusal[] {

@@ -57,6 +57,7 @@ export async function removeTestSite(site: HostSite): Promise<void> {
   } while (performance.now() < deadline);
   const machines = existsSync(site.paths.machines) ? readdirSync(site.paths.machines) : [];
   for (const machine of machines) while (unmount(`${site.paths.machines}/${machine}`));
+  while (unmount(`${site.paths.brokerRun}/roots`));
   rmSync(site.roots.run.replace(/\/run$/, ''), { recursive: true, force: true });
 }
 

@@ -1,6 +1,7 @@
 /** What system tests do with an instance over and over: run the CLI, define machines, watch consoles, look for what is left. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { processesOfUids } from '../../src/linux/process.ts';
 import type { CallResult } from '../../src/api/calls.ts';
 import { traces } from './broker.ts';
@@ -32,7 +33,10 @@ export async function refused(
 }
 
 /** Defines, or defines anew, a machine that boots the demo guest. */
-export async function defineDemo(instance: Instance, machine: Omit<DemoMachine, 'guest'>): Promise<void> {
+export async function defineDemo(
+  instance: Instance,
+  machine: Omit<DemoMachine, 'guest'> & Partial<Pick<DemoMachine, 'guest'>>,
+): Promise<void> {
   await define(instance, demoMachine({ guest: instance.guest, ...machine }));
 }
 
@@ -92,6 +96,15 @@ export function remains(instance: Instance, machine: string): string[] {
     ...traces(instance).filter((trace) => ofMachine.test(trace)),
     ...processesOf(instance, machine).map((pid) => `process ${pid}`),
   ];
+}
+
+/** Waits until nothing of a machine is left: for what is cleared away later, of which no event tells. */
+export async function untilGone(instance: Instance, machine: string, limitMs = 15_000): Promise<void> {
+  const giveUpAt = performance.now() + limitMs;
+  for (let left = remains(instance, machine); left.length > 0; left = remains(instance, machine)) {
+    if (performance.now() > giveUpAt) assert.deepEqual(left, []);
+    await delay(20);
+  }
 }
 
 /** Processes of the machine's uid; none where it has no uid yet. */

@@ -36,6 +36,8 @@ export interface InstanceOptions {
   readonly bundles?: string;
   /** Do not bring it up yet. */
   readonly down?: boolean;
+  /** Runs everything in this network namespace, a path such as /proc/PID/ns/net. */
+  readonly network?: string;
 }
 
 export interface Instance extends AsyncDisposable {
@@ -169,7 +171,8 @@ function prepare(
     writeFileSync(paths.policy, JSON.stringify({ ...base, ...policy }), { mode: 0o644 });
   };
   writePolicy(options.policy ?? {});
-  const program = programOf(exposeCheckout(directory), options.bundles);
+  const inNetwork = options.network === undefined ? [] : ['/usr/bin/nsenter', `--net=${options.network}`];
+  const program = [...inNetwork, ...programOf(exposeCheckout(directory), options.bundles)];
   const environment = {
     PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
     QWARD_SOCKET: paths.apiSocket,

@@ -7,7 +7,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { openSkeleton } from '../../src/broker/root-skeleton.ts';
+import { openJailRoots } from '../../src/broker/jail-root.ts';
 import { compileBundle } from '../../src/jail/bundle.ts';
 import { findCgroupMounts, removeCgroup } from '../../src/jail/cgroups.ts';
 import { runDetached } from '../../src/jail/runtime.ts';
@@ -36,12 +36,13 @@ export async function startJailed(launch: LaunchRequest): Promise<JailedProcess>
   await chmod(directory, 0o711);
   const cgroup = `/${basename(directory)}`;
   const cgroups = findCgroupMounts();
-  const skeleton = openSkeleton(join(directory, 'roots'), launch.root);
-  if (!skeleton.ok) throw new Error(JSON.stringify(skeleton.refusals));
+  const roots = openJailRoots(join(directory, 'roots'));
+  const root = roots.open(launch.root);
+  if (!root.ok) throw new Error(JSON.stringify(root.refusals));
   const config = compileBundle(launch, {
     uid: jailedUid,
     gid: jailedUid,
-    rootDirectory: skeleton.directory,
+    rootDirectory: root.directory,
     cgroup,
     cgroups: cgroups.layout,
     deviceNumbers,
@@ -85,11 +86,13 @@ export async function startJailed(launch: LaunchRequest): Promise<JailedProcess>
         if (alive()) process.kill(outcome.pid, 'SIGKILL');
         await ended(10_000);
         await removeWhenReaped(cgroup);
+        roots.close();
         await rm(directory, { recursive: true });
       },
     };
   } catch (error) {
     await removeWhenReaped(cgroup);
+    roots.close();
     await rm(directory, { recursive: true });
     throw error;
   } finally {

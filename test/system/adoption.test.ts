@@ -37,9 +37,7 @@ async function allRunning(instance: Instance): Promise<void> {
 }
 
 async function type(instance: Instance, name: string, text: string): Promise<void> {
-  const stream = granted(
-    await instance.client.console({ name, mode: 'write', steal: true, replay: false }),
-  );
+  const stream = granted(await instance.client.console({ name, mode: 'write', steal: true, replay: false }));
   stream.write(Buffer.from(text));
   await consoleShows(instance, name, new RegExp(text.trim().split(' ')[0] ?? ''));
   stream.close();
@@ -113,7 +111,10 @@ test('what ended while no manager ran is noticed, recorded and cleared away', as
     assert.match(lastEnd?.message ?? '', /ended|shut down/);
   }
   assert.equal((await reach(instance, 'other', ['running'])).pid, other);
-  assert.ok(traces(instance).every((path) => /other/.test(path)), traces(instance).join('\n'));
+  assert.ok(
+    traces(instance).every((path) => /other/.test(path)),
+    traces(instance).join('\n'),
+  );
   await start(instance, 'victim');
 });
 
@@ -124,7 +125,8 @@ test('a call in the first instant of a new manager finds what runs', async () =>
     await killProcess(instance.daemon('manager'));
     const up = instance.up();
     let reply = await instance.client.call(call, { name: 'one' }).catch(() => undefined);
-    while (reply === undefined) reply = await instance.client.call(call, { name: 'one' }).catch(() => undefined);
+    while (reply === undefined)
+      reply = await instance.client.call(call, { name: 'one' }).catch(() => undefined);
     await up;
     assert.equal(granted(reply).outcome, call === 'start' ? 'already running' : 'killed');
     if (call === 'start') assert.equal((await statusOf(instance, 'one')).pid, pid);

@@ -86,7 +86,10 @@ test('what the writer types reaches the guest, and every watcher sees what comes
 test('one client writes; a second is refused with the cure, or takes the right over', async () => {
   await using writer = attach(['web']);
   await writer.says('44-typed');
-  assert.match(await refused(instance, 'console web'), /^root writes to the console of machine "web"\n {2}watch it with --watch, or take it with --steal$/);
+  assert.match(
+    await refused(instance, 'console web'),
+    /^root writes to the console of machine "web"\n {2}watch it with --watch, or take it with --steal$/,
+  );
   await using thief = attach(['--steal', '--no-replay', 'web']);
   await writer.says('[qward: ');
   thief.type('echo $((50 + 1))-stolen\n');

@@ -106,7 +106,10 @@ test('names, globs, tags and --all choose machines; each answers for itself', as
     list.filter(({ name }) => /\d$/.test(name)).map(({ name, state }) => `${name} ${state}`),
     ['app1 paused', 'app2 running', 'db1 paused'],
   );
-  assert.match(await refused(instance, 'kill --all', { status: 2 }), /^Kill app1, app2, db1\? This is not a terminal/);
+  assert.match(
+    await refused(instance, 'kill --all', { status: 2 }),
+    /^Kill app1, app2, db1\? This is not a terminal/,
+  );
   assert.deepEqual(await lines('kill --all --yes'), ['app1: killed', 'app2: killed', 'db1: killed']);
   assert.equal(await done(instance, 'stop --all'), 'Nothing to do.');
 

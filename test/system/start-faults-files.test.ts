@@ -90,7 +90,18 @@ test('a raw disk onto which a guest wrote a qcow2 header that names /etc/shadow'
   // QEMU's own tool writes the header, so that it is one that QEMU would follow; the old form of it is short.
   const evil = `${images}/evil.qcow2`;
   const backing = ['-b', '/etc/shadow', '-F', 'raw'];
-  execFileSync('qemu-img', ['create', '-q', '-u', '-f', 'qcow2', '-o', 'compat=0.10', ...backing, evil, '8M']);
+  execFileSync('qemu-img', [
+    'create',
+    '-q',
+    '-u',
+    '-f',
+    'qcow2',
+    '-o',
+    'compat=0.10',
+    ...backing,
+    evil,
+    '8M',
+  ]);
   const header = readFileSync(evil).subarray(0, 128);
   assert.ok(header.includes('/etc/shadow'));
   await defineDemo(instance, { name: 'writer', more: disk(path, 'raw') });
@@ -109,11 +120,7 @@ test('a raw disk onto which a guest wrote a qcow2 header that names /etc/shadow'
     'disk "root": "DIR/guest.raw" has a backing file, "/etc/shadow", and the definition lists none below it\n' +
       '  List it, with its path and format, in `backing` of disk "root"; or join the two with `qemu-img rebase -b \'\'`.',
   );
-  await defineBare(
-    instance,
-    'web',
-    disk(path, 'qcow2', '    backing: [{ path: /etc/shadow, format: raw }]'),
-  );
+  await defineBare(instance, 'web', disk(path, 'qcow2', '    backing: [{ path: /etc/shadow, format: raw }]'));
   assert.match(
     await refused(instance, 'start web', { status: 4 }),
     /^disk "root", backing image 1: "\/etc\/shadow" is outside the storage roots\n/,
@@ -154,15 +161,7 @@ test('an image that a foreign QEMU has open', async () => {
   const argv = ['-nodefaults', '-S', '-machine', 'q35', '-accel', 'tcg', '-m', '32', '-display', 'none'];
   const foreign = spawn(
     '/usr/bin/qemu-system-x86_64',
-    [
-      ...argv,
-      '-blockdev',
-      JSON.stringify(blockdev),
-      '-device',
-      'virtio-blk-pci,drive=disk',
-      '-qmp',
-      'stdio',
-    ],
+    [...argv, '-blockdev', JSON.stringify(blockdev), '-device', 'virtio-blk-pci,drive=disk', '-qmp', 'stdio'],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );
   try {

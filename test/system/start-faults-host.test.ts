@@ -5,7 +5,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { bareMachine, define, defineBare, defineDemo, disk, done, refused, remains, statusOf } from '../support/driver.ts';
+import {
+  bareMachine,
+  define,
+  defineBare,
+  defineDemo,
+  done,
+  refused,
+  remains,
+  statusOf,
+} from '../support/driver.ts';
 import { startInstance, type Instance } from '../support/instance.ts';
 
 const instance = await startInstance();
@@ -60,9 +69,9 @@ test('a guest with more memory than the host has is refused before anything is m
 });
 
 test('a QEMU that reaches its memory limit while it starts', async () => {
-  await define(instance, bareMachine('web', 'limits: { memory: 32MiB }'));
+  await define(instance, bareMachine('web', 'limits: { memory: 16MiB }').replace('32MiB', '16MiB'));
   await failsCleanly(
-    'machine "web" was not started: the kernel killed QEMU at its memory limit of 33554432 bytes; it said nothing\n' +
+    'machine "web" was not started: the kernel killed QEMU at its memory limit of 16777216 bytes; it said nothing\n' +
       '  raise `limits.memory` in the definition, or give the guest less memory',
   );
 });
@@ -99,10 +108,14 @@ test('a QEMU that reaches its limit of threads: while it starts, and later', asy
   execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', path, '8M']);
   const writes = Array.from({ length: 64 }, (_, index) => ['-c', `write ${index * 128}k 64k`]).flat();
   execFileSync('qemu-io', [...writes, path], { stdio: 'ignore' });
-  const machine = (cpus: number): string =>
-    bareMachine('threads', `cpu: { count: ${cpus} }`, 'limits: { pids: 16 }', disk(path));
+  const machine = (cpus: number): Promise<void> =>
+    defineDemo(instance, {
+      name: 'threads',
+      disk: path,
+      more: `cpu: { count: ${cpus} }\nlimits: { pids: 16 }`,
+    });
 
-  await define(instance, machine(12));
+  await machine(12);
   assert.equal(
     await refused(instance, 'start threads'),
     'machine "threads" was not started: it said: qemu_thread_create: Resource temporarily unavailable\n' +
@@ -110,14 +123,17 @@ test('a QEMU that reaches its limit of threads: while it starts, and later', asy
   );
   assert.deepEqual(remains(instance, 'threads'), []);
 
-  await define(instance, machine(8));
+  await machine(10);
   assert.equal(await done(instance, 'start --paused threads'), 'threads: started');
   const read = 'qemu-io -d /machine/peripheral/root/virtio-backend "aio_read 0 8M"';
   for (let round = 0; round < 20 && (await statusOf(instance, 'threads')).state === 'paused'; round += 1)
     await instance.qward(['monitor', 'threads', read]);
   assert.equal(await done(instance, 'wait threads'), 'threads: crashed');
   const { lastEnd } = await statusOf(instance, 'threads');
-  assert.match(lastEnd?.message ?? '', /: it reached its limit of threads; raise `limits\.pids` in the definition$/);
+  assert.match(
+    lastEnd?.message ?? '',
+    /: it reached its limit of threads; raise `limits\.pids` in the definition$/,
+  );
   assert.match(lastEnd?.log.join() ?? '', /qemu_thread_create: Resource temporarily unavailable/);
   assert.deepEqual(remains(instance, 'threads'), []);
 });
@@ -158,7 +174,7 @@ test('a QEMU that is not there, and one that is too old', async () => {
   );
   assert.deepEqual(remains(own, 'web'), []);
 
-  execFileSync('cp', ['/usr/bin/qemu-system-x86_64', binary]);
+  own.writePolicy({});
   await startsWell(own);
 });
 

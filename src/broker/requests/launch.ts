@@ -13,7 +13,6 @@ import { errorCode, writeWhole } from '../files.ts';
 import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.ts';
 import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
 import type { LaunchRecord } from '../records.ts';
-import { openSkeleton } from '../root-skeleton.ts';
 import { overlaps, rangeAccount } from '../slots.ts';
 import { sweep } from '../sweep.ts';
 
@@ -113,10 +112,10 @@ async function launchSwept(
     launch,
   };
   context.records.write(record);
-  const skeleton = openSkeleton(`${context.paths.brokerRun}/roots`, launch.root);
-  if (!skeleton.ok) {
+  const root = context.roots.open(launch.root);
+  if (!root.ok) {
     await sweep(context, launch.machine);
-    return skeleton;
+    return root;
   }
   makeDirectories(context, places);
   const opened = openDescriptors(launch.descriptors, places.directory, storageRoots(policy, context));
@@ -127,7 +126,7 @@ async function launchSwept(
   const config = compileBundle(launch, {
     uid,
     gid: uid,
-    rootDirectory: skeleton.directory,
+    rootDirectory: root.directory,
     cgroup: places.cgroup,
     cgroups: context.cgroups.layout,
     deviceNumbers: Object.fromEntries(launch.devices.map((device) => [device, numbersOf(device)])),

@@ -40,6 +40,7 @@ function doubles(checked: readonly Checked[]): CommandFault[] {
     if (before === undefined) return [];
     return [
       {
+        code: 'definition-invalid' as const,
         file,
         message: `defines "${name}", which ${before} defines too`,
         hint: 'Give each machine one file.',

@@ -67,6 +67,8 @@ export const host = defineCommand({
   async run(context, { arguments: { ACTION: word }, options }) {
     const action = actions.find((candidate) => candidate === word);
     if (action === undefined) return usage(`host: "${word}" is not an action; up, down or status expected`);
+    if (action !== 'status' && process.getuid?.() !== 0)
+      return failed([{ message: `only root can bring qward ${action}`, hint: `sudo qward host ${action}` }], 4);
     const site = await locate(action, options);
     if (!('paths' in site)) return failed([site], 1);
     return await act(context, { action, site, leaveMachines: options['leave-machines'] });
@@ -84,7 +86,7 @@ async function locate(
     state: flags['state-dir'] ?? systemRoots.state,
   };
   const managerUser = flags['manager-user'] ?? 'qward';
-  if (action === 'up' && flags['manager-uid'] === undefined && process.getuid?.() === 0) {
+  if (action === 'up' && flags['manager-uid'] === undefined) {
     const { ensureAccounts } = await import('../../host/accounts.ts');
     for (const made of ensureAccounts(managerUser, roots.state)) process.stderr.write(`made ${made}\n`);
   }
@@ -108,8 +110,8 @@ async function act(context: Context, { action, site, leaveMachines }: Order): Pr
   const { QwardClient } = await import('../../api/client.ts');
   const client = new QwardClient({ socketPath: site.paths.apiSocket });
   if (action === 'status') {
-    const { livingDaemons } = await import('../../host/daemons.ts');
-    const daemons = livingDaemons(site);
+    const { findDaemons } = await import('../../host/find-daemons.ts');
+    const { daemons } = await findDaemons(site);
     const line = daemons.map(({ name, pid }) => `qward-${name} runs as pid ${pid}\n`).join('');
     return done({ daemons }, () => line || 'qward is not up\n', daemons.length === 2 ? 0 : 1);
   }
@@ -123,38 +125,51 @@ async function act(context: Context, { action, site, leaveMachines }: Order): Pr
       );
     return finish(await context.during('starting qward', hostUp(site, ready)));
   }
-  const stopped = leaveMachines ? [] : await context.during('shutting machines down', stopMachines(client));
-  if (stopped === undefined)
-    return failed(
-      [
-        {
-          message: 'the manager does not answer, so its machines cannot be shut down',
-          hint: 'run `qward host up` first, or end the daemons alone with --leave-machines',
-        },
-      ],
-      5,
-    );
+  const stopped = leaveMachines
+    ? { ok: true as const, lines: [] }
+    : await context.during('shutting machines down', stopMachines(client, site));
+  if (!stopped.ok) return failed(stopped.faults, stopped.exit);
   const { hostDown } = await import('../../host/down.ts');
-  return finish(await hostDown(site), stopped);
+  return finish(await hostDown(site), stopped.lines);
 }
 
 type Client = Context['client'];
+type Stopped =
+  | { readonly ok: true; readonly lines: readonly string[] }
+  | { readonly ok: false; readonly faults: readonly Problem[]; readonly exit: 1 | 5 };
+type Problem = Parameters<typeof failed>[0][number];
 
-/** A line for each machine that ran; undefined where the manager does not answer. */
-async function stopMachines(client: Client): Promise<string[] | undefined> {
-  const list = await client.call('list', {});
-  if (!list.ok) return undefined;
+/** A line for each machine that ran. Where one does not stop, or nobody can stop it, the daemons are not ended either. */
+async function stopMachines(client: Client, site: HostSite): Promise<Stopped> {
+  const list = await client.call('list', {}).catch(() => undefined);
+  if (list === undefined || !list.ok) return await unlessIdle(site);
   const running = list.result.filter(
     ({ state }) => state !== 'stopped' && state !== 'crashed' && state !== 'failed',
   );
-  return await Promise.all(
-    running.map(async ({ name }) => {
-      const reply = await client.call('stop', { name });
-      return reply.ok
-        ? `${name}: ${reply.result.outcome}\n`
-        : `${name}: ${reply.faults.map(({ message }) => message).join('; ')}\n`;
-    }),
+  const replies = await Promise.all(
+    running.map(async ({ name }) => ({ name, reply: await client.call('stop', { name }) })),
   );
+  const faults = replies.flatMap(({ reply }) => (reply.ok ? [] : reply.faults));
+  if (faults.length > 0) return { ok: false, faults, exit: 1 };
+  const lines = replies.flatMap(({ name, reply }) => (reply.ok ? [`${name}: ${reply.result.outcome}\n`] : []));
+  return { ok: true, lines };
+}
+
+/** Without a manager: fine where no machine runs. */
+async function unlessIdle({ paths }: HostSite): Promise<Stopped> {
+  const { readdir } = await import('node:fs/promises');
+  const machines = await readdir(paths.machines).catch(() => []);
+  if (machines.length === 0) return { ok: true, lines: [] };
+  return {
+    ok: false,
+    faults: [
+      {
+        message: `the manager does not answer, so machines cannot be shut down: ${machines.join(', ')}`,
+        hint: 'run `qward host up` first, or end the daemons alone with --leave-machines',
+      },
+    ],
+    exit: 5,
+  };
 }
 
 interface Finished {

@@ -20,7 +20,7 @@ export async function endOfRun(
   const { lines } = await readQemuLog(run.launched.log, 0);
   const { ending, shutdown } = run;
   // Nobody waits for the exit status of what ended as it was asked to.
-  const expected = ending === 'kill' || shutdown !== undefined;
+  const expected = isKill(ending) || shutdown !== undefined;
   const end = await run.process.end(expected ? 0 : tellWithinMs);
   const limits = limitsHit(run.launched.cgroup);
   return { ending, shutdown, end, witnessed, limits, log: lines.slice(-keptLogLines), at };
@@ -32,9 +32,11 @@ export function removeRemains(
   machine: string,
   ending: Ending,
 ): Promise<Outcome<unknown>> {
-  if (ending === 'kill') return Promise.resolve({ ok: true, value: undefined });
+  if (isKill(ending)) return Promise.resolve({ ok: true, value: undefined });
   return whenNotBusy(() => broker.call('reap', { machine }));
 }
+
+const isKill = (ending: Ending): boolean => ending === 'kill' || ending === 'cut off';
 
 export function killRun(broker: BrokerPort, machine: string): Promise<Outcome<unknown>> {
   return whenNotBusy(() => broker.call('kill', { machine }));

@@ -26,6 +26,8 @@ export interface LifeServices {
   readonly events: EventHistory;
   readonly log: Log;
   readonly now: () => Date;
+  /** The broker keeps something of a machine that does not run: it is to be looked for when the broker answers. */
+  readonly onLost: () => void;
   /** Something that `list` shows of this machine changed. */
   readonly onChanged: (machine: string) => void;
 }
@@ -113,6 +115,7 @@ export class Life {
 
   began(run: Run, beginning: Beginning): void {
     const { audit, by, paused, tookMs } = beginning;
+    run.begun = true;
     this.#audit = { ok: audit.ok, at: audit.at };
     this.#take(run);
     this.#board.set(paused ? 'paused' : 'running');
@@ -155,6 +158,10 @@ export class Life {
   /** Takes over a run that an earlier manager began; the result connects to it, and is over when that is done or given up. */
   async adopt(launched: LaunchedMachine, note: RunNote | undefined): Promise<() => Promise<void>> {
     const known = note?.launchedAt === launched.launchedAt ? note : undefined;
+    const lastEnd = this.#lastEnd ?? note?.lastEnd ?? null;
+    // Its end was seen and recorded; only the broker could not be told.
+    if (!launched.alive && lastEnd !== null && lastEnd.at >= launched.launchedAt)
+      return async () => void (await removeRemains(this.#services.broker, this.#name, 'none'));
     const run = await Run.open({
       launched,
       managerState: this.#services.managerState,
@@ -162,7 +169,8 @@ export class Life {
       logOffset: known?.logOffset ?? 0,
       files: {},
     });
-    this.#lastEnd = note?.lastEnd ?? null;
+    run.begun = known !== undefined;
+    this.#lastEnd = lastEnd;
     this.#take(run);
     this.#board.set('unreachable');
     return async () => {
@@ -178,9 +186,25 @@ export class Life {
     if (run?.session === undefined || !['running', 'paused', 'unreachable'].includes(this.state)) return;
     const status = await commands.queryStatus(run.session, { timeoutMs: probeTimeoutMs });
     if (this.#run !== run || !['running', 'paused', 'unreachable'].includes(this.state)) return;
-    if (status.ok) this.#board.set(status.value.running ? 'running' : 'paused');
-    else if (run.process.alive) this.#unreachable(status.message);
+    // SECURITY: promise 6. Whoever began this start is gone, and its walls were not proved: no guest runs behind them.
+    if (status.ok && status.value.status === 'prelaunch' && !run.begun) await this.#cutOff(run);
+    else if (status.ok) {
+      run.begun = true;
+      this.#board.set(status.value.running ? 'running' : 'paused');
+    } else if (run.process.alive) this.#unreachable(status.message);
     await this.keepLog();
+  }
+
+  /** Ends what an earlier manager, or a broker that died, left in the middle of a start. Tried again with each probe. */
+  async #cutOff(run: Run): Promise<void> {
+    run.ending = 'cut off';
+    const killed = await killRun(this.#services.broker, this.#name);
+    if (killed.ok) return;
+    run.ending = 'none';
+    this.#services.log.error('a start that was cut off was not ended', {
+      machine: this.#name,
+      faults: killed.faults,
+    });
   }
 
   /** Moves what QEMU said since the last time into the machine's log. */
@@ -238,11 +262,13 @@ export class Life {
     const { state, lastEnd } = judgeExit(exit);
     await run.end(`the machine is ${state}`);
     const removed = await removeRemains(this.#services.broker, this.#name, run.ending);
-    if (!removed.ok)
+    if (!removed.ok) {
       this.#services.log.error('what a machine left was not removed', {
         machine: this.#name,
         faults: removed.faults,
       });
+      this.#services.onLost();
+    }
     this.#lastEnd = lastEnd;
     this.#run = undefined;
     this.#audit = null;

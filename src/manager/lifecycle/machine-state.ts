@@ -8,7 +8,7 @@ export type LastEnd = NonNullable<MachineStatus['lastEnd']>;
 export const restingStates: readonly MachineState[] = ['stopped', 'crashed', 'failed'];
 
 export interface RunExit {
-  readonly ending: 'none' | 'powerdown' | 'kill';
+  readonly ending: 'none' | 'powerdown' | 'kill' | 'cut off';
   readonly shutdown: { readonly guest: boolean; readonly reason: string } | undefined;
   readonly end: { readonly signal: string | null; readonly exitCode: number | null } | undefined;
   /** Whether the manager was there to see it. */
@@ -18,13 +18,21 @@ export interface RunExit {
   readonly at: string;
 }
 
+const stateAfter: Readonly<Record<LastEnd['how'], MachineState>> = {
+  'shut down': 'stopped',
+  killed: 'stopped',
+  crashed: 'crashed',
+  'start failed': 'failed',
+  'not known': 'stopped',
+};
+
 /** State and last end of a machine whose process is gone. */
 export function judgeExit(exit: RunExit): { readonly state: MachineState; readonly lastEnd: LastEnd } {
   const { how, message } = describeExit(exit);
   const signal = exit.end?.signal ?? null;
   const exitCode = exit.end?.exitCode ?? null;
   return {
-    state: how === 'crashed' ? 'crashed' : 'stopped',
+    state: stateAfter[how],
     lastEnd: { how, message, signal, exitCode, log: [...exit.log], at: exit.at },
   };
 }
@@ -37,6 +45,11 @@ function describeExit({
   limits,
 }: RunExit): Pick<LastEnd, 'how' | 'message'> {
   if (ending === 'kill') return { how: 'killed', message: 'killed by qward' };
+  if (ending === 'cut off')
+    return {
+      how: 'start failed',
+      message: 'its start was cut off before the walls were proved; it was ended, and its guest never ran',
+    };
   if (end?.signal !== null && end?.signal !== undefined)
     return { how: 'crashed', message: `QEMU was ended by ${end.signal}${whyEnded(end.signal, limits)}` };
   if (end !== undefined && end.exitCode !== 0)

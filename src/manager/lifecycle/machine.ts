@@ -132,7 +132,8 @@ export class Machine {
 
   /** The monitor of the running machine; no operation waits for what the caller does with it. */
   session(): Outcome<QmpSession> {
-    const session = this.run?.session;
+    // SECURITY: promise 6. Nobody lets a guest run whose start may not have been finished.
+    const session = this.run?.begun === true ? this.run.session : undefined;
     if (session !== undefined) return success(session);
     return this.run === undefined
       ? failure(
@@ -158,6 +159,11 @@ export class Machine {
         `stop it first: \`qward stop ${this.name}\``,
       );
     return await this.#operations.begin('change', work).done;
+  }
+
+  /** Whether an operation is under way: it knows what the broker does for this machine. */
+  get busy(): boolean {
+    return this.#operations.current !== undefined;
   }
 
   /** Takes over a machine that the broker started for an earlier manager. */

@@ -7,8 +7,8 @@ import { ScrollBack } from '../console/scroll-back.ts';
 import { connectQemu } from './connect-qemu.ts';
 import { ProcessWatch } from './process-watch.ts';
 
-/** What the manager did, or saw the guest do, that will end the process. */
-export type Ending = 'none' | 'powerdown' | 'kill';
+/** What the manager did, or saw the guest do, that will end the process; `cut off`: nobody finished its start. */
+export type Ending = 'none' | 'powerdown' | 'kill' | 'cut off';
 
 export interface RunOptions {
   readonly launched: LaunchedMachine;
@@ -36,6 +36,8 @@ export class Run implements AsyncDisposable {
   readonly console: Console;
   session: QmpSession | undefined;
   ending: Ending = 'none';
+  /** Whether its start is known to have been finished: every wall was proved then. */
+  begun = false;
   /** The SHUTDOWN event, once it came: the guest or QEMU is about to end by its own will. */
   shutdown: { readonly guest: boolean; readonly reason: string } | undefined;
   logOffset: number;

@@ -15,6 +15,7 @@ import { explainLaunchFailure } from './launch-failure.ts';
 import { lockedImage } from './locked-image.ts';
 import { readQemuLog } from './qemu-log.ts';
 import { Run } from './run.ts';
+import type { StartGate } from './start-gate.ts';
 
 export interface StartServices {
   readonly broker: BrokerPort;
@@ -24,6 +25,9 @@ export interface StartServices {
   readonly audit: (run: Run, facts: ProcessFacts, now: Date) => AuditReport;
   /** The other running machine that has this file of the launch open. */
   readonly findLockHolder: (starting: Run, path: string) => Promise<string | undefined>;
+  readonly gate: StartGate;
+  /** The broker may have something of a machine that was not started: it is to be looked for when the broker answers. */
+  readonly onLost: () => void;
   /** Keeps what QEMU said before its log is swept away with the rest. */
   readonly keepLog: (machine: string, lines: readonly string[], at: string) => Promise<void>;
 }
@@ -52,11 +56,34 @@ export async function startRun(services: StartServices, request: StartRequest): 
   const planned = await services.planner.plan(definition, { makeFiles: true });
   if (!planned.ok) return { ...planned, log: [] };
   if (signal.aborted) return { ...cancelled(definition.name), log: [] };
-  const launched = await services.broker.call('launch', { launch: planned.value.plan.launch });
+  const leave = services.gate.enter();
+  try {
+    return await launchAndBringUp(services, request, { planned: planned.value, leave });
+  } finally {
+    leave();
+  }
+}
+
+interface Prepared {
+  readonly planned: Planned;
+  /** To be called once the machine takes no more of the CPU to be brought up. */
+  readonly leave: () => void;
+}
+
+async function launchAndBringUp(
+  services: StartServices,
+  request: StartRequest,
+  prepared: Prepared,
+): Promise<StartOutcome> {
+  const { definition } = request;
+  const { planned } = prepared;
+  const launched = await services.broker.call('launch', { launch: planned.plan.launch });
   if (!launched.ok) {
+    const codes = new Set(launched.faults.map(({ code }) => code));
     // The broker may have died half-way: whatever it had made goes.
-    if (launched.faults.some(({ code }) => code === 'broker-unreachable' || code === 'timed-out'))
-      await services.broker.call('kill', { machine: definition.name });
+    if (codes.has('broker-unreachable') || codes.has('timed-out')) await killRest(services, definition.name);
+    // It knows of a process that we do not.
+    else if (codes.has('machine-running')) services.onLost();
     return { ...launched, log: [] };
   }
   const run = await Run.open({
@@ -64,11 +91,11 @@ export async function startRun(services: StartServices, request: StartRequest): 
     managerState: services.managerState,
     revision: request.revision,
     logOffset: 0,
-    files: planned.value.files,
+    files: planned.files,
   });
   let finished = false;
   try {
-    const brought = await bringUp(services, request, { run, planned: planned.value });
+    const brought = await bringUp(services, request, { run, ...prepared });
     if (brought.ok) {
       finished = true;
       return brought;
@@ -83,7 +110,7 @@ export async function startRun(services: StartServices, request: StartRequest): 
 async function bringUp(
   services: StartServices,
   { signal, paused, definition }: StartRequest,
-  { run, planned }: { readonly run: Run; readonly planned: Planned },
+  { run, planned, leave }: Prepared & { readonly run: Run },
 ): Promise<Outcome<Started>> {
   const connected = await run.connect(signal);
   if (signal.aborted) return cancelled(definition.name);
@@ -93,6 +120,8 @@ async function bringUp(
   const audit = services.audit(run, facts.value, services.now());
   // SECURITY: promise 6. No instruction of the guest runs before every wall was seen on the live process.
   if (!audit.ok) return auditFailure(definition.name, audit);
+  leave();
+  if (!paused) await services.gate.quiet(longestHoldMs);
   if (signal.aborted) return cancelled(definition.name);
   const { session } = run;
   if (session === undefined) return await monitorFailure(services, run, { gone: true, message: 'it closed' });
@@ -105,6 +134,9 @@ async function bringUp(
   for (const set of planned.plan.fdsets) void commands.removeFd(session, { set });
   return success({ run, audit });
 }
+
+/** Ten machines are brought up within this on two cores; a guest of a start in a longer row need not wait for all. */
+const longestHoldMs = 1000;
 
 async function monitorFailure(
   services: StartServices,
@@ -150,8 +182,13 @@ async function describeFailure(
 /** Kills and reaps what a failed start made. */
 async function discard(services: StartServices, run: Run): Promise<void> {
   run.ending = 'kill';
-  await services.broker.call('kill', { machine: run.launched.machine });
+  await killRest(services, run.launched.machine);
   await run.end('the machine was not started');
+}
+
+async function killRest({ broker, onLost }: StartServices, machine: string): Promise<void> {
+  const killed = await broker.call('kill', { machine });
+  if (!killed.ok) onLost();
 }
 
 function auditFailure(machine: string, audit: AuditReport): ReturnType<typeof failure> {

@@ -1,0 +1,153 @@
+/**
+ * The jail's root: a tree of read-only binds of just what QEMU needs, made once for each set of files and used by every
+ * machine with the same QEMU. Each jail gets a copy of these mounts in its own namespace (the OCI runtime binds its root
+ * recursively), so that a launch need not make some sixty of them anew: docs/decisions/0021-shared-jail-root.md.
+ *
+ * The trees lie on a tmpfs whose mounts reach no other namespace. All of it goes when the broker ends, or with the
+ * next one where it was killed; running jails keep their copies.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, mkdirSync, openSync, rmdirSync, symlinkSync, type Stats } from 'node:fs';
+import { dirname } from 'node:path';
+import { openSystemPath } from '../linux/descriptors.ts';
+import { bindReadOnly, makePrivate, mountTmpfs, unmount } from '../linux/mount.ts';
+import type { Refusal } from '../protocol/broker.ts';
+import type { SystemPath } from '../protocol/launch.ts';
+import { errorCode } from './files.ts';
+
+export type JailRootOutcome =
+  | { readonly ok: true; readonly directory: string }
+  | { readonly ok: false; readonly refusals: readonly Refusal[] };
+
+export interface JailRoots {
+  /** Looks at each source anew and gives the tree that shows them. */
+  readonly open: (root: readonly SystemPath[]) => JailRootOutcome;
+  /** Removes every tree. */
+  readonly close: () => void;
+}
+
+/** More sets than a host has QEMU versions: a manager that asks for ever new ones does not fill the mount table. */
+const maxTrees = 8;
+
+interface Source {
+  readonly fd: number;
+  readonly kind: 'file' | 'directory';
+  /** Changes when a package is upgraded. */
+  readonly identity: string;
+}
+
+/** `parent` is a directory of root's, empty or left by a broker before this one. */
+export function openJailRoots(parent: string): JailRoots {
+  close(parent);
+  mkdirSync(parent, { recursive: true, mode: 0o700 });
+  mountTmpfs(parent, 'size=1m,mode=0700');
+  makePrivate(parent);
+  const trees = new Map<string, string>();
+  return { open: (root) => openRoot(parent, root, trees), close: () => close(parent) };
+}
+
+/** What is mounted on a mount goes with it, in one step. */
+function close(parent: string): void {
+  while (unmount(parent)) {
+    // One that was killed while it began can have left two.
+  }
+}
+
+function openRoot(parent: string, root: readonly SystemPath[], trees: Map<string, string>): JailRootOutcome {
+  const sources: Source[] = [];
+  const refusals: Refusal[] = [];
+  try {
+    for (const { source } of root) {
+      const opened = openSource(source);
+      if ('fd' in opened) sources.push(opened);
+      else refusals.push(opened);
+    }
+    if (refusals.length > 0) return { ok: false, refusals };
+    return { ok: true, directory: treeOf(parent, { root, sources, trees }) };
+  } finally {
+    for (const { fd } of sources) closeSync(fd);
+  }
+}
+
+/** SECURITY: promise 2. Only what root owns, nobody else can write and anybody may read is shown in a jail, and no link to it. */
+function openSource(path: string): Source | Refusal {
+  const refused = (why: string): Refusal => ({
+    code: 'broker-refused',
+    message: `"${path}" cannot be shown in a jail: ${why}`,
+    hint: 'reinstall the package that the file belongs to',
+  });
+  try {
+    const { fd, stats } = openSystemPath(path);
+    const why = faultOf(stats);
+    if (why === undefined) {
+      const kind = stats.isFile() ? 'file' : 'directory';
+      return { fd, kind, identity: `${stats.dev}:${stats.ino}:${stats.ctimeMs}` };
+    }
+    closeSync(fd);
+    return refused(why);
+  } catch (error) {
+    return refused(errorCode(error) || 'cannot be opened');
+  }
+}
+
+function faultOf(stats: Stats): string | undefined {
+  if (stats.uid !== 0 || (stats.mode & 0o022) !== 0) return 'others than root can write it';
+  if ((stats.mode & 0o004) === 0) return 'not everybody may read it';
+  if (stats.isFile() || stats.isDirectory()) return undefined;
+  return 'neither a file nor a directory';
+}
+
+interface Wanted {
+  readonly root: readonly SystemPath[];
+  readonly sources: readonly Source[];
+  readonly trees: Map<string, string>;
+}
+
+function treeOf(parent: string, { root, sources, trees }: Wanted): string {
+  const key = JSON.stringify(root.map(({ target }, index) => [target, sources[index]?.identity]));
+  const known = trees.get(key);
+  if (known !== undefined) return known;
+  for (const [other, tree] of trees) {
+    if (trees.size < maxTrees) break;
+    remove(tree);
+    trees.delete(other);
+  }
+  const tree = `${parent}/${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
+  build(tree, root, sources);
+  trees.set(key, tree);
+  return tree;
+}
+
+function remove(tree: string): void {
+  unmount(tree);
+  rmdirSync(tree);
+}
+
+/** A tree that could not be finished is removed. */
+function build(tree: string, root: readonly SystemPath[], sources: readonly Source[]): void {
+  mkdirSync(tree, { mode: 0o755 });
+  mountTmpfs(tree, 'size=1m,mode=0755');
+  try {
+    for (const name of ['proc', 'dev', 'usr/lib', 'usr/lib64'])
+      mkdirSync(`${tree}/${name}`, { recursive: true, mode: 0o755 });
+    symlinkSync('usr/lib', `${tree}/lib`);
+    symlinkSync('usr/lib64', `${tree}/lib64`);
+    // A directory before what is mounted within it.
+    const order = root
+      .map(({ target }, index) => ({ target, source: sources[index] }))
+      .sort((left, right) => (left.target < right.target ? -1 : 1));
+    for (const { target, source } of order) if (source !== undefined) show(source, `${tree}${target}`);
+  } catch (error) {
+    remove(tree);
+    throw error;
+  }
+}
+
+function show({ fd, kind }: Source, target: string): void {
+  if (kind === 'directory') mkdirSync(target, { recursive: true, mode: 0o755 });
+  else {
+    mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
+    closeSync(openSync(target, 'a', 0o644));
+  }
+  bindReadOnly(fd, target);
+}

@@ -1,0 +1,30 @@
+/** A network namespace of a test's own, gone with the test however it ends. */
+import { execFileSync, spawn } from 'node:child_process';
+import { readlinkSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface TestNetwork extends Disposable {
+  /** What nsenter(1) enters. */
+  readonly path: string;
+  /** Runs a program in it; gives what it prints, throws where it fails. */
+  readonly run: (program: string, ...args: readonly string[]) => string;
+}
+
+export async function createNetwork(): Promise<TestNetwork> {
+  // The namespace lives as long as this process, which dies with the test's own (prctl(2), PR_SET_PDEATHSIG).
+  const argv = ['--pdeathsig', 'KILL', 'unshare', '--net', 'sleep', 'infinity'];
+  const holder = spawn('setpriv', argv, { stdio: 'ignore' });
+  const path = `/proc/${holder.pid}/ns/net`;
+  const ours = readlinkSync('/proc/self/ns/net');
+  const giveUpAt = performance.now() + 5_000;
+  while (readlinkSync(path) === ours) {
+    if (performance.now() > giveUpAt) throw new Error('no network namespace was made');
+    await delay(2);
+  }
+  return {
+    path,
+    run: (program, ...args) =>
+      execFileSync('nsenter', [`--net=${path}`, program, ...args], { encoding: 'utf8', timeout: 30_000 }),
+    [Symbol.dispose]: () => void holder.kill('SIGKILL'),
+  };
+}
