@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what a checkout needs to run and test qward, as far as it is missing: Debian packages by apt-get, and the
 # pinned Node and npm packages by `npm ci`. Takes a fraction of a second where everything is there.
+# Arguments are further Debian packages that the caller needs.
 # On failure it exits with status 1 after saying what failed; the whole output is in .cache/bootstrap.log.
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,6 +9,7 @@ log=.cache/bootstrap.log
 
 # qemu-utils: qemu-img. libatomic1: the pinned Node. acl, attr: tests that nothing on disk is changed. xz-utils: kernel modules.
 packages='qemu-system-x86 qemu-utils seabios ipxe-qemu ovmf crun runc busybox-static libatomic1 iproute2 acl attr xz-utils'
+packages="$packages $*"
 
 say() { printf 'bootstrap: %s\n' "$*"; }
 fail() {

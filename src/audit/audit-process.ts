@@ -28,7 +28,7 @@ function report(machine: string | null, expected: ExpectedWalls, input: AuditInp
   const state = parseState(input.facts);
   const rows = listWalls().map(({ wall, mandatory, describe, compare }): AuditRow => {
     const { found, verdict } = compare(state, expected);
-    // SECURITY: promise 4. A mandatory wall that is not there is a fault, whatever the reason.
+    // SECURITY: promise 5. A mandatory wall that is not there is a fault, whatever the reason.
     return {
       wall,
       expected: describe(expected),

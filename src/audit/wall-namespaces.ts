@@ -8,7 +8,7 @@ export type NamespaceKey = 'mnt' | 'pid' | 'ipc' | 'uts' | 'cgroup' | 'net';
 function faultOfNamespace(state: ProcessState, key: NamespaceKey | 'user'): string | null {
   const own = state.facts.namespaces[key];
   const host = state.facts.hostNamespaces[key];
-  // SECURITY: promise 4. What could not be read is not taken for a wall.
+  // SECURITY: promise 5. What could not be read is not taken for a wall.
   if (own === undefined || host === undefined) return 'could not be read';
   return host.includes(own) ? "the host's" : null;
 }

@@ -132,10 +132,11 @@ function build(tree: string, root: readonly SystemPath[], sources: readonly Sour
       mkdirSync(`${tree}/${name}`, { recursive: true, mode: 0o755 });
     symlinkSync('usr/lib', `${tree}/lib`);
     symlinkSync('usr/lib64', `${tree}/lib64`);
-    // A directory before what is mounted within it.
+    // SECURITY: promise 1. What lies within a directory before it: no mount point is looked up in what is bound there, where
+    // a link leads to any place of the host. Policy refuses nested targets; this holds without it.
     const order = root
       .map(({ target }, index) => ({ target, source: sources[index] }))
-      .sort((left, right) => (left.target < right.target ? -1 : 1));
+      .sort((left, right) => (left.target < right.target ? 1 : -1));
     for (const { target, source } of order) if (source !== undefined) show(source, `${tree}${target}`);
   } catch (error) {
     remove(tree);

@@ -18,7 +18,7 @@ import { openRecords } from './records.ts';
 import { chooseRuntime, type ChosenRuntime } from './runtime-choice.ts';
 import { createBrokerServer } from './server.ts';
 import { openSlots } from './slots.ts';
-import { endProcesses, sweep } from './sweep.ts';
+import { endProcesses, runs, sweep } from './sweep.ts';
 
 const usage = `usage: qward-broker [--idle SECONDS] [--manager-user NAME | --manager-uid UID --manager-gid GID]
                     [--config-dir DIR] [--run-dir DIR] [--state-dir DIR] [--cgroup-parent PATH]
@@ -124,6 +124,8 @@ async function recover(context: BrokerContext): Promise<void> {
   for (const record of records.values()) if (record.phase === 'launching') left.add(record.machine);
   for (const machine of left) {
     if (records.get(machine)?.phase === 'running') continue;
+    // No launch begins without a record: what runs here was begun whole, and its record was lost since.
+    if (!records.has(machine) && runs(context, machine)) continue;
     // SECURITY: promise 7. A machine whose remains resist keeps no other from being stopped: its next launch tries again.
     await sweep(context, machine).catch((error: unknown) => {
       process.stderr.write(

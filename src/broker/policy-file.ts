@@ -14,7 +14,7 @@ type Outcome =
 export function readPolicyFile(path: string): Outcome {
   let fd: number;
   try {
-    // SECURITY: promise 4. A link is not followed.
+    // SECURITY: promise 1. A link is not followed.
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return { ok: true, policy: defaultPolicy };

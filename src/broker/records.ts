@@ -28,6 +28,13 @@ export interface Records {
   readonly write: (record: LaunchRecord) => void;
   readonly remove: (machine: string) => void;
   readonly list: () => LaunchRecord[];
+  /** Machines whose record is there and cannot be read. */
+  readonly damaged: () => DamagedFile[];
+}
+
+export interface DamagedFile {
+  readonly path: string;
+  readonly machine: string;
 }
 
 export function openRecords(directory: string): Records {
@@ -42,6 +49,10 @@ export function openRecords(directory: string): Records {
     write: (record) => writeWhole(fileOf(record.machine), JSON.stringify(record), false),
     remove: (machine) => rmSync(fileOf(machine), { force: true }),
     list: () => machinesIn(directory).flatMap((machine) => read(machine) ?? []),
+    damaged: () =>
+      machinesIn(directory)
+        .filter((machine) => read(machine) === undefined)
+        .map((machine) => ({ machine, path: fileOf(machine) })),
   };
 }
 
@@ -52,13 +63,15 @@ function machinesIn(directory: string): string[] {
     .filter((name) => machineNamePattern.test(name));
 }
 
+/** Enough to tell a record that is whole: it is written in one piece, and only cut or spoilt from outside. */
 function isRecord(value: unknown): value is LaunchRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const field = (name: string): unknown => Reflect.get(value, name);
   return (
-    typeof value === 'object' &&
-    value !== null &&
-    'version' in value &&
-    value.version === 1 &&
-    'machine' in value &&
-    'launch' in value
+    field('version') === 1 &&
+    ['launching', 'running'].includes(String(field('phase'))) &&
+    ['uid', 'pid', 'startTime'].every((name) => Number.isSafeInteger(field(name))) &&
+    ['machine', 'cgroup', 'log', 'launchedAt'].every((name) => typeof field(name) === 'string') &&
+    ['sockets', 'launch'].every((name) => typeof field(name) === 'object' && field(name) !== null)
   );
 }

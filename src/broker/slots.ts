@@ -1,5 +1,5 @@
 /** Which machine has which uid: persistent, so that a machine keeps its uid and no two ever share one. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { processesOfUids } from '../linux/process.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
 import { errorCode, readJson, writeWhole } from './files.ts';
@@ -15,12 +15,14 @@ export interface Slots {
   readonly release: (machine: string) => void;
   readonly rename: (machine: string, to: string) => void;
   readonly list: () => { readonly machine: string; readonly uid: number }[];
+  /** Whether the file is there and cannot be read: the next machine that is started begins a new one. */
+  readonly damaged: () => boolean;
 }
 
 export function openSlots(file: string): Slots {
   const load = (): Map<string, number> => {
     const value = readJson(file);
-    const entries = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+    const entries = isSlots(value) ? Object.entries(value) : [];
     return new Map(
       entries.filter(
         (entry): entry is [string, number] =>
@@ -51,7 +53,12 @@ export function openSlots(file: string): Slots {
       save(slots.set(to, uid));
     },
     list: () => [...load()].map(([machine, uid]) => ({ machine, uid })),
+    damaged: () => existsSync(file) && !isSlots(readJson(file)),
   };
+}
+
+function isSlots(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The first uid of the range that no machine has and no process runs as. */

@@ -1,5 +1,5 @@
 /** Clearing away all that was made for a machine, in whatever state it is. Safe to repeat; the record goes last. */
-import { existsSync, rmdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { killCgroup, processesIn, removeCgroup } from '../jail/cgroups.ts';
 import { unmount } from '../linux/mount.ts';
@@ -20,6 +20,11 @@ export async function sweep(context: BrokerContext, machine: string): Promise<bo
   if (uid !== undefined && context.records.read(machine)?.phase === 'launching') killUid(uid);
   removeFiles(context, machine);
   return true;
+}
+
+/** Whether a process of the machine is there, whatever its record says. */
+export function runs(context: BrokerContext, machine: string): boolean {
+  return processesIn(context.cgroups, placesOf(context, machine).cgroup).length > 0;
 }
 
 /** Kills and removes one cgroup; false where a process did not end in time. */
@@ -53,7 +58,8 @@ function removeFiles(context: BrokerContext, machine: string): void {
   while (unmount(places.directory)) {
     // A launch that was cut off and repeated can have mounted twice.
   }
-  if (existsSync(places.directory)) rmdirSync(places.directory);
+  // Whatever stands there when no file system is mounted: a start that was cut off, or somebody's own doing.
+  rmSync(places.directory, { recursive: true, force: true });
   rmSync(places.bundle, { recursive: true, force: true });
   rmSync(places.runtimeState, { recursive: true, force: true });
   context.records.remove(machine);

@@ -1,6 +1,6 @@
 /** The file that `qward edit` opens, and the comments in which faults are shown there. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ApiFault } from '../api/errors.ts';
@@ -34,6 +34,15 @@ export function withoutFaultComments(text: string): string {
     .join('\n');
 }
 
+/**
+ * SECURITY: promise 1. An environment that root took over from a user (`su`) names that user's directories, in which the
+ * user could put a link in place of ours.
+ */
+function isOwnPlace(path: string | undefined): boolean {
+  const stats = path === undefined || path === '' ? undefined : statSync(path, { throwIfNoEntry: false });
+  return stats !== undefined && (stats.uid === 0 || stats.uid === process.getuid?.());
+}
+
 /** A file in a directory that only its user can enter. */
 export class EditedFile {
   readonly #directory: string;
@@ -46,7 +55,7 @@ export class EditedFile {
   }
 
   static create(name: string, env: Environment): EditedFile {
-    const parent = env['XDG_RUNTIME_DIR'] || tmpdir();
+    const parent = [env['XDG_RUNTIME_DIR'], tmpdir()].find(isOwnPlace) ?? '/tmp';
     return new EditedFile(mkdtempSync(join(parent, 'qward-edit-')), name);
   }
 

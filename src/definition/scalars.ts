@@ -23,7 +23,7 @@ export const identifier = textLike(
   'a name of lower-case letters, digits and "-", a letter first, 31 characters at most',
 );
 
-// SECURITY: promise 4. Paths of a definition are absolute, in normal form and free of control characters (lone surrogates
+// SECURITY: rule YAML. Paths of a definition are absolute, in normal form and free of control characters (lone surrogates
 // included, which would change on their way to UTF-8), so that what the policy compares is what the kernel opens.
 const hostPathPattern = /^(?:\/(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f-\u009f\ud800-\udfff]+)+$/u;
 

@@ -104,7 +104,7 @@ function scanTokens(text: string): Scan {
   return { faults, fatal: false };
 }
 
-// SECURITY: promise 4. What a user sends costs the manager little, whatever it is: size, depth and number of parts are
+// SECURITY: rule YAML. What a user sends costs the manager little, whatever it is: size, depth and number of parts are
 // bounded, and nothing can refer to something else, before a tree is built.
 export function scanYaml(text: string): Scan {
   const fatal = (offset: number, message: string, hint: string): Scan => ({

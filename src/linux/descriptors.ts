@@ -42,7 +42,7 @@ export function openRegularBeneath(
       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     );
     try {
-      // SECURITY: promise 2. An O_PATH descriptor has no side effects: a FIFO or device is refused before it is opened.
+      // SECURITY: promise 1. An O_PATH descriptor has no side effects: a FIFO or device is refused before it is opened.
       if (!fstatSync(pathFd).isFile()) throw new NotRegularError(`${root}/${relativePath}`);
       const flags = (access === 'ro' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK;
       const fd = openSync(`/proc/self/fd/${pathFd}`, flags);

@@ -4,7 +4,7 @@ import type { DevEntry } from '../protocol/broker.ts';
 import { listNames, unlessMissing } from './process-facts-read.ts';
 
 /**
- * SECURITY: promise 4. A link that the process put in place of its /dev is not followed (it would lead through the
+ * SECURITY: promise 1. A link that the process put in place of its /dev is not followed (it would lead through the
  * host's root), and the nodes in it are looked at by lstat, never opened.
  */
 export function readDev(proc: string): DevEntry[] {

@@ -25,7 +25,7 @@ export function readProcessFacts(pid: number, options: FactsOptions = { sharers:
   if (!Number.isSafeInteger(pid) || pid < 1) return { ok: false, reason: 'gone' };
   let directory: number | undefined;
   try {
-    // SECURITY: promise 4. The open directory stays with this process: what follows cannot meet another with its pid.
+    // SECURITY: promise 5. The open directory stays with this process: what follows cannot meet another with its pid.
     directory = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY);
     const proc = `/proc/self/fd/${directory}`;
     const thread = findLiving(proc);
@@ -62,7 +62,7 @@ function readStat(proc: string): {
 }
 
 /**
- * SECURITY: promise 4. A main thread that ended while others run on shows as a zombie and has no files any more: the
+ * SECURITY: promise 5. A main thread that ended while others run on shows as a zombie and has no files any more: the
  * process lives, and is read through a thread that does. Undefined: the process has ended.
  */
 function findLiving(proc: string): string | undefined {

@@ -12,7 +12,7 @@ import type { Outcome } from './outcome.ts';
 /** What the broker answers to each call. */
 export interface BrokerResults {
   readonly launch: LaunchedMachine;
-  readonly kill: unknown;
+  readonly kill: { readonly killed: boolean };
   readonly reap: unknown;
   readonly inspect: ProcessFacts;
   readonly 'inspect-pid': ProcessFacts;

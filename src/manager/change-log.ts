@@ -12,12 +12,18 @@ export interface Change {
 }
 
 const maxFileBytes = 16 * 1024 * 1024;
+/** Refusals of users without any right: so many at once, and then one in so long. */
+const strangerBurst = 20;
+const strangerEveryMs = 10_000;
 
 export class ChangeLog {
   readonly #path: string;
   readonly #now: () => Date;
   readonly #onFault: (error: unknown) => void;
   #writes: Promise<void> = Promise.resolve();
+  #strangerLines = strangerBurst;
+  #strangerAt = 0;
+  #leftOut = 0;
 
   /** `onFault`: a change could not be logged; the change itself stands. */
   constructor(
@@ -30,7 +36,30 @@ export class ChangeLog {
   }
 
   write({ uid, user }: Identity, change: Change): void {
-    const line = `${JSON.stringify({ at: this.#now().toISOString(), uid, user, ...change })}\n`;
+    this.#writeLine({ at: this.#now().toISOString(), uid, user, ...change });
+  }
+
+  /** SECURITY: promise 4. Who has no right here cannot push out by refusals what others did: most are only counted. */
+  writeStranger({ uid, user }: Identity, { call, machine, outcome }: Change): void {
+    const at = this.#now();
+    const earned = Math.floor((at.getTime() - this.#strangerAt) / strangerEveryMs);
+    if (earned !== 0) {
+      this.#strangerLines = Math.min(strangerBurst, this.#strangerLines + Math.max(0, earned));
+      this.#strangerAt = at.getTime();
+    }
+    if (this.#strangerLines === 0) {
+      this.#leftOut += 1;
+      return;
+    }
+    this.#strangerLines -= 1;
+    const leftOut = this.#leftOut === 0 ? {} : { leftOut: this.#leftOut };
+    this.#leftOut = 0;
+    const named = machine?.slice(0, 63) ?? null;
+    this.#writeLine({ at: at.toISOString(), uid, user, call, machine: named, outcome, ...leftOut });
+  }
+
+  #writeLine(entry: object): void {
+    const line = `${JSON.stringify(entry)}\n`;
     this.#writes = this.#writes.then(() => this.#append(line)).catch(this.#onFault);
   }
 

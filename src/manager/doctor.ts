@@ -35,7 +35,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
     kvmCheck(kvm),
     uefiCheck(host),
     vhostCheck(host),
-    stateCheck(services.brokenFiles()),
+    stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
   ];
 }
 
@@ -147,12 +147,17 @@ function vhostCheck({ vhostNet }: HostBasics): Check {
   };
 }
 
-function stateCheck(broken: readonly BrokenFile[]): Check {
-  if (broken.length === 0) return fine('state files', 'all could be read');
+function stateCheck(broken: readonly BrokenFile[], damaged: BrokerStatus['damaged']): Check {
+  const check = 'state files';
+  if (broken.length + damaged.length === 0) return fine(check, 'all could be read');
+  const cures = [
+    ...(broken.length > 0 ? ['mend or remove what is broken, and start qward-manager again'] : []),
+    ...damaged.map(({ cure }) => cure),
+  ];
   return {
-    check: 'state files',
+    check,
     state: 'degraded',
-    found: broken.map(({ path, reason }) => `${path}: ${reason}`).join('; '),
-    cure: 'mend or remove them; qward leaves them as they are',
+    found: [...broken, ...damaged].map(({ path, reason }) => `${path}: ${reason}`).join('; '),
+    cure: cures.join('; '),
   };
 }

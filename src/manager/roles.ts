@@ -14,7 +14,7 @@ export type Role = 'administrator' | 'operator' | 'owner';
 export const administratorsGroup = 'qward-admin';
 export const operatorsGroup = 'qward-operators';
 
-// SECURITY: promise 7. The rights of each role; what is not here is refused. `owner` counts on the own machines only.
+// SECURITY: promise 4. The rights of each role; what is not here is refused. `owner` counts on the own machines only.
 export const rightsOfRole: Readonly<Record<Role, readonly Right[]>> = {
   administrator: ['see', 'operate', 'console', 'monitor', 'define', 'host'],
   operator: ['see', 'operate', 'console'],

@@ -54,7 +54,7 @@ export function acceleratorOptions(definition: MachineDefinition, accel: Acceler
     accel.kind === 'kvm'
       ? keyOption('-accel', 'kvm')
       : keyOption('-accel', 'tcg', { thread: 'multi', 'tb-size': translationBufferMib }),
-    // SECURITY: promise 3. Nested virtualisation is off whatever the model brings (qemu64 has svm, host and max both).
+    // SECURITY: promise 2. Nested virtualisation is off whatever the model brings (qemu64 has svm, host and max both).
     keyOption('-cpu', cpuModel(definition, accel), {
       vmx: 'off',
       svm: 'off',

@@ -43,7 +43,7 @@ function imageNodes(table: DescriptorTable, image: ImageNode): BlockNodes {
     'node-name': `file.${set}`,
     filename: `/dev/fdset/${set}`,
     aio: 'threads',
-    // SECURITY: promise 5. Locks are not "auto": an image that another QEMU has open is refused, never shared by chance.
+    // SECURITY: promise 7. Locks are not "auto": an image that another QEMU has open is refused, never shared by chance.
     locking: 'on',
     'read-only': readonly,
     'auto-read-only': !readonly,
@@ -54,7 +54,7 @@ function imageNodes(table: DescriptorTable, image: ImageNode): BlockNodes {
     'node-name': top,
     file: `file.${set}`,
     'read-only': image.access === 'ro',
-    // SECURITY: promise 5. The chain ends where the definition ends it; what the image header names is never opened.
+    // SECURITY: rule images. The chain ends where the definition ends it; what the image header names is never opened.
     ...(image.format === 'qcow2' ? { backing: image.backing } : {}),
     ...common,
   });

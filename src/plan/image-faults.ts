@@ -30,7 +30,7 @@ function fileFault(file: NamedFile, facts: FileFacts | undefined): Fault | null 
   return { ...fault, message: `${file.subject}: ${fault.message}`, path: file.place };
 }
 
-/** Holds a declared format against the header. SECURITY: promise 5. The declaration decides, and a mismatch is refused. */
+/** Holds a declared format against the header. SECURITY: rule images. The declaration decides, and a mismatch is refused. */
 function formatFault(
   subject: string,
   image: { readonly path: string; readonly format: Format; readonly place: Place },

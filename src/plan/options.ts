@@ -23,7 +23,7 @@ export class UnsafeTokenError extends Error {
   }
 }
 
-// SECURITY: promise 4. No comma, equals sign, quote, space or control character: nothing here can start another key.
+// SECURITY: rule YAML. No comma, equals sign, quote, space or control character: nothing here can start another key.
 const plain = /^[A-Za-z0-9._:/+-]*$/;
 const controls = /[\u0000-\u001f\u007f]/;
 
@@ -34,7 +34,7 @@ function checkPlain(option: string, text: string): string {
 
 /** `-name value` where the value is one free text (the kernel's command line): control characters are refused. */
 export function textOption(name: string, text: string): Option {
-  // SECURITY: promise 4. NUL would end the argument, a newline would forge a line in the log.
+  // SECURITY: rule YAML. NUL would end the argument, a newline would forge a line in the log.
   if (controls.test(text)) throw new UnsafeTokenError(name, text);
   return [name, text];
 }

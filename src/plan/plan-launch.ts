@@ -124,7 +124,7 @@ function machineOptions(definition: MachineDefinition, firmware: Firmware): read
     ...firmware.machine,
   });
   if (definition.machine !== 'pc') return [machine];
-  // SECURITY: promise 3. `pc` builds a floppy controller whatever one says (QEMU 7.2). At this base all its ports lie
+  // SECURITY: promise 2. `pc` builds a floppy controller whatever one says (QEMU 7.2). At this base all its ports lie
   // beyond the 64 Ki that exist, so no guest reaches a register of it.
   return [machine, keyOption('-global', null, { 'isa-fdc.iobase': 65_535 })];
 }

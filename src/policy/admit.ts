@@ -71,7 +71,7 @@ export function rootOf(
 ):
   | { readonly ok: true; readonly root: StorageRoot; readonly relative: string }
   | { readonly ok: false; readonly refusal: Refusal } {
-  // SECURITY: promise 4. No `..` part ever reaches the file system, and a root is matched at a slash.
+  // SECURITY: promise 1. No `..` part ever reaches the file system, and a root is matched at a slash.
   if (!absolutePath.test(path))
     return {
       ok: false,
@@ -121,8 +121,8 @@ function admitSystemPath(source: string, target: string): Refusal[] {
 }
 
 /**
- * SECURITY: promise 1. No target lies in another: its mount point would be made, as root, in what is bound there, and
- * that is the host's own /usr (crun makes binds read-only only once all of them are there).
+ * SECURITY: promise 1. No target lies in another: its mount point would be made, as root, in what is bound there, which is
+ * the host's own /usr, or behind a link in it (/usr/bin/awk leads to /etc/alternatives), which is any place of the host.
  */
 function admitNesting(root: LaunchRequest['root']): Refusal[] {
   const targets = new Set(root.map(({ target }) => target));

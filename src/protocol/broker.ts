@@ -83,6 +83,8 @@ export interface BrokerStatus {
   readonly qemuBinaries: readonly string[];
   readonly machines: readonly LaunchedMachine[];
   readonly slots: readonly { readonly machine: string; readonly uid: number }[];
+  /** The broker's own files that cannot be read, with what that means and what to do. */
+  readonly damaged: readonly { readonly path: string; readonly reason: string; readonly cure: string }[];
 }
 
 export type FileProbe =

@@ -43,7 +43,7 @@ export class CommandLedger {
 
   /** False: no command of this id is out, or it was answered before. */
   settle(id: string, result: CommandResult<unknown>): boolean {
-    // SECURITY: promise 4. Each id is answered once; a late answer is dropped, not given to another.
+    // SECURITY: rule QMP. Each id is answered once; a late answer is dropped, not given to another.
     if (this.#late.delete(id)) return true;
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return false;

@@ -61,7 +61,7 @@ export class EventQueue implements AsyncIterable<CountedEvent> {
     }
   }
 
-  /** SECURITY: promise 4. A flood of made-up events cannot push out one that the manager acts on. */
+  /** SECURITY: rule QMP. A flood of made-up events cannot push out one that the manager acts on. */
   #dropOldest(): void {
     const [oldest] = this.#waiting.keys();
     const victim = [...this.#waiting].find(([, { event }]) => event.name === 'other')?.[0] ?? oldest;

@@ -29,7 +29,7 @@ export class LineReader {
     while (start < chunk.length) {
       const end = chunk.indexOf(newline, start);
       const piece = chunk.subarray(start, end === -1 ? chunk.length : end);
-      // SECURITY: promise 4. The length is checked on every piece, before it is kept, finished line or not.
+      // SECURITY: rule QMP. The length is checked on every piece, before it is kept, finished line or not.
       if (this.#length + piece.length > this.#maxBytes) return false;
       if (end === -1) {
         this.#keep(piece);

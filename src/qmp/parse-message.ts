@@ -24,7 +24,7 @@ export type ParsedMessage =
 
 /** One line of QEMU's as a message of QMP, or what is wrong with it. Never throws. */
 export function parseMessage(line: Buffer): ParsedMessage {
-  // SECURITY: promise 4. Depth, encoding and dangerous keys are checked before anything is made of the line.
+  // SECURITY: rule QMP. Depth, encoding and dangerous keys are checked before anything is made of the line.
   if (!nestsWithin(line, maxDepth))
     return garbage(
       'nested-too-deep',

@@ -119,7 +119,7 @@ export class QmpSession implements AsyncDisposable {
     const id = this.#ledger.nextId();
     const encoded = encodeCommand(id, command, args);
     if (!encoded.ok) return failure('refused', encoded.message);
-    // SECURITY: promise 4. A QEMU that does not read or does not answer costs bounded memory.
+    // SECURITY: rule QMP. A QEMU that does not read or does not answer costs bounded memory.
     const unsent = this.#socket.writableLength + this.#outgoing.length + encoded.text.length;
     if (this.#ledger.outstanding >= maxOutstanding || unsent > maxUnsentBytes)
       return failure(
@@ -220,7 +220,7 @@ export class QmpSession implements AsyncDisposable {
     );
   }
 
-  /** SECURITY: promise 4. A flood is left in QEMU's own memory and takes a bounded share of our time. */
+  /** SECURITY: rule QMP. A flood is left in QEMU's own memory and takes a bounded share of our time. */
   #restAfter(bytes: number, startMs: number): void {
     const nowMs = performance.now();
     const spent = { bytes, events: this.#eventsInChunk, busyMs: nowMs - startMs };

@@ -88,7 +88,7 @@ test('apply refuses two files that define one machine', async () => {
   using files = withFiles({ 'a.yaml': 'name: web\n', 'b.yaml': 'name: web\n' });
   await using manager = await startFakeManager({ handlers });
   const { status, err } = await cli(['apply', files.path], manager);
-  assert.equal(status, 1);
+  assert.equal(status, 2);
   assert.match(err, /b\.yaml: defines "web", which .*a\.yaml defines too/);
   assert.ok(manager.calls.every(({ input }) => input['dryRun'] === true));
 });

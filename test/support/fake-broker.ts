@@ -198,6 +198,7 @@ export class FakeBroker {
         alive: this.#isAlive(name),
       })),
       slots: [],
+      damaged: [],
     };
   }
 }

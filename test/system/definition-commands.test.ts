@@ -105,7 +105,7 @@ test('rename takes uid, log and scroll-back along, and leaves the disks where th
   await done(instance, 'kill shop');
 
   await defineBare(instance, 'taken');
-  assert.match(await refused(instance, 'rename shop taken'), /^machine "taken" is defined already\n/);
+  assert.match(await refused(instance, 'rename shop taken'), /^there is a machine "taken" already\n/);
   assert.match(await refused(instance, 'rename shop Not_a_name', { status: 2 }), /Not_a_name/);
   assert.deepEqual(await names(), ['shop', 'taken']);
 });
@@ -195,14 +195,18 @@ test('apply defines a whole directory, or with one fault in it nothing', async (
   await done(instance, 'kill one');
 });
 
-test('a running machine whose file is gone stands in the way of apply --prune, and nothing is done by half', async () => {
+test('apply --prune removes stopped machines alone, and says which it kept', async () => {
   const directory = directoryOf('fewer');
   writeFileSync(join(directory, 'new.yaml'), bareMachine('new'));
   await done(instance, 'start one');
-  await refused(instance, `apply --prune --yes ${directory}`);
+  const shown = await done(instance, `apply --prune --yes ${directory}`);
+  assert.match(shown, /^one: kept\n {2}it has no file there, and runs; stop it first$/m);
+  assert.match(shown, /^new: defined$/m);
+  assert.match(shown, /^three: removed$/m);
   assert.equal((await statusOf(instance, 'one')).state, 'running');
-  assert.ok((await names()).includes('one'));
+  assert.deepEqual(await names(), ['new', 'one']);
   await done(instance, 'rm --force --all --yes');
+  assert.deepEqual(remains(instance, 'one'), []);
 });
 
 /** A program that is run as the editor. */

@@ -33,16 +33,16 @@ function attach(words: readonly string[], { terminal = false } = {}): Attached {
       unread += piece.toString('latin1');
       wake();
     });
+  let isOver = false;
   const ended = new Promise<number | null>((resolve) => {
-    child.once('close', resolve);
+    child.once('close', (status) => {
+      isOver = true;
+      wake();
+      resolve(status);
+    });
   });
   const says = async (text: string): Promise<void> => {
     const deadline = setTimeout(() => child.kill('SIGKILL'), limitMs);
-    let isOver = false;
-    void ended.then(() => {
-      isOver = true;
-      wake();
-    });
     while (!unread.includes(text)) {
       if (isOver) throw new Error(`console ${words.join(' ')} ended without "${text}": ${unread}`);
       await new Promise<void>((resolve) => {

@@ -112,14 +112,20 @@ test('a QEMU that reaches its limit of threads: while it starts, and later', asy
     defineDemo(instance, {
       name: 'threads',
       disk: path,
-      more: `cpu: { count: ${cpus} }\nlimits: { pids: 16 }`,
+      more: `cpu: { count: ${cpus} }\nlimits: { pids: 16 }\nvnc: true`,
     });
 
+  // How many threads carry the first reads depends on the load of the host; mostly there is one too many.
   await machine(12);
+  let start = await instance.qward(['start', '--paused', 'threads']);
+  for (let round = 0; round < 20 && start.status === 0; round += 1) {
+    await done(instance, 'kill threads');
+    start = await instance.qward(['start', '--paused', 'threads']);
+  }
   assert.equal(
-    await refused(instance, 'start threads'),
+    start.stderr,
     'machine "threads" was not started: it said: qemu_thread_create: Resource temporarily unavailable\n' +
-      '  give the machine less memory or fewer CPUs, raise `limits` in its definition, or stop other machines',
+      '  give the machine less memory or fewer CPUs, raise `limits` in its definition, or stop other machines\n',
   );
   assert.deepEqual(remains(instance, 'threads'), []);
 

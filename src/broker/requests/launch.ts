@@ -14,7 +14,7 @@ import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.t
 import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
 import type { LaunchRecord } from '../records.ts';
 import { overlaps, rangeAccount } from '../slots.ts';
-import { sweep } from '../sweep.ts';
+import { runs, sweep } from '../sweep.ts';
 
 const runtimeDeadlineMs = 30_000;
 /** QEMU's stdout and stderr, and the sockets' inodes. */
@@ -29,11 +29,23 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
       'stop it first',
     );
   }
+  if (before === undefined && runs(context, launch.machine)) {
+    return refuse(
+      'machine-running',
+      `machine "${launch.machine}" runs already, and its record on /run was lost`,
+      `end it: \`qward kill ${launch.machine}\``,
+    );
+  }
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
   const refusals = admit(launch, policy.policy, storageRoots(policy.policy, context));
   if (refusals.length > 0) return { ok: false, refusals };
-  const uid = takeUid(context, launch.machine, policy.policy);
+  let uid: number | HandlerOutcome;
+  try {
+    uid = takeUid(context, launch.machine, policy.policy);
+  } catch (error) {
+    return outOfResources(error, launch.machine, context.paths.brokerState);
+  }
   if (typeof uid !== 'number') return uid;
   if (!(await sweep(context, launch.machine))) {
     return refuse(
@@ -46,7 +58,7 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
     return await launchSwept(context, launch, { uid, policy: policy.policy });
   } catch (error) {
     await sweep(context, launch.machine);
-    return outOfResources(error, launch.machine);
+    return outOfResources(error, launch.machine, context.paths.brokerRun);
   }
 }
 
@@ -71,14 +83,9 @@ function takeUid(context: BrokerContext, machine: string, policy: Policy): numbe
   );
 }
 
-function outOfResources(error: unknown, machine: string): HandlerOutcome {
+function outOfResources(error: unknown, machine: string, place: string): HandlerOutcome {
   const code = errorCode(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT')
-    return refuse(
-      'resources-short',
-      `no space on /run to start "${machine}"`,
-      'free space on /run (df -h /run)',
-    );
+  if (code === 'ENOSPC' || code === 'EDQUOT') return noSpace(machine, place);
   if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM' || code === 'EAGAIN') {
     return refuse(
       'resources-short',
@@ -87,6 +94,14 @@ function outOfResources(error: unknown, machine: string): HandlerOutcome {
     );
   }
   throw error;
+}
+
+function noSpace(machine: string, place: string): HandlerOutcome {
+  return refuse(
+    'resources-short',
+    `no space to start "${machine}": ${place} could not be written`,
+    `make room on its file system (df -h ${place})`,
+  );
 }
 
 /** Nothing of the machine is on the host now; from the first line on, everything made is found by the record. */
@@ -171,6 +186,8 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
     });
     if (!outcome.ok) {
       await sweep(context, record.machine);
+      if (/no space left on device/i.test(outcome.message))
+        return noSpace(record.machine, context.paths.brokerRun);
       return refuse(
         'runtime-failed',
         `machine "${record.machine}": ${outcome.message}`,

@@ -4,12 +4,12 @@ import { openPidfd, signalPidfd } from '../../linux/pidfd.ts';
 import { isAlive } from '../../linux/process.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import type { LaunchRecord } from '../records.ts';
-import { sweep } from '../sweep.ts';
+import { runs, sweep } from '../sweep.ts';
 
 /** SIGKILL to all of the machine, and everything of it removed. Succeeds where nothing is left to kill. */
 export async function handleKill(context: BrokerContext, machine: string): Promise<HandlerOutcome> {
   const record = context.records.read(machine);
-  const killed = record !== undefined && killProcess(record);
+  const killed = record === undefined ? runs(context, machine) : killProcess(record);
   if (!(await sweep(context, machine))) return stuck(machine);
   return { ok: true, result: { killed } };
 }

@@ -8,6 +8,7 @@ import { version } from '../../protocol/version.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { openGranted } from '../open-descriptors.ts';
 import { overlaps } from '../slots.ts';
+import { runs } from '../sweep.ts';
 import { describe } from './launch.ts';
 
 /** Enough for the headers of the image formats and the descriptor of a VMDK. */
@@ -33,8 +34,21 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
     qemuBinaries: policy.ok ? policy.policy.qemuBinaries : [],
     machines: context.records.list().map(describe),
     slots: context.slots.list(),
+    damaged: damagedFiles(context),
   };
   return { ok: true, result: status };
+}
+
+function damagedFiles(context: BrokerContext): BrokerStatus['damaged'] {
+  const records = context.records.damaged().map(({ path, machine }) => ({
+    path,
+    reason: `the record of machine "${machine}" cannot be read; ${runs(context, machine) ? 'it runs, and only a kill reaches it' : 'it does not run'}`,
+    cure: `\`qward kill ${machine}\` clears it away`,
+  }));
+  if (!context.slots.damaged()) return records;
+  const path = `${context.paths.brokerState}/slots.json`;
+  const reason = 'which machine has which uid cannot be read; machines get new ones as they start';
+  return [...records, { path, reason, cure: `rm ${path}` }];
 }
 
 export function handleProbe(

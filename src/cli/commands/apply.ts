@@ -9,6 +9,7 @@ import { mapBounded } from '../each-machine.ts';
 import { withoutAsking } from '../machine-arguments.ts';
 import { renderDefined } from '../render/defined.ts';
 import { done, failed } from '../results.ts';
+import { isAlive } from '../select-machines.ts';
 import { readDefinition } from './define.ts';
 
 const atOnce = 8;
@@ -105,7 +106,8 @@ export const apply = defineCommand({
     const machines = await context.client.call('list');
     if (!machines.ok) return failed(machines.faults);
     const kept = new Set(checked.map(({ result }) => result.name));
-    const pruned = prune ? machines.result.map(({ name }) => name).filter((name) => !kept.has(name)) : [];
+    const surplus = prune ? machines.result.filter(({ name }) => !kept.has(name)) : [];
+    const pruned = surplus.filter((machine) => !isAlive(machine)).map(({ name }) => name);
     if (!dryRun) {
       const refusal = pruned.length > 0 ? confirm(context, `Remove ${nameList(pruned)}?`, yes) : undefined;
       if (refusal !== undefined) return refusal;
@@ -116,7 +118,12 @@ export const apply = defineCommand({
       if (wrong.length > 0) return failed(wrong);
     }
     const removed = pruned.map((name) => ({ name, outcome: 'removed', notes: [] }));
-    const results = [...checked.map(({ result }) => result), ...removed];
+    const running = surplus.filter(isAlive).map(({ name }) => ({
+      name,
+      outcome: 'kept',
+      notes: ['it has no file there, and runs; stop it first'],
+    }));
+    const results = [...checked.map(({ result }) => result), ...removed, ...running];
     return done({ applied: !dryRun, results }, (style) =>
       results.length === 0
         ? `No definitions in ${directory}.\n`

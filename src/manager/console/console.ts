@@ -113,7 +113,7 @@ export class Console {
 
   #receive(socket: Socket, output: Buffer): void {
     if (!this.#scrollBack.append(output)) {
-      // SECURITY: promise 4. A guest that floods waits for our disk instead of filling our memory.
+      // SECURITY: rule guest. A guest that floods waits for our disk instead of filling our memory.
       socket.pause();
       void this.#scrollBack.flush().then(() => socket.resume());
     }
@@ -122,7 +122,7 @@ export class Console {
 
   #show(watcher: Watcher, output: Buffer): void {
     const waiting = (watcher.backlog ?? []).reduce((sum, piece) => sum + piece.length, 0);
-    // SECURITY: promise 4. A watcher that does not read costs a bounded amount of memory.
+    // SECURITY: rule HTTP. A watcher that does not read costs a bounded amount of memory.
     if (watcher.client.unsent() + waiting > maxUnsentBytes) {
       watcher.lost += output.length;
     } else if (watcher.backlog !== undefined) {

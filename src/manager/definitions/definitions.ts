@@ -190,7 +190,7 @@ export class Definitions {
     const before = machine?.record?.revision;
     const outcome =
       before === undefined ? 'defined' : before === revisionOf(source) ? 'unchanged' : 'changed';
-    return { name, outcome, notes: [] };
+    return { name, outcome, notes: notesOn(outcome, machine) };
   }
 
   async #write(
@@ -216,11 +216,7 @@ export class Definitions {
     events.emit(outcome === 'defined' ? 'machine.defined' : 'machine.changed', name, identity.user, {
       revision: written.value.revision,
     });
-    const notes =
-      current.run === undefined || before === null
-        ? []
-        : ['the machine runs: changes hold from its next start on'];
-    return success({ name, outcome, notes });
+    return success({ name, outcome, notes: notesOn(outcome, current) });
   }
 
   async #removable(definition: MachineDefinition): Promise<Outcome<readonly string[]>> {
@@ -257,4 +253,10 @@ export class Definitions {
 
 function reserved(): Outcome<never> {
   return failure('request-invalid', `the name "${kvmProbeMachine}" is qward's own`, 'choose another name');
+}
+
+function notesOn(outcome: string, machine: Machine | undefined): readonly string[] {
+  return outcome === 'changed' && machine?.run !== undefined
+    ? ['the machine runs: changes hold from its next start on']
+    : [];
 }

@@ -63,7 +63,7 @@ function checkPeer(socket: Socket, uid: number): ConnectOutcome {
     socket.destroy();
     return refuse('gone', error instanceof Error ? error.message : String(error));
   }
-  // SECURITY: promise 4. Only the machine's own uid is taken for its QEMU.
+  // SECURITY: rule QMP. Only the machine's own uid is taken for its QEMU.
   if (found === uid) return { ok: true, socket };
   socket.destroy();
   return refuse('foreign', `uid ${found} answers instead of the machine's own, ${uid}`);

@@ -33,17 +33,17 @@ export function removeRemains(
   ending: Ending,
 ): Promise<Outcome<unknown>> {
   if (isKill(ending)) return Promise.resolve({ ok: true, value: undefined });
-  return whenNotBusy(() => broker.call('reap', { machine }));
+  return whenNotBusy<unknown>(() => broker.call('reap', { machine }));
 }
 
 const isKill = (ending: Ending): boolean => ending === 'kill' || ending === 'cut off';
 
-export function killRun(broker: BrokerPort, machine: string): Promise<Outcome<unknown>> {
+export function killRun(broker: BrokerPort, machine: string): Promise<Outcome<{ readonly killed: boolean }>> {
   return whenNotBusy(() => broker.call('kill', { machine }));
 }
 
 /** The broker does one thing at a time for a machine, and says so instead of letting us wait. */
-async function whenNotBusy(call: () => Promise<Outcome<unknown>>): Promise<Outcome<unknown>> {
+async function whenNotBusy<Value>(call: () => Promise<Outcome<Value>>): Promise<Outcome<Value>> {
   const giveUpAt = performance.now() + busyForMs;
   for (;;) {
     const outcome = await call();

@@ -186,7 +186,7 @@ export class Life {
     if (run?.session === undefined || !['running', 'paused', 'unreachable'].includes(this.state)) return;
     const status = await commands.queryStatus(run.session, { timeoutMs: probeTimeoutMs });
     if (this.#run !== run || !['running', 'paused', 'unreachable'].includes(this.state)) return;
-    // SECURITY: promise 6. Whoever began this start is gone, and its walls were not proved: no guest runs behind them.
+    // SECURITY: promise 5. Whoever began this start is gone, and its walls were not proved: no guest runs behind them.
     if (status.ok && status.value.status === 'prelaunch' && !run.begun) await this.#cutOff(run);
     else if (status.ok) {
       run.begun = true;

@@ -8,6 +8,7 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 import type { RunNote } from '../store/run-notes.ts';
 import { MachineLog } from './machine-log.ts';
+import { killRun } from './end-run.ts';
 import { Life, type LifeServices } from './life.ts';
 import { Operations } from './operations.ts';
 import type { Run } from './run.ts';
@@ -132,7 +133,7 @@ export class Machine {
 
   /** The monitor of the running machine; no operation waits for what the caller does with it. */
   session(): Outcome<QmpSession> {
-    // SECURITY: promise 6. Nobody lets a guest run whose start may not have been finished.
+    // SECURITY: promise 5. Nobody lets a guest run whose start may not have been finished.
     const session = this.run?.begun === true ? this.run.session : undefined;
     if (session !== undefined) return success(session);
     return this.run === undefined
@@ -211,7 +212,12 @@ export class Machine {
       await operation.done;
     }
     const { run } = this;
-    if (run === undefined) return success(operation?.kind === 'start' ? 'killed' : 'already stopped');
+    if (run === undefined) {
+      if (operation?.kind === 'start') return success('killed');
+      // The broker may have a process that nobody here knows of: one whose record was lost.
+      const killed = await killRun(this.#services.broker, this.name);
+      return killed.ok ? success(killed.value.killed ? 'killed' : 'already stopped') : killed;
+    }
     this.life.note(`kill asked for by ${by}`);
     return await this.life.kill(run);
   }

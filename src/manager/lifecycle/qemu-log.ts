@@ -1,4 +1,5 @@
 /** QEMU's own output: a file that the broker made, small, and written by a process that may be in its guest's hands. */
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { capText } from '../log.ts';
 
@@ -15,7 +16,9 @@ export interface LogPiece {
 
 /** Whole lines from `offset` on, the last ones where there are very many. A file that cannot be read has none. */
 export async function readQemuLog(path: string, offset: number): Promise<LogPiece> {
-  const file = await open(path, 'r').catch(() => undefined);
+  // SECURITY: rule QMP. The file is QEMU's own: a lease on it must not hold us up (fcntl(2), F_SETLEASE).
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = await open(path, flags).catch(() => undefined);
   const nothing = { lines: [], offset, at: new Date(0).toISOString() };
   if (file === undefined) return nothing;
   try {
@@ -27,7 +30,7 @@ export async function readQemuLog(path: string, offset: number): Promise<LogPiec
       .toString('utf8', 0, bytesRead)
       .split('\n')
       .filter((line) => line.trim() !== '')
-      // SECURITY: promise 4. The guest may choose this text: it is escaped and cut.
+      // SECURITY: rule guest. The guest may choose this text: it is escaped and cut.
       .map((line) => capText(line, maxLineLength));
     return { lines, offset: begin + bytesRead, at: mtime.toISOString() };
   } catch {

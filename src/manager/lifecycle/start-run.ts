@@ -118,7 +118,7 @@ async function bringUp(
   const facts = await services.broker.call('inspect', { machine: definition.name });
   if (!facts.ok) return facts;
   const audit = services.audit(run, facts.value, services.now());
-  // SECURITY: promise 6. No instruction of the guest runs before every wall was seen on the live process.
+  // SECURITY: promise 5. No instruction of the guest runs before every wall was seen on the live process.
   if (!audit.ok) return auditFailure(definition.name, audit);
   leave();
   if (!paused) await services.gate.quiet(longestHoldMs);

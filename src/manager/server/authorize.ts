@@ -17,7 +17,7 @@ export function authorize(
   identity: Identity,
   { right, name }: AskedRight,
 ): Outcome<Machine | undefined> {
-  // SECURITY: promise 7. Who has no role is refused everything, alike whether what was named exists or not.
+  // SECURITY: promise 4. Who has no role is refused everything, alike whether what was named exists or not.
   if (!hasRole(machines, identity))
     return failure(
       'not-allowed',

@@ -7,7 +7,7 @@ import type { Log } from '../log.ts';
 import type { Machines } from '../machines.ts';
 import { failure, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
-import { authorize } from './authorize.ts';
+import { authorize, hasRole } from './authorize.ts';
 import type { Handlers } from './call.ts';
 import { describeChange } from './describe-change.ts';
 import { watchConnections } from './connections.ts';
@@ -99,13 +99,14 @@ async function answer(options: ServerOptions, incoming: Incoming): Promise<Outco
   const machineName = nameIn(request.params);
   const granted = authorize(options.machines, identity, { right: route.right, name: machineName });
   const outcome = granted.ok ? await callHandler(options, incoming, granted.value) : granted;
-  if (route.logged === true)
-    options.changes.write(identity, {
-      call: name,
-      machine: machineName ?? null,
-      outcome: outcome.ok ? 'done' : (outcome.faults[0]?.code ?? 'internal'),
-      ...describeChange(name, request.body),
-    });
+  if (route.logged !== true) return outcome;
+  const change = {
+    call: name,
+    machine: machineName ?? null,
+    outcome: outcome.ok ? 'done' : (outcome.faults[0]?.code ?? 'internal'),
+  };
+  if (!granted.ok && !hasRole(options.machines, identity)) options.changes.writeStranger(identity, change);
+  else options.changes.write(identity, { ...change, ...describeChange(name, request.body) });
   return outcome;
 }
 

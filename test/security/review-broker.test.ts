@@ -1,0 +1,128 @@
+/** Promises 1 and 8 against a taken-over manager: what it asks the broker for beyond any machine. Needs root. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import {
+  chownSync,
+  existsSync,
+  ftruncateSync,
+  openSync,
+  closeSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { encodeFrame } from '../../src/protocol/frame.ts';
+import type { Descriptor } from '../../src/protocol/launch.ts';
+import { startTestBroker, testManagerUid, traces } from '../support/broker.ts';
+import { testLaunch } from '../support/test-launch.ts';
+
+test('no target lies in another: through a link in it the mount point would be a file of the host', async () => {
+  await using broker = await startTestBroker();
+  const launch = await testLaunch('one');
+  // Debian's /usr/bin/awk leads to /etc/alternatives.
+  const nested = [
+    { source: '/usr/bin', target: '/usr/bin' },
+    { source: '/usr/bin/true', target: '/usr/bin/awk' },
+  ];
+  const root = [...launch.root.filter(({ target }) => !target.startsWith('/usr/bin/')), ...nested];
+  for (const order of [root, root.toReversed()]) {
+    const reply = await broker.ask({ v: 1, call: 'launch', launch: { ...launch, root: order } });
+    assert.ok(!reply.ok && reply.refusals[0]?.code === 'policy-refused', JSON.stringify(reply));
+  }
+  const deep = { source: '/usr/bin/true', target: `/usr${'/d'.repeat(2000)}` };
+  const reply = await broker.ask({
+    v: 1,
+    call: 'launch',
+    launch: { ...launch, root: [...launch.root, deep] },
+  });
+  assert.ok(!reply.ok && reply.refusals[0]?.code === 'policy-refused');
+  assert.deepEqual(traces(broker.site), []);
+});
+
+test('a tree of nested targets reaches no place of the host, even where policy let it through', () => {
+  const script = `
+    import { readFileSync } from 'node:fs';
+    import { openJailRoots } from '${new URL('../../src/broker/jail-root.ts', import.meta.url).pathname}';
+    const roots = openJailRoots(process.argv[1]);
+    const nested = [{ source: '/usr/bin', target: '/usr/bin' }, { source: '/usr/bin/true', target: '/usr/bin/awk' }];
+    const opened = roots.open(nested);
+    const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\\n').map((line) => line.split(' ')[4] ?? '');
+    roots.close();
+    console.log(JSON.stringify({ ok: opened.ok, outside: mounts.filter((path) => path.startsWith('/usr/bin')) }));
+  `;
+  const directory = `/run/qward-review-${process.pid}`;
+  const node = [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    '--input-type=module',
+    '-e',
+    script,
+  ];
+  const inside = 'mount --make-rprivate /; "$@"; status=$?; rmdir "$0"; exit $status';
+  const outcome = spawnSync('unshare', ['--mount', '/bin/sh', '-c', inside, directory, ...node, directory], {
+    encoding: 'utf8',
+  });
+  assert.equal(outcome.status, 0, outcome.stderr);
+  assert.deepEqual(JSON.parse(outcome.stdout), { ok: true, outside: [] });
+  assert.ok(!existsSync(directory));
+});
+
+test('copies of files in memory are bounded for a launch as a whole', async () => {
+  await using broker = await startTestBroker();
+  const path = `${broker.site.paths.vars}/sparse`;
+  const fd = openSync(path, 'w', 0o600);
+  ftruncateSync(fd, 200 * 1024 * 1024);
+  closeSync(fd);
+  chownSync(path, testManagerUid, testManagerUid);
+  const copies = Array.from({ length: 12 }, (): Descriptor => ({
+    kind: 'file',
+    path,
+    access: 'ro',
+    reopened: true,
+  }));
+  const launch = await testLaunch('one', copies);
+  const reply = await broker.ask({ v: 1, call: 'launch', launch });
+  assert.ok(!reply.ok, 'two gigabytes of host memory were taken');
+  const copied = copies.length - reply.refusals.length;
+  assert.equal(copied, 2);
+  assert.deepEqual(traces(broker.site), []);
+});
+
+test(
+  'a peer that neither takes its answer nor closes loses its connection',
+  { timeout: 30_000 },
+  async () => {
+    await using broker = await startTestBroker();
+    const path = broker.site.paths.brokerSocket;
+    const socket = connect({ path, allowHalfOpen: true });
+    socket.pause();
+    socket.write(encodeFrame({ v: 1, call: 'status' }));
+    await untilConnections(path, 1);
+    await untilConnections(path, 0);
+    socket.destroy();
+  },
+);
+
+/** The kernel's table shows, beside the listening socket, each accepted one with the path of the broker's. */
+async function untilConnections(path: string, wanted: number): Promise<void> {
+  const count = (): number =>
+    readFileSync('/proc/net/unix', 'utf8')
+      .split('\n')
+      .filter((line) => line.endsWith(` ${path}`)).length - 1;
+  while (count() !== wanted) await delay(20);
+}
+
+test('a machine named as a file of its cgroup hierarchy leaves the broker able to start', async () => {
+  await using broker = await startTestBroker();
+  const reply = await broker.ask({ v: 1, call: 'launch', launch: await testLaunch('tasks') });
+  assert.ok(reply.ok || reply.refusals[0]?.code !== 'internal', JSON.stringify(reply));
+  const record = { version: 1, machine: 'tasks', phase: 'launching', launch: {} };
+  writeFileSync(`${broker.site.paths.brokerRun}/machines/tasks.json`, JSON.stringify(record));
+  await broker.kill();
+  broker.restart();
+  assert.ok((await broker.ask({ v: 1, call: 'status' })).ok);
+  await broker.ask({ v: 1, call: 'kill', machine: 'tasks' });
+  assert.deepEqual(traces(broker.site), []);
+});
