@@ -1,5 +1,6 @@
 /** Machines without a guest: firmware that finds nothing to boot, up at once and nearly free; and asking about machines. */
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallResult } from '../../src/api/calls.ts';
 import type { Reply } from '../../src/api/client.ts';
@@ -44,6 +45,13 @@ export async function defineAndStart(instance: Instance, name: string): Promise<
 
 export async function statusOf(instance: Instance, name: string): Promise<CallResult<'status'>> {
   return granted(await instance.client.call('status', { name }));
+}
+
+/** Leaves the verdict that an earlier manager of this boot would have left: `doctor` need not try KVM for seconds. */
+export function rememberNoKvm({ paths }: Instance): void {
+  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  const verdict = { form: 1, bootId, works: false, reason: 'not tried in this test' };
+  writeFileSync(`${paths.managerRun}/kvm.json`, JSON.stringify(verdict), { mode: 0o644 });
 }
 
 /** Waits until the machine is in one of these states. */

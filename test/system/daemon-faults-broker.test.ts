@@ -13,6 +13,7 @@ import {
   granted,
   killProcess,
   reach,
+  rememberNoKvm,
   smallMachine,
   start,
   statusOf,
@@ -85,13 +86,13 @@ test('without a broker everything is said clearly, what runs goes on, and all wo
   for (const [words, status] of [
     [['start', 'rests'], 1],
     [['kill', 'runs'], 1],
-    [['rm', 'rests', '--yes'], 1],
   ] as const) {
     const outcome = await instance.qward(words);
     assert.equal(outcome.status, status, `${words.join(' ')}: ${outcome.stdout}${outcome.stderr}`);
     assert.match(outcome.stderr, /the broker does not answer/);
     assert.match(outcome.stderr, /qward doctor/);
   }
+  rememberNoKvm(instance);
   const doctor = await instance.qward(['doctor']);
   assert.match(doctor.stdout, /broker[^\n]*does not answer/);
   assert.match((await instance.qward(['list'])).stdout, /rests[^]*runs/);

@@ -10,6 +10,7 @@ import {
   define,
   defineBare,
   defineDemo,
+  disk,
   done,
   refused,
   remains,
@@ -111,8 +112,8 @@ test('a QEMU that reaches its limit of threads: while it starts, and later', asy
   const machine = (cpus: number): Promise<void> =>
     defineDemo(instance, {
       name: 'threads',
-      disk: path,
-      more: `cpu: { count: ${cpus} }\nlimits: { pids: 16 }\nvnc: true`,
+      // Past the host's page cache a read takes long enough for the next one to need a thread of its own.
+      more: `${disk(path, 'qcow2', '    cache: none')}\ncpu: { count: ${cpus} }\nlimits: { pids: 16 }\nvnc: true`,
     });
 
   // How many threads carry the first reads depends on the load of the host; mostly there is one too many.
@@ -129,11 +130,13 @@ test('a QEMU that reaches its limit of threads: while it starts, and later', asy
   );
   assert.deepEqual(remains(instance, 'threads'), []);
 
-  await machine(10);
+  await machine(4);
   assert.equal(await done(instance, 'start --paused threads'), 'threads: started');
   const read = 'qemu-io -d /machine/peripheral/root/virtio-backend "aio_read 0 8M"';
-  for (let round = 0; round < 20 && (await statusOf(instance, 'threads')).state === 'paused'; round += 1)
-    await instance.qward(['monitor', 'threads', read]);
+  for (let round = 0; round < 500 && (await stateOf('threads')) === 'paused'; round += 1)
+    await Promise.all(
+      Array.from({ length: 4 }, () => instance.client.call('monitor', { name: 'threads', command: read })),
+    );
   assert.equal(await done(instance, 'wait threads'), 'threads: crashed');
   const { lastEnd } = await statusOf(instance, 'threads');
   assert.match(
@@ -143,6 +146,11 @@ test('a QEMU that reaches its limit of threads: while it starts, and later', asy
   assert.match(lastEnd?.log.join() ?? '', /qemu_thread_create: Resource temporarily unavailable/);
   assert.deepEqual(remains(instance, 'threads'), []);
 });
+
+async function stateOf(machine: string): Promise<string> {
+  const reply = await instance.client.call('status', { name: machine });
+  return reply.ok ? reply.result.state : '';
+}
 
 /** A directory beneath /usr, where alone a QEMU may lie; removed after the test. */
 function systemDirectory(): { readonly path: string } & Disposable {

@@ -5,7 +5,7 @@
 import { mkdir, open, readdir, readFile, rm, stat, unlink, type FileHandle } from 'node:fs/promises';
 
 export interface ScrollBackLimits {
-  /** A new segment begins here; two are kept, so the store is at most twice as large. */
+  /** A new segment begins here; the store is at most twice as large. */
   readonly segmentBytes: number;
   /** Output that may wait for the disk. */
   readonly pendingBytes: number;
@@ -13,6 +13,8 @@ export interface ScrollBackLimits {
 
 export const scrollBackLimits: ScrollBackLimits = { segmentBytes: 512 * 1024, pendingBytes: 48 * 1024 };
 
+/** So many small segments, at most. */
+const maxSegments = 16;
 const segmentName = /^\d{16}$/;
 
 export class ScrollBack {
@@ -123,6 +125,7 @@ export class ScrollBack {
       this.#fault = error instanceof Error ? error.message : String(error);
       // What comes next has another offset than the file's length says: it goes to a segment of its own.
       this.#beginSegment = true;
+      await this.#dropEmpty().catch(() => undefined);
     }
     this.#flushed += batch.length;
   }
@@ -143,8 +146,39 @@ export class ScrollBack {
     this.#file = await open(segmentPath(this.#directory, this.#flushed), 'a', 0o600);
     this.#beginSegment = false;
     if (this.#segments.at(-1) !== this.#flushed) this.#segments.push(this.#flushed);
-    for (const old of this.#segments.splice(0, this.#segments.length - 2))
-      await unlink(segmentPath(this.#directory, old)).catch(() => undefined);
+    await this.#dropOld();
+  }
+
+  /** The segment that was begun for output that then did not fit. */
+  async #dropEmpty(): Promise<void> {
+    const last = this.#segments.at(-1);
+    if (last === undefined || (await this.#sizeOf(last)) > 0) return;
+    await this.#file?.close();
+    this.#file = undefined;
+    await unlink(segmentPath(this.#directory, last));
+    this.#segments.pop();
+  }
+
+  /** A segment goes once newer ones hold a full one's worth: after a time without space there may be several small ones. */
+  async #dropOld(): Promise<void> {
+    let newer = 0;
+    let kept = 0;
+    for (const segment of this.#segments.toReversed()) {
+      if (newer < this.#limits.segmentBytes && kept < maxSegments) {
+        newer += await this.#sizeOf(segment);
+        kept += 1;
+        continue;
+      }
+      await unlink(segmentPath(this.#directory, segment)).catch(() => undefined);
+      this.#segments.splice(this.#segments.indexOf(segment), 1);
+    }
+  }
+
+  async #sizeOf(segment: number): Promise<number> {
+    return await stat(segmentPath(this.#directory, segment)).then(
+      ({ size }) => size,
+      () => 0,
+    );
   }
 }
 
