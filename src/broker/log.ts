@@ -1,5 +1,6 @@
 /** The broker's own log of decisions: JSON lines in a file that only root can write, one old one kept. */
 import { appendFileSync, renameSync, statSync } from 'node:fs';
+import { writeStderr } from '../linux/stderr.ts';
 
 const maxLogBytes = 8 * 1024 * 1024;
 
@@ -12,7 +13,7 @@ export function openBrokerLog(file: string, now: () => Date): BrokerLog {
       appendFileSync(file, `${JSON.stringify({ at: now().toISOString(), ...entry })}\n`, { mode: 0o600 });
     } catch (error) {
       // A full disk must not keep machines from being stopped; the decision is told where it can still be seen.
-      process.stderr.write(
+      writeStderr(
         `qward-broker: ${file}: ${error instanceof Error ? error.message : 'cannot be written'}: ${JSON.stringify(entry)}\n`,
       );
     }

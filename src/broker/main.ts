@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { findCgroupMounts } from '../jail/cgroups.ts';
 import { accountNamed, groupIdOf } from '../linux/accounts.ts';
 import { listenFds } from '../linux/listen-fds.ts';
+import { writeStderr } from '../linux/stderr.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
 import { pathsBelow, systemRoots, type Paths } from '../protocol/paths.ts';
 import { version } from '../protocol/version.ts';
@@ -83,7 +84,7 @@ function createContext(values: ReturnType<typeof options>): BrokerContext {
     paths,
     cgroupParent,
     cgroups,
-    readPolicy: () => readPolicyFile(paths.policy),
+    readPolicy: () => readPolicyFile(paths.policy, ownDirectories(values, paths)),
     // A choice that failed is tried again with the next request.
     runtime: () =>
       (runtime ??= choose(context).catch((error: unknown) => {
@@ -96,6 +97,10 @@ function createContext(values: ReturnType<typeof options>): BrokerContext {
     busy: new Set(),
   };
   return context;
+}
+
+function ownDirectories(values: ReturnType<typeof options>, paths: Paths): string[] {
+  return [values['config-dir'], values['run-dir'], paths.brokerState, paths.managerState, paths.vars];
 }
 
 async function choose(context: BrokerContext): Promise<ChosenRuntime> {
@@ -128,9 +133,7 @@ async function recover(context: BrokerContext): Promise<void> {
     if (!records.has(machine) && runs(context, machine)) continue;
     // SECURITY: promise 7. A machine whose remains resist keeps no other from being stopped: its next launch tries again.
     await sweep(context, machine).catch((error: unknown) => {
-      process.stderr.write(
-        `qward-broker: ${machine}: ${error instanceof Error ? error.message : 'not swept'}\n`,
-      );
+      writeStderr(`qward-broker: ${machine}: ${error instanceof Error ? error.message : 'not swept'}\n`);
     });
   }
   rmSync(`${context.paths.brokerRun}/bundles/Trial`, { recursive: true, force: true });
@@ -183,6 +186,6 @@ function listen(context: BrokerContext, listenFd: number, idleMs: number): void 
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`qward-broker: ${error instanceof Error ? error.message : 'failed'}\n`);
+  writeStderr(`qward-broker: ${error instanceof Error ? error.message : 'failed'}\n`);
   process.exitCode = 1;
 });

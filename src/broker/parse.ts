@@ -125,7 +125,7 @@ const launch = record<LaunchRequest>({
   env: environment,
   descriptors: list(250, descriptor),
   devices: list(deviceNodes.length, oneOf(deviceNodes)),
-  root: list(1024, record({ source: path, target: path })),
+  root: list(256, record({ source: path, target: path })),
   limits,
   seccomp: oneOf(['qemu']),
 });

@@ -1,6 +1,6 @@
 /** Reads the administrator's policy, and only where nobody else can have written it. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
-import { defaultPolicy, parsePolicy, type Policy } from '../policy/policy.ts';
+import { defaultPolicy, parsePolicy, rootsAround, type Policy } from '../policy/policy.ts';
 import type { Refusal } from '../protocol/broker.ts';
 import { errorCode } from './files.ts';
 
@@ -10,8 +10,8 @@ type Outcome =
   | { readonly ok: true; readonly policy: Policy }
   | { readonly ok: false; readonly refusals: readonly Refusal[] };
 
-/** A missing file means the defaults. A faulty one refuses everything that needs a policy. */
-export function readPolicyFile(path: string): Outcome {
+/** A missing file means the defaults. A faulty one refuses everything that needs a policy. `own` are qward's directories. */
+export function readPolicyFile(path: string, own: readonly string[]): Outcome {
   let fd: number;
   try {
     // SECURITY: promise 1. A link is not followed.
@@ -28,7 +28,13 @@ export function readPolicyFile(path: string): Outcome {
       return faulty([`${path}: others than root can write it; mode 0644 expected`]);
     if (stats.size > maxPolicyBytes) return faulty([`${path}: larger than ${maxPolicyBytes} bytes`]);
     const outcome = parsePolicy(readFileSync(fd, 'utf8'));
-    return outcome.ok ? outcome : faulty(outcome.faults.map((fault) => `${path}: ${fault}`));
+    if (!outcome.ok) return faulty(outcome.faults.map((fault) => `${path}: ${fault}`));
+    // SECURITY: promise 1. No disk is a way into qward's own state.
+    const around = rootsAround(outcome.policy, own);
+    if (around.length === 0) return outcome;
+    return faulty(
+      around.map((root) => `${path}: storageRoots: ${root} holds, or lies in, a directory of qward's own`),
+    );
   } finally {
     closeSync(fd);
   }

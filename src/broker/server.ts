@@ -1,4 +1,5 @@
 /** The broker's socket: one request a connection, from the manager's user or root, bounded in size, time and number. */
+import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { peerCredentials } from '../linux/peer-credentials.ts';
 import type { BrokerReply } from '../protocol/broker.ts';
@@ -80,8 +81,11 @@ async function answer(
     const reply: BrokerReply<unknown> = outcome;
     // SECURITY: promise 1. A peer that neither reads nor closes keeps neither its connection nor our memory.
     const deadline = setTimeout(() => socket.destroy(), replyDeadlineMs);
-    socket.once('close', () => clearTimeout(deadline));
+    const closed = once(socket, 'close');
     socket.end(encodeFrame(reply));
+    // A broker that is to end does so after its reply has left.
+    await closed;
+    clearTimeout(deadline);
   } catch (error) {
     log({ refused: 'protocol', why: describe(error) });
     socket.destroy();

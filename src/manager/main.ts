@@ -2,6 +2,7 @@
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { listenFds } from '../linux/listen-fds.ts';
+import { writeStderr } from '../linux/stderr.ts';
 import { pathsBelow, type Paths } from '../protocol/paths.ts';
 import { version } from '../protocol/version.ts';
 import { createBrokerClient, defaultDeadlinesMs } from './broker-client.ts';
@@ -33,7 +34,7 @@ async function main(): Promise<void> {
       deadlineMs: defaultDeadlinesMs,
     }),
     now: () => new Date(),
-    writeLog: (line) => process.stderr.write(line),
+    writeLog: writeStderr,
     checkResults: options.checkResults,
   });
   await manager.app.ready();
@@ -41,7 +42,7 @@ async function main(): Promise<void> {
   endOnSignal(manager);
   // A fault of one operation is no reason to let go of every other machine.
   process.on('unhandledRejection', (error) => {
-    process.stderr.write(
+    writeStderr(
       `qward-manager: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
     );
   });
@@ -88,6 +89,6 @@ function endOnSignal(manager: Manager): void {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`qward-manager: ${error instanceof Error ? error.message : String(error)}\n`);
+  writeStderr(`qward-manager: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
 });

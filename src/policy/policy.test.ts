@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { defaultPolicy, parsePolicy, withoutComments } from './policy.ts';
+import { defaultPolicy, parsePolicy, rootsAround, withoutComments } from './policy.ts';
 
 test('an empty policy is the default one', () => {
   assert.deepEqual(parsePolicy('{}'), { ok: true, policy: defaultPolicy });
@@ -34,4 +34,17 @@ test('ranges that reach nobody or the end of the uids are refused', () => {
 test('no text makes the parser throw', () => {
   fc.assert(fc.property(fc.string(), (text) => typeof parsePolicy(text).ok === 'boolean'));
   fc.assert(fc.property(fc.json(), (text) => typeof parsePolicy(text).ok === 'boolean'));
+});
+
+test("storage roots around qward's own directories, or in them, are found", () => {
+  const policyWith = (...paths: string[]) => ({
+    ...defaultPolicy,
+    storageRoots: paths.map((path) => ({ path, access: 'rw' as const })),
+  });
+  const own = ['/run/qward', '/var/lib/qward/broker'];
+  assert.deepEqual(
+    rootsAround(policyWith('/var', '/run/qward/x', '/var/lib/qward/broker', '/run', '/srv'), own),
+    ['/var', '/run/qward/x', '/var/lib/qward/broker', '/run'],
+  );
+  assert.deepEqual(rootsAround(policyWith('/var/lib/qward/images', '/run/qward2', '/srv'), own), []);
 });

@@ -153,3 +153,14 @@ function parseCeilings(value: unknown, faults: string[]): Policy['ceilings'] {
     fileSize: ceiling('fileSize'),
   };
 }
+
+/**
+ * The storage roots that hold, or lie in, one of the directories: a manager that was taken over must not reach qward's own
+ * state by way of a disk. Pure; paths as `absolutePath` has them.
+ */
+export function rootsAround(policy: Policy, directories: readonly string[]): string[] {
+  const within = (inner: string, outer: string): boolean => inner === outer || inner.startsWith(`${outer}/`);
+  return policy.storageRoots
+    .map(({ path }) => path)
+    .filter((path) => directories.some((directory) => within(directory, path) || within(path, directory)));
+}
