@@ -10,7 +10,9 @@ import { loadCommands } from '../src/cli/command-table.ts';
 import { completionScript } from '../src/cli/complete/script.ts';
 import { qwardVersion } from '../src/cli/version.ts';
 import { apiPage } from './generate/api-page.ts';
+import { cliManPage } from './generate/cli-man-page.ts';
 import { cliPage } from './generate/cli-page.ts';
+import { definitionManPage } from './generate/definition-man-page.ts';
 import { errorPage } from './generate/error-page.ts';
 import { definitionPage } from './generate/definition-page.ts';
 
@@ -36,6 +38,12 @@ export const generatedFiles: readonly GeneratedFile[] = [
   { file: 'docs/openapi.json', content: () => `${JSON.stringify(openApiDocument(qwardVersion), null, 2)}\n` },
   { file: 'docs/errors.md', content: errorPage },
   { file: 'docs/cli.md', content: cliPage },
+  { file: 'packaging/man/qward.1', content: cliManPage },
+  {
+    file: 'packaging/man/qward.yaml.5',
+    content: async () =>
+      definitionManPage(await readFile(join(root, 'resources/examples/server.yaml'), 'utf8')),
+  },
   {
     file: 'packaging/completions/qward.bash',
     content: async () => completionScript('bash', await loadCommands()),

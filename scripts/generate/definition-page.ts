@@ -96,7 +96,7 @@ has 256 KiB at most.
 }
 
 /** The rules of src/definition/rules.ts, for readers. */
-const rules = `## What keys demand of each other
+export const rules = `## What keys demand of each other
 
 - \`boot.initrd\` and \`boot.cmdline\` need \`boot.kernel\`. A kernel may be booted with either firmware.
 - \`boot.order\` names ids of this machine, each once.
@@ -126,7 +126,7 @@ function listOf({ items }: JsonSchema): string {
     : 'list';
 }
 
-function typeOf(schema: JsonSchema): string {
+export function typeOf(schema: JsonSchema): string {
   if (schema.const !== undefined) return code(String(schema.const));
   if (schema.enum !== undefined) return schema.enum.map((value) => code(String(value))).join(', ');
   if (schema.title !== undefined) return schema.title;
@@ -137,14 +137,14 @@ function typeOf(schema: JsonSchema): string {
   return schema.type === 'number' ? `number${range(schema)}` : 'text';
 }
 
-function defaultOf({ required, schema }: DefinitionKey): string {
+export function defaultOf({ required, schema }: DefinitionKey): string {
   if (required) return '**required**';
   const value = schema.default;
   if (value === undefined || schema.type === 'object') return '';
   return value === '' ? 'empty' : code(typeof value === 'string' ? value : JSON.stringify(value));
 }
 
-function examplesOf({ schema }: DefinitionKey): string {
+export function examplesOf({ schema }: DefinitionKey): string {
   const examples = schema.examples ?? [];
   return examples.map((one) => code(Array.isArray(one) ? `[${one.join(', ')}]` : String(one))).join(', ');
 }

@@ -13,11 +13,11 @@ export interface MachineEvent {
 /** One text frame of the console stream; the bytes of the guest are in binary frames. */
 export interface ConsoleNotice {
   /**
-   * attached: first frame. lost: bytes were dropped, here or before the scroll-back. writer-taken: another client took
+   * attached: first frame. replayed: the scroll-back, where there was any, has been sent; what follows is new. lost: bytes were dropped, here or before the scroll-back. writer-taken: another client took
    * the right to write (`steal`); this one goes on as a watcher. ended: the machine stopped or the manager goes down;
    * the stream closes after it.
    */
-  readonly notice: 'attached' | 'lost' | 'writer-taken' | 'ended';
+  readonly notice: 'attached' | 'replayed' | 'lost' | 'writer-taken' | 'ended';
   /** Whether this client may write from now on. */
   readonly writer: boolean;
   /** A line for people. */

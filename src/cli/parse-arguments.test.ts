@@ -39,6 +39,14 @@ test('options stand anywhere, long, short, joined', () => {
   ]);
 });
 
+test('a number may be as large as a uid, and larger', () => {
+  const numberOf = (text: string): unknown => {
+    const outcome = parse('web', '--count', text);
+    return outcome.ok && outcome.input.options['count'];
+  };
+  assert.deepEqual(['4294967294', '0', '007'].map(numberOf), [4_294_967_294, 0, 7]);
+});
+
 test('behind -- every word is an argument', () => {
   assert.deepEqual(values('web', '--', '--force', '-'), [
     { NAME: 'web', MORE: ['--force', '-'] },
@@ -72,6 +80,7 @@ test('what is wrong is said in one line', () => {
     [['web', '--timeout'], '--timeout needs a value: --timeout TIME'],
     [['web', '-t', 'soon'], '-t: a time such as 30s, 500ms or 2m is expected, not "soon"'],
     [['web', '--count', '-1'], '--count: a whole number is expected, not "-1"'],
+    [['web', '--count', '9007199254740992'], '--count: a whole number is expected, not "9007199254740992"'],
     [['web', '--mode', 'odd'], '--mode: "odd" is not one of fast, slow'],
   ];
   for (const [words, message] of faults) assert.equal(values(...words), message);

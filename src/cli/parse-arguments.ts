@@ -21,8 +21,10 @@ export const optionFlag = (name: string): string =>
 
 function optionValue(flag: string, spec: OptionSpec, text: string): string | number {
   if (spec.kind === 'number') {
-    if (!/^\d{1,9}$/.test(text)) throw new UsageFault(`${flag}: a whole number is expected, not "${text}"`);
-    return Number(text);
+    const number = /^\d+$/.test(text) ? Number(text) : undefined;
+    if (!Number.isSafeInteger(number) || number === undefined)
+      throw new UsageFault(`${flag}: a whole number is expected, not "${text}"`);
+    return number;
   }
   if (spec.kind === 'duration') {
     const milliseconds = parseDuration(text);

@@ -14,7 +14,7 @@ export interface Daemon {
 }
 
 /** Beside this file when bundled, in the source tree when not. */
-function programOf(name: DaemonName): string {
+export function programOf(name: DaemonName): string {
   const bundled = import.meta.url.endsWith('.js');
   return fileURLToPath(new URL(bundled ? `./qward-${name}.js` : `../${name}/main.ts`, import.meta.url));
 }
@@ -73,7 +73,7 @@ function nodeOptions(name: DaemonName): string[] {
 }
 
 /** SECURITY: promise 1. The manager has its uid, no group but its own, no capability in any set, and can never gain one. */
-function asManager({ managerUid, managerGid }: HostSite): string[] {
+export function asManager({ managerUid, managerGid }: HostSite): string[] {
   return [
     '/usr/bin/setpriv',
     `--reuid=${managerUid}`,

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { bindUnixSocket } from '../linux/unix-socket.ts';
 import { isAlive } from '../linux/process.ts';
 import { logOf, rememberDaemons, startDaemon, type Daemon, type DaemonName } from './daemons.ts';
+import { closedToManager } from './closed-to-manager.ts';
 import { findDaemons, socketOf } from './find-daemons.ts';
 import { failed, hintFor, unable, whileLocked, type HostOutcome } from './outcome.ts';
 import type { HostSite } from './site.ts';
@@ -46,6 +47,8 @@ async function bringUp(site: HostSite, ready: () => Promise<boolean>): Promise<H
       `process ${other.pid} listens on ${other.path} already`,
       'under systemd: systemctl start qward-manager; else end that process',
     );
+  const closed = closedToManager(site);
+  if (closed !== undefined) return failed(living, closed.message, closed.hint);
   return await becomeReady(site, startMissing(site, living), ready);
 }
 

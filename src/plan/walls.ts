@@ -33,7 +33,7 @@ export function planWalls(launch: LaunchRequest): readonly PlannedWall[] {
     'ipc-namespace': own,
     'uts-namespace': own,
     'cgroup-namespace': own,
-    'network-namespace': `${own}; no interface but lo, down`,
+    'network-namespace': `${own}; no interface but lo`,
     'user-namespace': "the host's: in one of its own the device nodes would belong to nobody",
     cgroup: `memory ${limits.memory}, pids ${limits.pids}, cpu weight ${limits.cpuWeight}, ${cpu}, io weight ${limits.ioWeight}`,
     'device-cgroup': `nothing but ${[...runtimeNodes, ...nodes].join(', ')}, and what the runtime always adds`,

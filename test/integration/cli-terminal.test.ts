@@ -77,8 +77,8 @@ test('every key goes to the guest, Ctrl-] detaches, and the terminal is as it wa
     await once(session.child, 'close');
     assert.deepEqual(typed, ['\u0003', 'x']);
     assert.match(session.screen(), /Detached from web; it goes on\.\r\nstatus 0/);
-    // The alternate screen is left and the cursor is shown.
-    assert.match(session.screen(), /\u001b\[\?1049l.*\u001b\[\?25h/);
+    // The alternate screen is left, the cursor is shown, and long lines go on in the next.
+    assert.match(session.screen(), /\u001b\[\?1049l.*\u001b\[\?25h.*\u001b\[\?7h/);
     assertRestored(session);
   }));
 

@@ -13,7 +13,9 @@ export interface SmallFileSystem {
 export function mountSmall({ directory }: Instance, path: string, bytes: number): SmallFileSystem {
   if (!path.startsWith(`${directory}/`)) throw new RangeError(`${path} is not the instance's`);
   mkdirSync(path, { recursive: true, mode: 0o755 });
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes},mode=755`, 'qward-test', path], { timeout: 10_000 });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes},mode=755`, 'qward-test', path], {
+    timeout: 10_000,
+  });
   const filler = `${path}/filler`;
   return {
     fill: () => {

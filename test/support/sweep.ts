@@ -3,7 +3,7 @@
  * cgroups, files. Also those that a harness left which was itself killed.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findCgroupMounts, killCgroup, processesIn, removeCgroup } from '../../src/jail/cgroups.ts';
@@ -29,7 +29,12 @@ export function claimDirectory(mark: Omit<InstanceMark, 'owner'>): void {
   writeFileSync(join(mark.directory, 'instance.json'), JSON.stringify({ ...mark, owner }));
 }
 
-function processesNaming(directory: string): number[] {
+/**
+ * Processes that name the directory in their arguments, or have a file of it open: the daemons write their titles over
+ * their arguments, and keep their logs.
+ */
+function processesUsing(directory: string): number[] {
+  const isBelow = (path: string): boolean => path === directory || path.startsWith(`${directory}/`);
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number)
@@ -37,11 +42,21 @@ function processesNaming(directory: string): number[] {
       if (pid === process.pid || startTimeOf(pid) === undefined) return false;
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-        return words.some((word) => word === directory || word.startsWith(`${directory}/`));
+        return words.some(isBelow) || openFiles(pid).some(isBelow);
       } catch {
         return false;
       }
     });
+}
+
+function openFiles(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 function killAll(pids: readonly number[]): void {
@@ -77,7 +92,7 @@ function unmountBelow(directory: string): void {
 export async function sweepInstance(mark: InstanceMark): Promise<void> {
   const mounts = findCgroupMounts();
   const living = (): number[] => [
-    ...processesNaming(mark.directory),
+    ...processesUsing(mark.directory),
     ...processesIn(mounts, mark.cgroupParent).filter((pid) => startTimeOf(pid) !== undefined),
     ...processesOfUids(mark.managerUid, 1),
     ...processesOfUids(mark.uidRange.base, mark.uidRange.count),

@@ -134,10 +134,10 @@ test('a call in the first instant of a new manager finds what runs', async () =>
   assert.deepEqual(traces(instance), []);
 });
 
-test('a manager killed at any instant of a start leaves a machine that is proved, or none', async () => {
+test('a manager killed at any instant of a start leaves a machine that is proved, or none', async (t) => {
   await using instance = await startInstance();
   await define(instance, smallMachine('one'));
-  const seen = new Set<string>();
+  const seen: string[] = [];
   for (let round = 0; round < 8; round += 1) {
     const starting = instance.client.call('start', { name: 'one' }).catch(() => undefined);
     await delay(20 + round * 25);
@@ -145,7 +145,7 @@ test('a manager killed at any instant of a start leaves a machine that is proved
     await starting;
     await instance.up();
     const { state, pid, lastEnd } = await reach(instance, 'one', ['running', 'stopped', 'failed', 'crashed']);
-    seen.add(state);
+    seen.push(state);
     if (state === 'running') {
       assert.ok(pid !== null && isAlive(pid, startTimeOf(pid) ?? 0));
       assert.equal((await instance.qward(['audit', 'one'])).status, 0);
@@ -156,5 +156,5 @@ test('a manager killed at any instant of a start leaves a machine that is proved
     assert.deepEqual(traces(instance), [], `round ${round}, ${state}`);
   }
   await start(instance, 'one');
-  assert.ok(seen.size > 0);
+  t.diagnostic(seen.join(' '));
 });

@@ -61,7 +61,10 @@ for (const [what, spoil] of Object.entries({
     assert.match(found, new RegExp(`${record}: the record of machine "one" cannot be read; it runs`));
     assert.match(cure, /qward kill one/);
     assert.ok(!found.includes('other'));
-    assert.match(faultsOf(await instance.client.call('start', { name: 'one' })), /^machine-running: .*"one" runs/);
+    assert.match(
+      faultsOf(await instance.client.call('start', { name: 'one' })),
+      /^machine-running: .*"one" runs/,
+    );
     assert.equal(startTimeOf(pid), startTime, 'it runs on');
     assert.equal((await reach(instance, 'other', ['running'])).pid, other);
 
@@ -113,7 +116,10 @@ test('directories of machines in any other state keep neither the broker nor a s
   await restart(instance);
 
   assert.equal((await reach(instance, 'other', ['running'])).pid, other);
-  assert.match((await stateFiles(instance)).found, /ghost\.json: the record of machine "ghost" .* does not run/);
+  assert.match(
+    (await stateFiles(instance)).found,
+    /ghost\.json: the record of machine "ghost" .* does not run/,
+  );
   assert.ok(!existsSync(`${machines}/stray`));
   await start(instance, 'one');
 });

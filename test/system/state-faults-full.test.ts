@@ -39,8 +39,16 @@ test('a full /run: a start is refused with the place and the cure and leaves not
   assert.deepEqual(traces(instance), before);
   await killProcess(victim);
   await reach(instance, 'victim', ['crashed']);
-  assert.match(faultsOf(await instance.client.call('start', { name: 'victim' })), /^resources-short: no space/);
-  for (const words of [['pause', 'runs'], ['resume', 'runs'], ['audit', 'runs'], ['logs', 'runs']])
+  assert.match(
+    faultsOf(await instance.client.call('start', { name: 'victim' })),
+    /^resources-short: no space/,
+  );
+  for (const words of [
+    ['pause', 'runs'],
+    ['resume', 'runs'],
+    ['audit', 'runs'],
+    ['logs', 'runs'],
+  ])
     assert.equal((await instance.qward(words)).status, 0, words.join(' '));
   assert.equal((await statusOf(instance, 'runs')).pid, pid);
   assert.deepEqual(daemons(instance), pair);
@@ -112,17 +120,26 @@ test('no space for state: nothing is half-defined or half-changed, and what runs
   const source = smallMachine('more', [`description: ${'x'.repeat(900)}`]);
   const changed = smallMachine('runs', [`description: ${'y'.repeat(900)}`]);
   const unwritable = /^state-unwritable: \S+ could not be written: ENOSPC/;
-  assert.match(faultsOf(await instance.client.call('define', { source, replace: false, dryRun: false })), unwritable);
+  assert.match(
+    faultsOf(await instance.client.call('define', { source, replace: false, dryRun: false })),
+    unwritable,
+  );
   assert.match(faultsOf(await instance.client.call('edit', { name: 'runs', source: changed })), unwritable);
   const set = { name: 'runs', changes: [{ key: 'memory', value: '64MiB' }] };
   assert.match(faultsOf(await instance.client.call('set', set)), unwritable);
-  assert.match(faultsOf(await instance.client.call('rename', { name: 'new', to: 'newer' })), /no space|ENOSPC/i);
+  assert.match(
+    faultsOf(await instance.client.call('rename', { name: 'new', to: 'newer' })),
+    /no space|ENOSPC/i,
+  );
   assert.match(faultsOf(await instance.client.call('clone', { name: 'new', to: 'newer' })), unwritable);
   assert.deepEqual(definitionFiles(instance), before);
   assert.equal((await instance.qward(['show', 'runs'])).stdout.trim(), smallMachine('runs').trim());
   // A machine that has a uid needs no space; one that has none yet is refused.
   await start(instance, 'known');
-  assert.match(faultsOf(await instance.client.call('start', { name: 'new' })), /^resources-short: no space to start "new"/);
+  assert.match(
+    faultsOf(await instance.client.call('start', { name: 'new' })),
+    /^resources-short: no space to start "new"/,
+  );
   assert.equal((await statusOf(instance, 'runs')).pid, pid);
   assert.equal((await instance.qward(['kill', 'known'])).status, 0);
   assert.equal((await statusOf(instance, 'known')).state, 'stopped');
@@ -151,7 +168,9 @@ test('no space for the scroll-back: the console goes on, what was kept is kept, 
   await consoleShows(instance, 'guest', /qward-demo: ready/);
   state.fill();
 
-  const stream = granted(await instance.client.console({ name: 'guest', mode: 'write', steal: true, replay: false }));
+  const stream = granted(
+    await instance.client.console({ name: 'guest', mode: 'write', steal: true, replay: false }),
+  );
   let live = '';
   const say = async (text: string, seen: RegExp): Promise<void> => {
     stream.write(Buffer.from(`${text}\n`));

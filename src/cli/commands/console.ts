@@ -64,13 +64,19 @@ export const console = defineCommand({
     });
     const reply = await withNearestName(context, name, opened);
     if (!reply.ok) return failed(reply.faults);
-    if (context.io.isTerminal(0) && escape !== null && !context.quiet)
-      context.warn(`Attached to ${escapeLine(name)}; ${escapeText(escape)} detaches.\n`);
+    const told =
+      context.io.isTerminal(0) && escape !== null && !context.quiet
+        ? `Attached to ${escapeLine(name)}; ${escapeText(escape)} detaches.`
+        : undefined;
+    if (told !== undefined) context.warn(`${told}\n`);
     const end = await attach(reply.result, {
       escape,
       writes: !options.watch,
       notice: ({ notice, message }) => {
-        if (notice !== 'attached' && !context.quiet) context.warn(`\r\n[qward: ${escapeLine(message)}]\r\n`);
+        if (notice === 'attached' || context.quiet) return;
+        // Said once more behind the scroll-back: firmware and boot loaders clear the screen.
+        const text = notice === 'replayed' ? told : escapeLine(message);
+        if (text !== undefined) context.warn(`\r\n[qward: ${text}]\r\n`);
       },
     });
     return ending(context, name, end);

@@ -68,7 +68,10 @@ export const host = defineCommand({
     const action = actions.find((candidate) => candidate === word);
     if (action === undefined) return usage(`host: "${word}" is not an action; up, down or status expected`);
     if (action !== 'status' && process.getuid?.() !== 0)
-      return failed([{ message: `only root can bring qward ${action}`, hint: `sudo qward host ${action}` }], 4);
+      return failed(
+        [{ message: `only root can bring qward ${action}`, hint: `sudo qward host ${action}` }],
+        4,
+      );
     const site = await locate(action, options);
     if (!('paths' in site)) return failed([site], 1);
     return await act(context, { action, site, leaveMachines: options['leave-machines'] });
@@ -151,7 +154,9 @@ async function stopMachines(client: Client, site: HostSite): Promise<Stopped> {
   );
   const faults = replies.flatMap(({ reply }) => (reply.ok ? [] : reply.faults));
   if (faults.length > 0) return { ok: false, faults, exit: 1 };
-  const lines = replies.flatMap(({ name, reply }) => (reply.ok ? [`${name}: ${reply.result.outcome}\n`] : []));
+  const lines = replies.flatMap(({ name, reply }) =>
+    reply.ok ? [`${name}: ${reply.result.outcome}\n`] : [],
+  );
   return { ok: true, lines };
 }
 

@@ -3,9 +3,11 @@ import type { ReadStream } from 'node:tty';
 
 const exitSignals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGQUIT: 131 } as const;
 
-// Plain colours, cursor shown, cursor and number keys as usual, no mouse reports, no bracketed paste.
+// Plain colours, cursor shown, cursor and number keys as usual, no mouse reports, no bracketed paste, long lines go on in
+// the next (SeaBIOS switches that off), and the whole screen scrolls (which moves the cursor, hence 7 and 8).
 const resetModes =
-  '\u001b[0m\u001b[?25h\u001b[?1l\u001b>\u001b[?1000l\u001b[?1002l\u001b[?1003l\u001b[?1006l\u001b[?2004l';
+  '\u001b[0m\u001b[?25h\u001b[?1l\u001b>\u001b[?1000l\u001b[?1002l\u001b[?1003l\u001b[?1006l\u001b[?2004l' +
+  '\u001b[?7h\u001b7\u001b[r\u001b8';
 const leaveAlternateScreen = '\u001b[?1049l';
 
 /** Whether the guest has the alternate screen on after this output; leaving it when it is off would move the cursor. */

@@ -80,7 +80,7 @@ test('the scroll-back comes first, and output that arrives meanwhile comes after
   assert.match(client.shown, /^before (after)?after$/);
   assert.deepEqual(
     client.notices.map(({ notice }) => notice),
-    ['attached', 'lost'],
+    ['attached', 'lost', 'replayed'],
   );
 });
 

@@ -152,6 +152,12 @@ export class Console {
       watcher.client.send(output.subarray(begin, begin + replayPieceBytes));
     const backlog = watcher.backlog ?? [];
     watcher.backlog = undefined;
+    if (output.length > 0)
+      watcher.client.notice({
+        notice: 'replayed',
+        writer: watcher === this.#writer,
+        message: 'what follows is new',
+      });
     for (const piece of backlog) watcher.client.send(piece);
   }
 
