@@ -19,8 +19,8 @@ case $self in */*) here=\${self%/*} ;; *) here=. ;; esac
 root=$here/..
 node=$root/node
 [ -x "$node" ] || node=$root/../node_modules/.bin/node
-# Compiled code is kept between runs. SECURITY: what is kept there is executed, so root takes it from a
-# directory that is root's own and not from a home that an environment may name; -O / is true for root alone.
+# Compiled code is kept between runs. SECURITY: promise 1. What is kept there is executed, so root takes it from
+# a directory that is root's own and not from a home that an environment may name; -O / is true for root alone.
 if [ -O / ]; then cache=/var/cache/qward; else cache=\${XDG_CACHE_HOME:-\${HOME:-/nonexistent}/.cache}/qward; fi
 [ -d "$cache" ] || (umask 077 && mkdir -p -- "$cache") 2>/dev/null
 if [ -O "$cache" ]; then export NODE_COMPILE_CACHE="$cache"; fi

@@ -4,7 +4,7 @@
  */
 import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { findCgroupMounts } from '../jail/cgroups.ts';
+import { findCgroupMounts, removeCgroup } from '../jail/cgroups.ts';
 import { accountNamed, groupIdOf } from '../linux/accounts.ts';
 import { listenFds } from '../linux/listen-fds.ts';
 import { writeStderr } from '../linux/stderr.ts';
@@ -161,6 +161,8 @@ function listen(context: BrokerContext, listenFd: number, idleMs: number): void 
   let idle: NodeJS.Timeout | undefined;
   const leave = (): void => {
     context.roots.close();
+    // Stays while a machine is in it.
+    removeCgroup(context.cgroups, context.cgroupParent);
     process.exit(0);
   };
   const rearm = (): void => {

@@ -79,7 +79,7 @@ async function answer(
       });
     }
     const reply: BrokerReply<unknown> = outcome;
-    // SECURITY: promise 1. A peer that neither reads nor closes keeps neither its connection nor our memory.
+    // SECURITY: rule manager. A peer that neither reads nor closes keeps neither its connection nor our memory.
     const deadline = setTimeout(() => socket.destroy(), replyDeadlineMs);
     const closed = once(socket, 'close');
     socket.end(encodeFrame(reply));

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { keepDescriptorsFrom } from '../linux/close-on-exec.ts';
 import { isAlive, startTimeOf } from '../linux/process.ts';
 import type { HostSite } from './site.ts';
 
@@ -51,6 +52,8 @@ export function startDaemon(name: DaemonName, site: HostSite, socket: number): D
   const [program = '', ...argv] = name === 'manager' ? [...asManager(site), ...inShell] : inShell;
   const log = openSync(logOf(site, name), 'a', 0o640);
   try {
+    // SECURITY: promise 1. Descriptors of root's shell, which may be anything, are not passed on to the manager.
+    keepDescriptorsFrom(3);
     const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LISTEN_FDS: '1', LANG: 'C.UTF-8' };
     const child = spawn(program, argv, {
       stdio: ['ignore', log, log, socket],

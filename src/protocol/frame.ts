@@ -33,7 +33,7 @@ export class FrameReader {
     if (this.#pieces.length > 1 && (this.#pieces[0]?.length ?? 0) < 4)
       this.#pieces = [Buffer.concat(this.#pieces)];
     const length = this.#pieces[0]?.readUInt32BE(0) ?? 0;
-    // SECURITY: promise 1. The length is checked before anything of that size is allocated.
+    // SECURITY: rule manager. The length is checked before anything of that size is allocated.
     if (length > this.#maxBytes)
       throw new RangeError(`frame of ${length} bytes, at most ${this.#maxBytes} expected`);
     if (this.#received > 4 + length) throw new RangeError('bytes after the end of the frame');

@@ -1,6 +1,6 @@
 /** Processes by descriptor, sockets that another listens on, and the account database. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
@@ -75,4 +75,24 @@ test('inherited sockets are taken only where they are meant for this process', (
   assert.deepEqual(environment, {});
   assert.deepEqual(listenFds({ LISTEN_FDS: '1', LISTEN_PID: '41' }, 42), []);
   assert.deepEqual(listenFds({ LISTEN_FDS: '-1', LISTEN_PID: '42' }, 42), []);
+});
+
+test('what a process was left with is not passed on, but for what it passes itself', () => {
+  const script = `
+    import { spawnSync } from 'node:child_process';
+    import { keepDescriptorsFrom } from '${new URL('../../src/linux/close-on-exec.ts', import.meta.url).pathname}';
+    const list = () => spawnSync('/bin/ls', ['/proc/self/fd'], { stdio: ['ignore', 'pipe', 'inherit', 40] }).stdout;
+    const before = String(list()).split('\\n');
+    keepDescriptorsFrom(3);
+    process.stdout.write(JSON.stringify([before, String(list()).split('\\n')]));`;
+  const { stdout } = spawnSync(
+    '/bin/bash',
+    ['-c', 'exec 40</dev/null; exec "$@"', 'sh', process.execPath, '--input-type=module', '-e', script],
+    { encoding: 'utf8', timeout: 20_000 },
+  );
+  const [before, after] = JSON.parse(stdout) as [string[], string[]];
+  // Node itself keeps the first 16 from its children, and no others.
+  assert.ok(before.includes('40'), 'there is one to be passed on');
+  // 4 is the directory that ls reads.
+  assert.deepEqual(after, ['0', '1', '2', '3', '4', '']);
 });

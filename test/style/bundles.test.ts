@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { buildPrograms } from '../../scripts/build.ts';
 
@@ -12,6 +12,7 @@ interface Metafile {
   >;
 }
 
+const root = resolve(import.meta.dirname, '../..');
 const directory = mkdtempSync(join(tmpdir(), 'qward-bundles-'));
 before(() => buildPrograms(directory));
 after(() => rmSync(directory, { recursive: true }));
@@ -53,4 +54,21 @@ test('the CLI loads no schema and no package, and little at its start', () => {
   assert.ok(start.length < 40, start.join('\n'));
   const modules = start.filter((file) => !file.startsWith('src/')).sort();
   assert.deepEqual(modules, ['node:fs', 'node:net']);
+});
+
+test('docs/architecture.md says how many lines run as root', () => {
+  const counted: Record<string, number> = {};
+  for (const file of Object.keys(metafile('qward-broker').inputs).filter((name) => name.startsWith('src/'))) {
+    const layer = file.split('/')[1] ?? '';
+    const lines = readFileSync(join(root, file), 'utf8').trimEnd().split('\n').length;
+    for (const name of [layer, 'together']) counted[name] = (counted[name] ?? 0) + lines;
+  }
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const section = /^## What runs as root\n([\s\S]*?)^## /m.exec(page)?.[1] ?? '';
+  const rows = [...section.matchAll(/^\| (\w+) \| (\d+) \|$/gm)].map(([, name = '', lines]) => [
+    name,
+    Number(lines),
+  ]);
+  const rounded = Object.entries(counted).map(([name, lines]) => [name, Math.ceil(lines / 100) * 100]);
+  assert.deepEqual(Object.fromEntries(rows), Object.fromEntries(rounded));
 });

@@ -72,3 +72,17 @@ test('only linux/ has FFI', () => {
   );
   assert.deepEqual(wrong, []);
 });
+
+test('the table in docs/architecture.md is that of layers.json, for the folders that there are', () => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const section = /^## Layers\n([\s\S]*?)^## /m.exec(page)?.[1] ?? '';
+  const written = [...section.matchAll(/^\| `(\w+)` \|.*\| ([^|]+) \|$/gm)].map(([, name = '', may = '']) => {
+    const [layersNamed = ''] = may.split(';');
+    return [name, layersNamed === 'nothing' ? [] : layersNamed.split(', ').toSorted()];
+  });
+  const folders = new Set(sources().map(layerOf));
+  const table = Object.entries(layers.may)
+    .filter(([name]) => folders.has(name))
+    .map(([name, may]) => [name, may.filter((one) => folders.has(one)).toSorted()]);
+  assert.deepEqual(Object.fromEntries(written), Object.fromEntries(table));
+});

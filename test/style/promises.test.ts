@@ -6,34 +6,66 @@ import { test } from 'node:test';
 
 const root = resolve(import.meta.dirname, '../..');
 const model = readFileSync(join(root, 'docs/threat-model.md'), 'utf8');
-const promises = [...model.matchAll(/^### (\d+)\. .*\n([\s\S]*?)(?=^##)/gm)].map((match) => ({
+/** As the project gave them; the model says how far each is kept. */
+const titles = [
+  'At rest nothing of qward is root. What must be root is one small broker that trusts nobody.',
+  'A QEMU has its own uid, no capability, and only the descriptors of its own machine.',
+  'No file of a user ever changes owner, mode, label or ACL.',
+  'Operators are not root by another name.',
+  'Every wall is proved on the live process, every time.',
+  'A machine that needs more gets just that, visibly.',
+  'Nothing is lost: not a machine, not a byte of an image, whatever dies.',
+  'It is faster than libvirt at all that both do.',
+];
+const promises = [...model.matchAll(/^### (\d+)\. (.*)\n([\s\S]*?)(?=^##)/gm)].map((match) => ({
   number: Number(match[1]),
+  title: match[2] ?? '',
+  text: match[3] ?? '',
+}));
+/** What hostile input cannot do, by who speaks. */
+const rules = [...model.matchAll(/^### Rule (\w+)\n([\s\S]*?)(?=^##)/gm)].map((match) => ({
+  name: match[1] ?? '',
   text: match[2] ?? '',
 }));
 
-test('the promises are numbered from 1 without a gap', () => {
+test('the promises are the eight, in their order', () => {
   assert.deepEqual(
-    promises.map(({ number }) => number),
-    promises.map((_, index) => index + 1),
+    promises.map(({ number, title }) => [number, title]),
+    titles.map((title, index) => [index + 1, title]),
   );
-  assert.equal(promises.length, 8);
 });
 
-test('every test that a promise names exists', () => {
-  const links = promises.flatMap(({ text }) =>
-    [...text.matchAll(/\]\((\S+)\)/g)].map((match) => match[1] ?? ''),
+test('every promise but speed, and every rule, names tests', () => {
+  const bare = [...promises.filter(({ number }) => number !== 8), ...rules].filter(
+    ({ text }) => !/\]\(\.\.\/\S+\.test\.ts\)/.test(text),
   );
+  assert.deepEqual(bare, []);
+});
+
+test('everything that the model names exists', () => {
+  const links = [...model.matchAll(/\]\(([^\s#)]+)[^\s)]*\)/g)].map((match) => match[1] ?? '');
   const missing = links.filter((link) => !existsSync(join(root, 'docs', link)));
   assert.deepEqual(missing, []);
 });
 
-test('every SECURITY comment names one of the promises', () => {
-  const numbers = new Set(promises.map(({ number }) => number));
-  const wrong = globSync('src/**/*.ts', { cwd: root }).flatMap((file) => {
-    const text = readFileSync(join(root, file), 'utf8');
-    return [...text.matchAll(/SECURITY:(?: promise (\d+)\.)?/g)]
-      .filter((match) => !numbers.has(Number(match[1])))
-      .map((match) => `${file}: ${text.slice(match.index, match.index + 60)}`);
-  });
+test('every SECURITY comment names a promise or a rule, and every rule has one', () => {
+  const known = new Set([
+    ...promises.map(({ number }) => `promise ${number}`),
+    ...rules.map(({ name }) => `rule ${name}`),
+  ]);
+  const named = new Set<string>();
+  const wrong: string[] = [];
+  for (const file of globSync(['src/**/*.ts', 'bin/*', 'scripts/**/*'], { cwd: root, withFileTypes: true })) {
+    if (!file.isFile()) continue;
+    const text = readFileSync(join(file.parentPath, file.name), 'utf8');
+    for (const { index, 1: name = '' } of text.matchAll(/SECURITY:(?: ((?:promise|rule) \w+)\.)?/g)) {
+      named.add(name);
+      if (!known.has(name)) wrong.push(`${file.name}: ${text.slice(index, index + 60)}`);
+    }
+  }
   assert.deepEqual(wrong, []);
+  assert.deepEqual(
+    rules.filter(({ name }) => !named.has(`rule ${name}`)),
+    [],
+  );
 });
