@@ -97,8 +97,8 @@ test('a process that has ended is gone, and so is one that is not there', () => 
 });
 
 test('a zombie is gone', async (context) => {
-  // The shell becomes a sleep, which never waits for the child that it does not know of.
-  const [, pid] = await child(context, '/bin/sh', ['-c', '/bin/true & echo $!; exec sleep 60']);
+  // The shell becomes a sleep before its child ends, and a sleep never waits for a child that it does not know of.
+  const [, pid] = await child(context, '/bin/sh', ['-c', 'sleep 0.3 & echo $!; exec sleep 60']);
   const end = performance.now() + 10_000;
   while (!/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')) && performance.now() < end)
     await delay(5);

@@ -7,6 +7,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { EditedFile } from '../../src/cli/edited-file.ts';
 import { definition, startManager, type TestManager } from '../support/test-manager.ts';
@@ -62,7 +63,11 @@ test('refusals of users without a right do not push what others did out of the l
     assert.match(child.said, /done/);
   }
   await manager.client.call('remove', { name: 'web' });
-  const log = readFileSync(`${manager.paths.managerState}/changes.log`, 'utf8');
+  const readLog = (): string => readFileSync(`${manager.paths.managerState}/changes.log`, 'utf8');
+  // The log is written beside the answer, not before it.
+  const giveUpAt = performance.now() + 5000;
+  while (!readLog().includes('"remove"') && performance.now() < giveUpAt) await delay(5);
+  const log = readLog();
   const lines = log
     .trim()
     .split('\n')
