@@ -4,7 +4,9 @@ import { runCli } from './run.ts';
 
 async function main(): Promise<void> {
   try {
-    process.exitCode = await runCli(process.argv.slice(2), processIo());
+    // All was written synchronously: nothing is lost by leaving at once, and a guest that has just begun to boot does not
+    // hold up the tear-down of this process's threads.
+    process.exit(await runCli(process.argv.slice(2), processIo()));
   } catch (error) {
     // A reader that closed the pipe, `qward list | head -1`, has what it wanted.
     if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error;
