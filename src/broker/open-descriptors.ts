@@ -1,16 +1,18 @@
 /** Opens what a launch names, in its order. All of it or nothing: on a refusal everything that was opened is closed. */
-import { closeSync, constants, openSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { openRegularBeneath, sealedCopy } from '../linux/descriptors.ts';
 import { openTap } from '../linux/tap.ts';
 import { bindUnixSocket } from '../linux/unix-socket.ts';
 import { rootOf, type StorageRoot } from '../policy/admit.ts';
-import type { Refusal } from '../protocol/broker.ts';
+import type { LaunchedMachine, Refusal } from '../protocol/broker.ts';
 import type { Access, Descriptor, LaunchRequest, SocketName } from '../protocol/launch.ts';
 import { errorCode } from './files.ts';
 
 /** The descriptors that will be 3, 4, … in QEMU. The caller closes them. */
 export interface Opened {
   readonly fds: readonly number[];
+  /** What each path was when it was opened. */
+  readonly files: LaunchedMachine['files'];
 }
 
 /** Of all copies of one launch together: they are host memory that no limit of the machine counts. */
@@ -49,9 +51,20 @@ export function openDescriptors(
     if (typeof opened === 'number') fds.push(opened);
     else refusals.push(opened);
   }
-  if (refusals.length === 0) return { ok: true, fds };
+  if (refusals.length === 0) return { ok: true, fds, files: identitiesOf(descriptors, fds) };
   for (const fd of fds) closeSync(fd);
   return { ok: false, refusals };
+}
+
+/** SECURITY: promise 5. An audit after a restart of the manager knows the very files, not only their names. */
+function identitiesOf(descriptors: readonly Descriptor[], fds: readonly number[]): Opened['files'] {
+  const files = descriptors.flatMap((descriptor, index) => {
+    const fd = fds[index];
+    if (descriptor.kind !== 'file' || fd === undefined) return [];
+    const { dev, ino } = fstatSync(fd);
+    return [[descriptor.path, { device: dev, inode: ino }] as const];
+  });
+  return Object.fromEntries(files);
 }
 
 function openOne(

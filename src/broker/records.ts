@@ -3,6 +3,7 @@
  * so that a broker that starts later knows what to clear away. They lie on /run: a reboot forgets them with the rest.
  */
 import { readdirSync, rmSync } from 'node:fs';
+import type { LaunchedMachine } from '../protocol/broker.ts';
 import { machineNamePattern, type LaunchRequest, type SocketName } from '../protocol/launch.ts';
 import { readJson, writeWhole } from './files.ts';
 
@@ -20,6 +21,8 @@ export interface LaunchRecord {
   readonly sockets: Readonly<Partial<Record<SocketName, string>>>;
   readonly log: string;
   readonly launchedAt: string;
+  /** Empty while launching. */
+  readonly files: LaunchedMachine['files'];
   readonly launch: LaunchRequest;
 }
 
@@ -72,6 +75,6 @@ function isRecord(value: unknown): value is LaunchRecord {
     ['launching', 'running'].includes(String(field('phase'))) &&
     ['uid', 'pid', 'startTime'].every((name) => Number.isSafeInteger(field(name))) &&
     ['machine', 'cgroup', 'log', 'launchedAt'].every((name) => typeof field(name) === 'string') &&
-    ['sockets', 'launch'].every((name) => typeof field(name) === 'object' && field(name) !== null)
+    ['sockets', 'files', 'launch'].every((name) => typeof field(name) === 'object' && field(name) !== null)
   );
 }

@@ -6,6 +6,7 @@ import type { ProcessFacts } from '../protocol/broker.ts';
 import type { Run } from './lifecycle/run.ts';
 
 export function auditRun(run: Run, facts: ProcessFacts, now: Date): AuditReport {
-  const expected = expectedWalls(run.launched, { files: run.files });
+  // What was planned counts where it is known: a file that was swapped before it was opened is found.
+  const expected = expectedWalls(run.launched, { files: { ...run.launched.files, ...run.files } });
   return auditProcess({ machine: run.launched.machine, expected, facts, at: now.toISOString() });
 }

@@ -59,6 +59,8 @@ export interface LaunchedMachine {
   /** QEMU's stdout and stderr, a file of at most `logBytes` on a tmpfs of the machine's own. */
   readonly log: string;
   readonly launchedAt: string;
+  /** Identity of each file of the request as it was opened, by path. */
+  readonly files: Readonly<Record<string, { readonly device: number; readonly inode: number }>>;
   /** The request as it was admitted, to audit the process against. */
   readonly launch: LaunchRequest;
   /** Whether the process lives (a zombie does not). */

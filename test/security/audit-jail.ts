@@ -262,6 +262,7 @@ function describe(
     runtime: 'runc',
     sockets: { qmp: `${directory}/qmp.sock` },
     log: `${directory}/log`,
+    files: {},
     launchedAt: new Date().toISOString(),
     launch,
     alive: true,

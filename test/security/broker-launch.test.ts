@@ -108,7 +108,11 @@ test('no launch changes owner, mode or times of an image, nor does any death', a
     [disk(path, 'ro'), disk(path, 'rw'), disk(readOnly, 'ro')],
     diskArguments,
   );
-  const { pid } = await start(broker, launch);
+  const { pid, files } = await start(broker, launch);
+  for (const file of [path, readOnly]) {
+    const { dev, ino } = statSync(file);
+    assert.deepEqual(files[file], { device: dev, inode: ino });
+  }
   assert.deepEqual(owners(), before);
   process.kill(pid, 'SIGKILL');
   await broker.kill();

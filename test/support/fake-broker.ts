@@ -219,6 +219,7 @@ function describe(
     sockets: { qmp: `${directory}/qmp`, console: `${directory}/console` },
     log,
     launchedAt: new Date().toISOString(),
+    files: {},
     launch,
     alive: true,
   };

@@ -124,6 +124,7 @@ async function launchSwept(
     sockets: socketPaths(launch, places.directory),
     log: places.log,
     launchedAt: new Date().toISOString(),
+    files: {},
     launch,
   };
   context.records.write(record);
@@ -197,6 +198,7 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
     const running: LaunchRecord = {
       ...record,
       phase: 'running',
+      files: opened.files,
       pid: outcome.pid,
       startTime: startTimeOf(outcome.pid) ?? 0,
     };
