@@ -39,7 +39,7 @@ export class KvmProof {
     return this.#known;
   }
 
-  /** Takes two seconds at most, the first time in a boot. */
+  /** Takes some seconds at most, the first time in a boot. */
   async verdict(): Promise<KvmVerdict> {
     const known = await this.known();
     if (known !== undefined) return known;
@@ -106,5 +106,12 @@ function listen(run: Run, timeoutMs: number): Promise<Buffer> {
       },
       { write: false, steal: false, replay: true },
     );
+    void untilStopped(run).then(finish);
   });
+}
+
+/** A KVM that cannot go on stops the virtual CPU ("internal-error"): there is nothing more to wait for. */
+async function untilStopped({ session }: Run): Promise<void> {
+  if (session === undefined) return;
+  for await (const { event } of session.events) if (event.name === 'STOP') return;
 }
