@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { routes } from '../../src/api/contract.ts';
+import { changesOf } from '../support/change-log.ts';
 import { definition, startManager, type TestManager } from '../support/test-manager.ts';
 
 interface Raw {
@@ -112,10 +112,7 @@ test('calls that change something are logged with user and outcome, those that l
   await test.client.call('start', { name: 'nothing' });
   await test.client.call('qmp', { name: 'web', execute: 'query-status' });
   await test.client.call('status', { name: 'web' });
-  const lines = readFileSync(`${test.paths.managerState}/changes.log`, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const lines = await changesOf(test, 'query-status');
   assert.deepEqual(
     lines.map(({ call, machine, outcome, uid }) => [call, machine, outcome, uid]),
     [

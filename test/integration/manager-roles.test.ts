@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
+import { changesOf } from '../support/change-log.ts';
 import { definition, startManager, type TestManager } from '../support/test-manager.ts';
 
 const owner = 900_100_001;
@@ -88,6 +89,6 @@ test('a user without a role is refused everything, alike whether it exists or no
   assert.equal(answers.size, 1, [...answers].join('\n'));
   assert.match([...answers][0] ?? '', /^403 .*not-allowed/);
   assert.deepEqual([...test.broker.machines.keys()], []);
-  const log = readFileSync(`${test.paths.managerState}/changes.log`, 'utf8');
-  assert.ok(log.includes(`"uid":${stranger}`) && log.includes('not-allowed'));
+  const changes = await changesOf(test, 'not-allowed');
+  assert.ok(changes.some(({ uid, outcome }) => uid === stranger && outcome === 'not-allowed'));
 });

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, chownSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, chownSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { EditedFile } from '../../src/cli/edited-file.ts';
+import { changesOf } from '../support/change-log.ts';
 import { definition, startManager, type TestManager } from '../support/test-manager.ts';
 
 const stranger = 900_200_000;
@@ -63,17 +63,10 @@ test('refusals of users without a right do not push what others did out of the l
     assert.match(child.said, /done/);
   }
   await manager.client.call('remove', { name: 'web' });
-  const readLog = (): string => readFileSync(`${manager.paths.managerState}/changes.log`, 'utf8');
-  // The log is written beside the answer, not before it.
-  const giveUpAt = performance.now() + 5000;
-  while (!readLog().includes('"remove"') && performance.now() < giveUpAt) await delay(5);
-  const log = readLog();
-  const lines = log
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const lines = await changesOf(manager, '"remove"');
   assert.ok(lines.length < 50, `${lines.length} lines`);
-  assert.ok(log.length < 16 * 1024, `${log.length} bytes`);
+  const { size } = statSync(`${manager.paths.managerState}/changes.log`);
+  assert.ok(size < 16 * 1024, `${size} bytes`);
   assert.ok(lines.some(({ uid, outcome }) => uid === stranger && outcome === 'not-allowed'));
   for (const call of ['define', 'remove'])
     assert.ok(
