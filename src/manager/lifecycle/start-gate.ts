@@ -19,17 +19,19 @@ export class StartGate {
     };
   }
 
-  /** Resolves when nothing is being brought up, or after `limitMs`: starts that never cease hold up nobody. */
-  async quiet(limitMs: number): Promise<void> {
-    if (this.#underway === 0) return;
+  /** Resolves when nothing is being brought up, after `limitMs` (starts that never cease hold up nobody), or on abort. */
+  async quiet(limitMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#underway === 0 || signal.aborted) return;
     await new Promise<void>((resolve) => {
       const go = (): void => {
         clearTimeout(timer);
         this.#waiting.delete(go);
+        signal.removeEventListener('abort', go);
         resolve();
       };
       const timer = setTimeout(go, limitMs);
       this.#waiting.add(go);
+      signal.addEventListener('abort', go);
     });
   }
 }

@@ -121,7 +121,7 @@ async function bringUp(
   // SECURITY: promise 5. No instruction of the guest runs before every wall was seen on the live process.
   if (!audit.ok) return auditFailure(definition.name, audit);
   leave();
-  if (!paused) await services.gate.quiet(longestHoldMs);
+  if (!paused) await services.gate.quiet(longestHoldMs, signal);
   if (signal.aborted) return cancelled(definition.name);
   const { session } = run;
   if (session === undefined) return await monitorFailure(services, run, { gone: true, message: 'it closed' });
