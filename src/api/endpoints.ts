@@ -57,3 +57,5 @@ export const machineStates = [
   'unreachable',
 ] as const;
 export type MachineState = (typeof machineStates)[number];
+/** States in which there is no process. */
+export const endedStates: readonly MachineState[] = ['stopped', 'crashed', 'failed'];

@@ -3,6 +3,7 @@ import type { BrokerRequest } from '../protocol/broker.ts';
 import {
   deviceNodes,
   machineNamePattern,
+  maxDescriptors,
   socketNames,
   type Descriptor,
   type LaunchLimits,
@@ -123,7 +124,7 @@ const launch = record<LaunchRequest>({
   binary: path,
   argv: list(2048, text(16_384, /^[^\u0000]*$/)),
   env: environment,
-  descriptors: list(250, descriptor),
+  descriptors: list(maxDescriptors, descriptor),
   devices: list(deviceNodes.length, oneOf(deviceNodes)),
   root: list(256, record({ source: path, target: path })),
   limits,

@@ -1,8 +1,8 @@
 /** Clearing away all that was made for a machine, in whatever state it is. Safe to repeat; the record goes last. */
-import { closeSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { killCgroup, processesIn, removeCgroup } from '../jail/cgroups.ts';
-import { openPidfd, signalPidfd } from '../linux/pidfd.ts';
+import { killVerified } from '../linux/pidfd.ts';
 import { unmount } from '../linux/mount.ts';
 import { processesOfUids } from '../linux/process.ts';
 import type { BrokerContext } from './context.ts';
@@ -43,14 +43,8 @@ export async function endProcesses(
   }
 }
 
-/** SECURITY: promise 1. Looked at again once a descriptor holds the process: another's pid is never signalled. */
 function killUid(uid: number): void {
-  for (const pid of processesOfUids(uid, 1)) {
-    const pidfd = openPidfd(pid);
-    if (pidfd === undefined) continue;
-    if (processesOfUids(uid, 1).includes(pid)) signalPidfd(pidfd, 'SIGKILL');
-    closeSync(pidfd);
-  }
+  for (const pid of processesOfUids(uid, 1)) killVerified(pid, () => processesOfUids(uid, 1).includes(pid));
 }
 
 /** All of these directories are writable by root alone, so that no link can lead elsewhere. */

@@ -1,4 +1,5 @@
 /** Names, globs, tags and --all → names of machines. */
+import { endedStates } from '../api/endpoints.ts';
 import type { CallResult } from '../api/calls.ts';
 import type { Reply } from '../api/client.ts';
 import type { CommandFault } from './command.ts';
@@ -17,7 +18,7 @@ export type Selection =
   | { readonly ok: false; readonly faults: readonly CommandFault[] };
 
 /** Whether there is a QEMU process, as far as is known. */
-export const isAlive = ({ state }: Summary): boolean => !['stopped', 'crashed', 'failed'].includes(state);
+export const isAlive = ({ state }: Summary): boolean => !endedStates.includes(state);
 
 const tagPrefix = 'tag:';
 const isPattern = (word: string): boolean => word.startsWith(tagPrefix) || /[*?[]/.test(word);

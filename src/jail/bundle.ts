@@ -22,9 +22,6 @@ export interface JailSite {
 const noCapabilities = { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] } as const;
 const quotaPeriod = 100_000;
 
-/** Kernel bug guard: a memory limit below this makes the runtime itself fail in confusing ways. */
-export const minMemoryBytes = 16 * 1024 * 1024;
-
 interface OciDeviceRule {
   readonly allow: boolean;
   readonly access: string;

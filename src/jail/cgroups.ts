@@ -1,6 +1,6 @@
 /** The machine's cgroups on hosts with v1, v2 and both: finding, ending and removing them (cgroups(7)). */
-import { closeSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { openPidfd, signalPidfd } from '../linux/pidfd.ts';
+import { readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { killVerified } from '../linux/pidfd.ts';
 
 export interface CgroupMounts {
   readonly layout: 'v1' | 'v2' | 'hybrid';
@@ -77,21 +77,16 @@ export function killCgroup(mounts: CgroupMounts, cgroup: string): void {
       if (!isMissing(error)) throw error;
     }
   }
-  for (const pid of processesIn(mounts, cgroup)) killMember(pid, cgroup);
+  for (const pid of processesIn(mounts, cgroup)) killVerified(pid, () => isMember(pid, cgroup));
 }
 
-/** SECURITY: promise 1. The pid is looked at again once a descriptor holds it, so that a reused pid is never hit. */
-function killMember(pid: number, cgroup: string): void {
-  const pidfd = openPidfd(pid);
-  if (pidfd === undefined) return;
+function isMember(pid: number, cgroup: string): boolean {
   try {
     const memberships = readFileSync(`/proc/${pid}/cgroup`, 'latin1').split('\n');
-    if (memberships.some((line) => line.endsWith(`:${cgroup}`) || line.includes(`:${cgroup}/`)))
-      signalPidfd(pidfd, 'SIGKILL');
+    return memberships.some((line) => line.endsWith(`:${cgroup}`) || line.includes(`:${cgroup}/`));
   } catch (error) {
     if (!isMissing(error)) throw error;
-  } finally {
-    closeSync(pidfd);
+    return false;
   }
 }
 

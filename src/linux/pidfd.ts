@@ -1,6 +1,7 @@
 /** A process by descriptor: pidfd_open(2), pidfd_send_signal(2), and how it ended by PIDFD_GET_INFO (Linux 6.15). */
+import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { addressOf, checked, libc, syscall } from './libc.ts';
+import { addressOf, libc, syscall } from './libc.ts';
 
 const SYS_pidfd_send_signal = 424;
 const SYS_pidfd_open = 434;
@@ -22,6 +23,20 @@ export function signalPidfd(pidfd: number, signal: 'SIGKILL' | 'SIGTERM'): boole
   return syscall(SYS_pidfd_send_signal, [pidfd, constants.signals[signal], 0, 0]) === 0n;
 }
 
+/**
+ * SIGKILL to a process that is still the one that was meant; whether it was sent.
+ * SECURITY: promise 1. `isTheOne` looks again once a descriptor holds the process, so that a reused pid is never hit.
+ */
+export function killVerified(pid: number, isTheOne: () => boolean): boolean {
+  const pidfd = openPidfd(pid);
+  if (pidfd === undefined) return false;
+  try {
+    return isTheOne() && signalPidfd(pidfd, 'SIGKILL');
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
 export type PidfdExit =
   | { readonly known: true; readonly signal: string | null; readonly exitCode: number | null }
   | { readonly known: false };
@@ -39,12 +54,4 @@ export function pidfdExit(pidfd: number): PidfdExit {
   const name =
     Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`;
   return { known: true, signal: name, exitCode: null };
-}
-
-const PR_SET_CHILD_SUBREAPER = 36;
-const SYS_prctl = 157;
-
-/** Orphans below this process become its children instead of pid 1's (prctl(2)). */
-export function becomeSubreaper(): void {
-  checked(syscall(SYS_prctl, [PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0]), 'prctl', 'PR_SET_CHILD_SUBREAPER');
 }

@@ -1,6 +1,5 @@
 /** kill, reap, forget, rename: the end of a machine's process and of what the broker keeps for it. */
-import { closeSync } from 'node:fs';
-import { openPidfd, signalPidfd } from '../../linux/pidfd.ts';
+import { killVerified } from '../../linux/pidfd.ts';
 import { isAlive } from '../../linux/process.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import type { LaunchRecord } from '../records.ts';
@@ -14,15 +13,8 @@ export async function handleKill(context: BrokerContext, machine: string): Promi
   return { ok: true, result: { killed } };
 }
 
-/** SECURITY: promise 1. The start time is compared once a descriptor holds the process: another's pid is never signalled. */
-function killProcess(record: LaunchRecord): boolean {
-  const pidfd = record.pid === 0 ? undefined : openPidfd(record.pid);
-  if (pidfd === undefined) return false;
-  try {
-    return isAlive(record.pid, record.startTime) && signalPidfd(pidfd, 'SIGKILL');
-  } finally {
-    closeSync(pidfd);
-  }
+function killProcess({ pid, startTime }: LaunchRecord): boolean {
+  return pid !== 0 && killVerified(pid, () => isAlive(pid, startTime));
 }
 
 export async function handleReap(context: BrokerContext, machine: string): Promise<HandlerOutcome> {

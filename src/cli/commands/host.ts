@@ -1,3 +1,4 @@
+import { isAlive } from '../select-machines.ts';
 import type { Context } from '../context.ts';
 import { defineCommand, type CommandResult } from '../command.ts';
 import { done, failed, usage } from '../results.ts';
@@ -146,9 +147,7 @@ type Problem = Parameters<typeof failed>[0][number];
 async function stopMachines(client: Client, site: HostSite): Promise<Stopped> {
   const list = await client.call('list', {}).catch(() => undefined);
   if (list === undefined || !list.ok) return await unlessIdle(site);
-  const running = list.result.filter(
-    ({ state }) => state !== 'stopped' && state !== 'crashed' && state !== 'failed',
-  );
+  const running = list.result.filter(isAlive);
   const replies = await Promise.all(
     running.map(async ({ name }) => ({ name, reply: await client.call('stop', { name }) })),
   );

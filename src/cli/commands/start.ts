@@ -1,3 +1,4 @@
+import { endedStates } from '../../api/endpoints.ts';
 import type { CallResult } from '../../api/calls.ts';
 import type { Reply } from '../../api/client.ts';
 import { defineCommand } from '../command.ts';
@@ -15,7 +16,7 @@ async function startAndWait(context: Context, name: string): Promise<Reply<CallR
   if (!started.ok) return started;
   return context.client.call('wait', {
     name,
-    states: ['stopped', 'crashed', 'failed'],
+    states: [...endedStates],
     timeoutMs: longestWaitMs,
   });
 }

@@ -1,5 +1,5 @@
 import type { MachineState } from '../../api/endpoints.ts';
-import { machineStates } from '../../api/endpoints.ts';
+import { endedStates, machineStates } from '../../api/endpoints.ts';
 import { defineCommand } from '../command.ts';
 import { eachMachine, outcomeLine } from '../each-machine.ts';
 import { allMachines, manyMachines } from '../machine-arguments.ts';
@@ -7,7 +7,6 @@ import { failed, usage } from '../results.ts';
 import { selectMachines } from '../select-machines.ts';
 
 const isState = (word: string): word is MachineState => machineStates.some((state) => state === word);
-const ended: readonly MachineState[] = ['stopped', 'crashed', 'failed'];
 const defaultTimeoutMs = 60_000;
 
 export const wait = defineCommand({
@@ -39,7 +38,7 @@ export const wait = defineCommand({
       return usage(`wait: --for takes one of ${machineStates.join(', ')}`);
     const selection = await selectMachines(context, { words, all: options.all });
     if (!selection.ok) return failed(selection.faults);
-    const states = [...(wanted.length === 0 ? ended : wanted)];
+    const states = [...(wanted.length === 0 ? endedStates : wanted)];
     return eachMachine(context, {
       names: selection.names,
       doing: 'waiting for',

@@ -4,9 +4,6 @@ import type { LimitsHit } from '../../linux/limits-hit.ts';
 
 export type LastEnd = NonNullable<MachineStatus['lastEnd']>;
 
-/** States in which there is no process. */
-export const restingStates: readonly MachineState[] = ['stopped', 'crashed', 'failed'];
-
 export interface RunExit {
   readonly ending: 'none' | 'powerdown' | 'kill' | 'cut off';
   readonly shutdown: { readonly guest: boolean; readonly reason: string } | undefined;
