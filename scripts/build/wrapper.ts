@@ -3,6 +3,8 @@
 export interface Program {
   readonly name: string;
   readonly entry: string;
+  /** Name of the script that runs it under Node. */
+  readonly script: string;
   readonly nodeOptions: readonly string[];
 }
 

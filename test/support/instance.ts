@@ -32,7 +32,7 @@ export interface InstanceOptions {
   /** Keys of the policy that replace those of the harness. */
   readonly policy?: Readonly<Record<string, unknown>>;
   readonly purpose?: 'test' | 'try' | 'bench';
-  /** Runs the bundles in this directory in place of the sources. */
+  /** Runs what was built into this directory of the checkout in place of the sources; default: QWARD_TEST_PROGRAMS. */
   readonly bundles?: string;
   /** Do not bring it up yet. */
   readonly down?: boolean;
@@ -119,9 +119,10 @@ function makeMark(purpose: string): Omit<InstanceMark, 'owner'> {
 }
 
 function programOf(site: string, bundles: string | undefined): readonly string[] {
-  const entry = bundles === undefined ? 'src/cli/main.ts' : join(bundles, 'qward.js');
+  if (bundles !== undefined) return [join(site, bundles, 'bin/qward')];
   // As bin/qward does, but for the compile cache: that is kept within the instance.
-  return [join(site, 'node_modules/.bin/node'), '--disable-warning=ExperimentalWarning', join(site, entry)];
+  const node = join(site, 'node_modules/.bin/node');
+  return [node, '--disable-warning=ExperimentalWarning', join(site, 'src/cli/main.ts')];
 }
 
 function readDaemon(run: string, name: 'broker' | 'manager'): number {
@@ -172,7 +173,10 @@ function prepare(
   };
   writePolicy(options.policy ?? {});
   const inNetwork = options.network === undefined ? [] : ['/usr/bin/nsenter', `--net=${options.network}`];
-  const program = [...inNetwork, ...programOf(exposeCheckout(directory), options.bundles)];
+  const program = [
+    ...inNetwork,
+    ...programOf(exposeCheckout(directory), options.bundles ?? process.env['QWARD_TEST_PROGRAMS']),
+  ];
   const environment = {
     PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
     QWARD_SOCKET: paths.apiSocket,

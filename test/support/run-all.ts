@@ -11,7 +11,6 @@ import { leftovers, takeInventory } from './leftovers.ts';
 import type { LedgerLine } from './ledger.ts';
 import { sweepAbandoned } from './sweep.ts';
 
-const folders = ['integration', 'security', 'system'] as const;
 const testTimeoutMs = 180_000;
 /** Machines boot under TCG: two files at a time keep two cores busy, more only make boots slower. */
 const filesAtOnce = 2;
@@ -20,6 +19,7 @@ interface Stage {
   readonly name: string;
   readonly argv: readonly string[];
   readonly ledger?: string;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 interface StageResult {
@@ -45,15 +45,22 @@ function testStage(name: string, files: readonly string[]): Stage {
   return { name, argv: [...node, ...options, ...files], ledger };
 }
 
+function folderStage(folder: string): Stage {
+  return testStage(folder, globSync(join(checkout, 'test', folder, '**/*.test.ts')).sort());
+}
+
 function stagesFor(wanted: readonly string[]): Stage[] {
   const files = wanted.filter((word) => word.endsWith('.ts'));
   if (files.length > 0) return [testStage('chosen', files)];
   const check: Stage = { name: 'check', argv: [join(checkout, 'scripts/check')] };
+  const build: Stage = { name: 'build', argv: [process.execPath, join(checkout, 'scripts/build.ts')] };
   const all = [
     check,
-    ...folders.map((folder) =>
-      testStage(folder, globSync(join(checkout, 'test', folder, '**/*.test.ts')).sort()),
-    ),
+    build,
+    folderStage('integration'),
+    folderStage('security'),
+    // What is shipped is what these run: the bundles, and the compiled CLI.
+    { ...folderStage('system'), env: { QWARD_TEST_PROGRAMS: 'dist' } },
   ];
   const unknown = wanted.filter((word) => !all.some((stage) => stage.name === word));
   if (unknown.length > 0)
@@ -76,7 +83,11 @@ function runStage(stage: Stage): Promise<StageResult> {
   const started = performance.now();
   const [program = '', ...args] = stage.argv;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'], cwd: checkout });
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'inherit', 'inherit'],
+      cwd: checkout,
+      env: { ...process.env, ...stage.env },
+    });
     child.once('error', reject);
     child.once('close', (status) => {
       const seconds = (performance.now() - started) / 1000;

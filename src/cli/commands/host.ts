@@ -1,3 +1,4 @@
+import { runUnderNode } from '../under-node.ts';
 import { isAlive } from '../select-machines.ts';
 import type { Context } from '../context.ts';
 import { defineCommand, type CommandResult } from '../command.ts';
@@ -66,6 +67,7 @@ export const host = defineCommand({
     { line: 'sudo qward host down', meaning: 'shut all machines down and end the daemons' },
   ],
   async run(context, { arguments: { ACTION: word }, options }) {
+    if ('bun' in process.versions) return await runUnderNode();
     const action = actions.find((candidate) => candidate === word);
     if (action === undefined) return usage(`host: "${word}" is not an action; up, down or status expected`);
     if (action !== 'status' && process.getuid?.() !== 0)
