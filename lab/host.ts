@@ -1,0 +1,203 @@
+/**
+ * A disposable Debian host in a virtual machine: systemd, cgroup v2 alone, AppArmor, and a working /dev/kvm (QEMU's translator
+ * emulates SVM). Made from the lab's image with an overlay of its own, so that it can be booted again and again.
+ *   await using host = await LabHost.create(image, { payload });
+ *   const boot = await host.boot();
+ *   const { status, output } = await boot.run('systemctl is-system-running');
+ *   await boot.powerOff();
+ */
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LabImage } from './image.ts';
+
+export interface HostOptions {
+  /** A directory whose files are in /lab of the host. */
+  readonly payload?: string;
+  readonly memoryMib?: number;
+}
+
+export interface ScriptOutcome {
+  readonly status: number;
+  /** Standard output and error. */
+  readonly output: string;
+}
+
+const bootLimitMs = 240_000;
+const powerOffLimitMs = 180_000;
+
+export class LabHost implements AsyncDisposable {
+  readonly #directory: string;
+  readonly #image: LabImage;
+  readonly #options: HostOptions;
+  #boot: LabBoot | undefined;
+
+  private constructor(directory: string, image: LabImage, options: HostOptions) {
+    this.#directory = directory;
+    this.#image = image;
+    this.#options = options;
+  }
+
+  static create(image: LabImage, options: HostOptions = {}): LabHost {
+    const directory = mkdtempSync(join(tmpdir(), 'qward-lab-'));
+    const host = new LabHost(directory, image, options);
+    const overlay = ['create', '-q', '-f', 'qcow2', '-b', image.disk, '-F', 'raw', host.#path('disk.qcow2')];
+    execFileSync('qemu-img', overlay, { stdio: 'pipe' });
+    if (options.payload !== undefined)
+      execFileSync('tar', ['-C', options.payload, '-cf', host.#path('payload.tar'), '.'], { stdio: 'pipe' });
+    return host;
+  }
+
+  #path(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  /** Boots until the agent answers. Its disk is as the last boot left it. */
+  async boot(): Promise<LabBoot> {
+    const port = createServer();
+    port.listen(this.#path('port'));
+    await once(port, 'listening');
+    const log = openSync(this.#path('serial.log'), 'w');
+    const child = spawn('qemu-system-x86_64', this.#arguments(), { stdio: ['ignore', log, log] });
+    closeSync(log);
+    const boot = new LabBoot(child, () => readFileSync(this.#path('serial.log'), 'latin1'));
+    this.#boot = boot;
+    const connected = new Promise<Socket>((resolve) => {
+      port.once('connection', resolve);
+    });
+    try {
+      const socket = await Promise.race([connected, boot.unexpectedEnd()]);
+      port.close();
+      await boot.attach(socket);
+      if (this.#options.payload !== undefined)
+        await boot.demand('mkdir -p /lab && tar -C /lab -xf /dev/vdb --no-same-owner');
+      return boot;
+    } catch (error) {
+      await boot[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  #arguments(): string[] {
+    const payload = this.#options.payload === undefined ? [] : this.#drive('payload.tar', 'raw', true);
+    const options = [
+      `-accel tcg,thread=multi -smp 2 -m ${this.#options.memoryMib ?? 2048} -cpu max -nodefaults -no-user-config -no-reboot`,
+      '-machine q35 -device intel-iommu,intremap=off,caching-mode=on -display none -serial stdio',
+      '-device virtio-rng-pci -device virtio-serial-pci -device virtserialport,chardev=lab,name=lab',
+    ];
+    return [
+      ...options.join(' ').split(' '),
+      '-chardev',
+      `socket,id=lab,path=${this.#path('port')}`,
+      '-kernel',
+      this.#image.kernel,
+      '-initrd',
+      this.#image.initrd,
+      '-append',
+      'root=/dev/vda rw console=ttyS0 quiet intel_iommu=on no_timer_check panic=1',
+      ...this.#drive('disk.qcow2', 'qcow2', false),
+      ...payload,
+    ];
+  }
+
+  #drive(file: string, format: string, readonly: boolean): string[] {
+    const options = `if=virtio,cache=unsafe,format=${format},readonly=${readonly ? 'on' : 'off'}`;
+    return ['-drive', `file=${this.#path(file)},${options}`];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#boot?.[Symbol.asyncDispose]();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+/** One boot of the host. */
+export class LabBoot implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #serialLog: () => string;
+  readonly #ended: Promise<number | null>;
+  #socket: Socket | undefined;
+  #lines: AsyncIterator<string> | undefined;
+  #scripts = 0;
+
+  constructor(child: ChildProcess, serialLog: () => string) {
+    this.#child = child;
+    this.#serialLog = serialLog;
+    this.#ended = new Promise((resolve) => {
+      child.once('close', resolve);
+    });
+  }
+
+  /** Rejects when QEMU ends. */
+  async unexpectedEnd(): Promise<never> {
+    const status = await this.#ended;
+    throw new Error(`the lab's host ended with status ${status}\n${this.#serialLog().slice(-3000)}`);
+  }
+
+  async attach(socket: Socket): Promise<void> {
+    this.#socket = socket;
+    this.#lines = linesOf(socket);
+    const limit = setTimeout(() => this.#child.kill('SIGKILL'), bootLimitMs);
+    const ready = await this.#line();
+    clearTimeout(limit);
+    if (!ready.startsWith('ready ')) throw new Error(`the agent said ${JSON.stringify(ready.slice(0, 200))}`);
+  }
+
+  async #line(): Promise<string> {
+    const next = await this.#lines?.next();
+    if (next === undefined || next.done === true) return await this.unexpectedEnd();
+    return next.value;
+  }
+
+  /** Runs a bash script as root in the host; one at a time. Past the limit the host is ended. */
+  async run(script: string, limitMs = 120_000): Promise<ScriptOutcome> {
+    const id = String(++this.#scripts);
+    const limit = setTimeout(() => this.#child.kill('SIGKILL'), limitMs);
+    this.#socket?.write(`${id} ${Buffer.from(script).toString('base64')}\n`);
+    try {
+      const [answered, status, output = ''] = (await this.#line()).split(' ');
+      if (answered !== id) throw new Error(`the agent answered ${answered} in place of ${id}`);
+      return { status: Number(status), output: Buffer.from(output, 'base64').toString('utf8') };
+    } finally {
+      clearTimeout(limit);
+    }
+  }
+
+  /** The output of a script that must succeed. */
+  async demand(script: string, limitMs?: number): Promise<string> {
+    const { status, output } = await this.run(script, limitMs);
+    if (status !== 0) throw new Error(`status ${status} in the lab's host:\n${script}\n${output}`);
+    return output;
+  }
+
+  /** An orderly shutdown, as an administrator does it. Gives how long it took, milliseconds. */
+  async powerOff(): Promise<number> {
+    const started = performance.now();
+    this.#socket?.write(`off ${Buffer.from('systemctl poweroff').toString('base64')}\n`);
+    const limit = setTimeout(() => this.#child.kill('SIGKILL'), powerOffLimitMs);
+    await this.#ended;
+    clearTimeout(limit);
+    return performance.now() - started;
+  }
+
+  /** As if the power failed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGKILL');
+    this.#socket?.destroy();
+    await this.#ended;
+  }
+}
+
+async function* linesOf(socket: Socket): AsyncGenerator<string> {
+  let rest = '';
+  for await (const piece of socket) {
+    rest += String(piece);
+    for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n')) {
+      yield rest.slice(0, end).trimEnd();
+      rest = rest.slice(end + 1);
+    }
+  }
+}
