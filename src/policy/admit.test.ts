@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Descriptor, LaunchRequest } from '../protocol/launch.ts';
-import { admit, rootOf } from './admit.ts';
+import { admit } from './admit.ts';
+import { rootOf, type FileGrounds } from './file-rules.ts';
 import { defaultPolicy } from './policy.ts';
 
 const roots = [
-  { path: '/srv/vm', access: 'rw' },
-  { path: '/srv/vm/iso', access: 'ro' },
+  { path: '/srv/vm', access: 'rw', who: null },
+  { path: '/srv/vm/iso', access: 'ro', who: null },
 ] as const;
 
 const launch: LaunchRequest = {
@@ -26,16 +27,22 @@ const launch: LaunchRequest = {
     openFiles: 100,
     fileSize: 1 << 30,
   },
-  seccomp: 'qemu',
+  program: 'qemu',
 };
 const file = (path: string, access: 'ro' | 'rw' = 'ro'): Descriptor => ({
   kind: 'file',
   path,
   access,
+  claimant: null,
   reopened: false,
 });
+const grounds: FileGrounds = {
+  policy: defaultPolicy,
+  roots: roots.map((root, index) => ({ ...root, rule: `storageRoots[${index}]` })),
+  claimantOf: (uid) => ({ code: 'not-allowed', message: `uid ${uid} claims nothing`, hint: 'none' }),
+};
 const refusalsOf = (change: Partial<LaunchRequest>): string[] =>
-  admit({ ...launch, ...change }, defaultPolicy, roots).map(({ message }) => message);
+  admit({ ...launch, ...change }, grounds).map(({ message }) => message);
 
 test('what the policy lists is admitted', () => {
   assert.deepEqual(
@@ -63,7 +70,9 @@ test('files outside the roots are refused, however they are written', () => {
 
 test('the longest root decides about writing', () => {
   assert.match(refusalsOf({ descriptors: [file('/srv/vm/iso/debian.iso', 'rw')] })[0] ?? '', /read-only/);
-  assert.deepEqual(rootOf('/srv/vm/iso/a', 'ro', roots), { ok: true, root: roots[1], relative: 'a' });
+  const found = rootOf('/srv/vm/iso/a', 'ro', roots);
+  assert.ok(found.ok);
+  assert.deepEqual(found, { ok: true, claimant: null, place: { kind: 'root', ...roots[1], relative: 'a' } });
 });
 
 test('every refusal comes at once, and names rule and cure', () => {
@@ -74,10 +83,12 @@ test('every refusal comes at once, and names rule and cure', () => {
       descriptors: [file('/etc/shadow'), { kind: 'tap', bridge: 'br0' }],
       limits: { ...launch.limits, pids: 60_000 },
     },
-    defaultPolicy,
-    roots,
+    grounds,
   );
-  assert.equal(refusals.length, 4);
+  assert.deepEqual(
+    refusals.map(({ rule }) => rule),
+    ['qemuBinaries', 'storageRoots', 'bridges', 'ceilings.pids'],
+  );
   for (const { hint } of refusals) assert.match(hint, /policy\.json|storage|lower/);
 });
 

@@ -1,58 +1,60 @@
 /** Admission: whether the policy allows a launch, with the rule that refuses it. Every refusal at once. */
 import type { Refusal } from '../protocol/broker.ts';
-import type { Access, Descriptor, LaunchRequest } from '../protocol/launch.ts';
-import { absolutePath, type Policy } from './policy.ts';
+import { drillProgram, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
+import { grantOf, policyRefusal as refusal, type FileGrounds } from './file-rules.ts';
+import { absolutePath, policyFile, type Policy } from './policy.ts';
 
-export const policyFile = '/etc/qward/policy.json';
-
-export interface StorageRoot {
-  readonly path: string;
-  readonly access: Access;
-  /** Files in it must belong to this uid and have no other name: a directory that is not root's own. */
-  readonly ownedBy?: number;
-}
-
-export function admit(launch: LaunchRequest, policy: Policy, roots: readonly StorageRoot[]): Refusal[] {
+export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
+  const { policy } = grounds;
   return [
     ...admitBinary(launch, policy),
-    ...launch.descriptors.flatMap((descriptor) => admitDescriptor(descriptor, policy, roots)),
+    ...launch.descriptors.flatMap((descriptor) => admitDescriptor(descriptor, grounds)),
     ...launch.devices.flatMap((device) => admitDevice(device, policy)),
     ...launch.root.flatMap(({ source, target }) => admitSystemPath(source, target)),
-    ...admitNesting(launch.root),
+    // SECURITY: promise 1. Nor does anything lie at, in or around the place where the broker writes the prober.
+    ...admitNesting(launch.program === 'drill' ? [{ target: drillProgram }, ...launch.root] : launch.root),
     ...admitLimits(launch, policy),
   ];
 }
 
-function refusal(message: string, hint: string): Refusal {
-  return { code: 'policy-refused', message, hint };
-}
+/** The key of the policy that lists a program's binaries, and what they are; the drill's is the broker's own. */
+const binariesOf = {
+  qemu: { key: 'qemuBinaries', what: 'a QEMU binary' },
+  'qemu-img': { key: 'imageTools', what: 'an image tool' },
+  drill: null,
+} as const satisfies Record<JailedProgram, { readonly key: keyof Policy; readonly what: string } | null>;
 
-function admitBinary(launch: LaunchRequest, policy: Policy): Refusal[] {
-  if (policy.qemuBinaries.includes(launch.binary)) return [];
+function admitBinary({ program, binary }: LaunchRequest, policy: Policy): Refusal[] {
+  const listed = binariesOf[program];
+  // SECURITY: promise 1. No program of a request's own ever runs, in no jail.
+  if (listed === null)
+    return binary === drillProgram
+      ? []
+      : [refusal(`"${binary}" is not the prober of the drill`, `the drill runs ${drillProgram} alone`)];
+  const { key, what } = listed;
+  if (policy[key].includes(binary)) return [];
   return [
-    refusal(
-      `"${launch.binary}" is not a QEMU binary that the policy lists`,
-      `add it to qemuBinaries in ${policyFile}`,
-    ),
+    refusal(`"${binary}" is not ${what} that the policy lists`, `add it to ${key} in ${policyFile}`, key),
   ];
 }
 
-function admitDescriptor(descriptor: Descriptor, policy: Policy, roots: readonly StorageRoot[]): Refusal[] {
+function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[] {
   switch (descriptor.kind) {
     case 'file': {
-      const found = rootOf(descriptor.path, descriptor.access, roots);
+      const found = grantOf(descriptor, grounds);
       return found.ok ? [] : [found.refusal];
     }
     case 'tap':
-      if (policy.bridges.includes(descriptor.bridge)) return [];
+      if (grounds.policy.bridges.includes(descriptor.bridge)) return [];
       return [
         refusal(
           `bridge "${descriptor.bridge}" is not one that the policy lists`,
           `add it to bridges in ${policyFile}`,
+          'bridges',
         ),
       ];
     case 'vhost-net':
-      return admitDevice('/dev/vhost-net', policy);
+      return admitDevice('/dev/vhost-net', grounds.policy);
     case 'socket':
       return [];
   }
@@ -60,48 +62,8 @@ function admitDescriptor(descriptor: Descriptor, policy: Policy, roots: readonly
 
 function admitDevice(device: string, policy: Policy): Refusal[] {
   if (policy.devices.includes(device)) return [];
-  return [refusal(`${device} is not a device that the policy lists`, `add it to devices in ${policyFile}`)];
-}
-
-/** The longest storage root that the path lies beneath, where it gives the access. */
-export function rootOf(
-  path: string,
-  access: Access,
-  roots: readonly StorageRoot[],
-):
-  | { readonly ok: true; readonly root: StorageRoot; readonly relative: string }
-  | { readonly ok: false; readonly refusal: Refusal } {
-  // SECURITY: promise 1. No `..` part ever reaches the file system, and a root is matched at a slash.
-  if (!absolutePath.test(path))
-    return {
-      ok: false,
-      refusal: refusal(
-        `${JSON.stringify(path)} is not an absolute path without "." and ".." parts`,
-        'write the plain path',
-      ),
-    };
-  const best = roots
-    .filter((root) => path.startsWith(`${root.path}/`))
-    .sort((left, right) => right.path.length - left.path.length)[0];
-  if (best === undefined) {
-    return {
-      ok: false,
-      refusal: refusal(
-        `"${path}" is outside the storage roots`,
-        `move it beneath ${roots[0]?.path ?? 'a storage root'}, or add its directory to storageRoots in ${policyFile}`,
-      ),
-    };
-  }
-  if (access === 'rw' && best.access === 'ro') {
-    return {
-      ok: false,
-      refusal: refusal(
-        `"${path}" is beneath ${best.path}, which is read-only`,
-        `set readonly: true in the definition, or access "rw" for the root in ${policyFile}`,
-      ),
-    };
-  }
-  return { ok: true, root: best, relative: path.slice(best.path.length + 1) };
+  const message = `${device} is not a device that the policy lists`;
+  return [refusal(message, `add it to devices in ${policyFile}`, 'devices')];
 }
 
 const maxTargetDepth = 16;
@@ -124,20 +86,19 @@ function admitSystemPath(source: string, target: string): Refusal[] {
  * SECURITY: promise 1. No target lies in another: its mount point would be made, as root, in what is bound there, which is
  * the host's own /usr, or behind a link in it (/usr/bin/awk leads to /etc/alternatives), which is any place of the host.
  */
-function admitNesting(root: LaunchRequest['root']): Refusal[] {
-  const targets = new Set(root.map(({ target }) => target));
-  return [...targets].flatMap((target) => {
-    for (let end = target.lastIndexOf('/'); end > 0; end = target.lastIndexOf('/', end - 1)) {
-      const outer = target.slice(0, end);
-      if (targets.has(outer))
-        return [
-          refusal(
-            `"${target}" lies in "${outer}", which the jail shows as well`,
-            'name the outer directory alone',
-          ),
-        ];
-    }
-    return [];
+function admitNesting(root: readonly { readonly target: string }[]): Refusal[] {
+  const targets = root.map(({ target }) => target);
+  return targets.flatMap((target, index) => {
+    const outer = targets.find(
+      (other, place) => (place < index && other === target) || target.startsWith(`${other}/`),
+    );
+    if (outer === undefined) return [];
+    return [
+      refusal(
+        `"${target}" lies in "${outer}", which the jail shows as well`,
+        'name the outer directory alone',
+      ),
+    ];
   });
 }
 
@@ -149,6 +110,7 @@ function admitLimits(launch: LaunchRequest, policy: Policy): Refusal[] {
     refusal(
       `limit ${key} of ${launch.limits[key]} is above the ceiling of ${policy.ceilings[key]}`,
       `lower it in the definition, or raise ceilings.${key} in ${policyFile}`,
+      `ceilings.${key}`,
     ),
   );
 }

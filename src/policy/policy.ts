@@ -1,9 +1,50 @@
-/** What the administrator allows: /etc/qward/policy.json, its keys, its defaults, and its reading without third-party code. */
+/** What the administrator allows: /etc/qward/policy.json, its keys and defaults. */
+
+export const policyFile = '/etc/qward/policy.json';
+
+/** Users and groups by name; nobody where both are empty. */
+export interface Who {
+  readonly users: readonly string[];
+  readonly groups: readonly string[];
+}
+
+/** What a place of files gives. With `who`, only to machines for which one of these users claimed the file. */
+export interface StorageRule {
+  readonly access: 'ro' | 'rw';
+  readonly who: Who | null;
+}
+
+/** The most that the machines of one owner may have together; sizes in bytes; null: no limit. */
+export interface Quota {
+  readonly who: Who;
+  readonly machines: number | null;
+  readonly cpus: number | null;
+  readonly memory: number | null;
+  /** Virtual sizes of writable disks. */
+  readonly disk: number | null;
+}
 
 export interface Policy {
+  /** Groups of the system whose members are operators and administrators. */
+  readonly groups: { readonly operators: string; readonly administrators: string };
+  /** Whether operators have every machine, or those that are granted to them. */
+  readonly operate: 'all' | 'granted';
+  /** Who may define machines, beside the administrators. */
+  readonly define: Who;
+  /** The first that names an owner counts; administrators have none. */
+  readonly quotas: readonly Quota[];
+  /** Whether owners may claim files of their own. */
+  readonly ownerClaims: boolean;
+  /** Block devices that machines may have as disks, and LVM volume groups all of whose volumes they may have. */
+  readonly blockDevices: readonly (StorageRule & { readonly path: string })[];
+  readonly lvmGroups: readonly (StorageRule & { readonly group: string })[];
+  /** Image tools by path: qemu-img. */
+  readonly imageTools: readonly string[];
+  /** Whether a definition may say `onAuditFailure: warn`. */
+  readonly allowAuditWarning: boolean;
   readonly uidRange: { readonly base: number; readonly count: number };
   /** Directories beneath which machines may have files; each path without links. */
-  readonly storageRoots: readonly { readonly path: string; readonly access: 'ro' | 'rw' }[];
+  readonly storageRoots: readonly (StorageRule & { readonly path: string })[];
   /** Bridges that machines may be joined to. */
   readonly bridges: readonly string[];
   readonly qemuBinaries: readonly string[];
@@ -20,147 +61,46 @@ export interface Policy {
 
 const TiB = 1024 ** 4;
 
+const nobody: Who = { users: [], groups: [] };
+
 export const defaultPolicy: Policy = {
+  groups: { operators: 'qward-operators', administrators: 'qward-admin' },
+  operate: 'all',
+  define: nobody,
+  quotas: [],
+  ownerClaims: true,
+  blockDevices: [],
+  lvmGroups: [],
+  imageTools: ['/usr/bin/qemu-img'],
+  allowAuditWarning: false,
   uidRange: { base: 0x7000_0000, count: 65_536 },
-  storageRoots: [{ path: '/var/lib/qward/images', access: 'rw' }],
+  storageRoots: [{ path: '/var/lib/qward/images', access: 'rw', who: null }],
   bridges: [],
   qemuBinaries: ['/usr/bin/qemu-system-x86_64'],
   devices: ['/dev/kvm', '/dev/vhost-net'],
   ceilings: { memory: 4 * TiB, pids: 4096, openFiles: 4096, fileSize: 64 * TiB },
 };
 
-export type PolicyOutcome =
-  | { readonly ok: true; readonly policy: Policy }
-  | { readonly ok: false; readonly faults: readonly string[] };
-
-/** Parses the file's text; every fault at once. A key that is not given has its default. */
-export function parsePolicy(text: string): PolicyOutcome {
-  let value: unknown;
-  try {
-    value = JSON.parse(withoutComments(text));
-  } catch (error) {
-    return { ok: false, faults: [error instanceof Error ? error.message : 'not JSON'] };
-  }
-  const faults: string[] = [];
-  const given = entriesOf(value, 'the policy', Object.keys(defaultPolicy), faults);
-  const policy: Policy = {
-    uidRange: given.has('uidRange') ? parseRange(given.get('uidRange'), faults) : defaultPolicy.uidRange,
-    storageRoots: given.has('storageRoots')
-      ? parseRoots(given.get('storageRoots'), faults)
-      : defaultPolicy.storageRoots,
-    bridges: given.has('bridges')
-      ? parseStrings(given.get('bridges'), 'bridges', /^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, faults)
-      : [],
-    qemuBinaries: given.has('qemuBinaries')
-      ? parseStrings(given.get('qemuBinaries'), 'qemuBinaries', absolutePath, faults)
-      : defaultPolicy.qemuBinaries,
-    devices: given.has('devices')
-      ? parseStrings(given.get('devices'), 'devices', /^\/dev\/(kvm|vhost-net)$/, faults)
-      : defaultPolicy.devices,
-    ceilings: given.has('ceilings') ? parseCeilings(given.get('ceilings'), faults) : defaultPolicy.ceilings,
-  };
-  return faults.length === 0 ? { ok: true, policy } : { ok: false, faults };
-}
-
 /** An absolute path without control characters, empty, `.` and `..` parts, and no slash at the end. */
 export const absolutePath = /^(?:\/(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+)+$/;
-
-/** Replaces line and block comments outside strings by spaces, so that positions in messages stay right. */
-export function withoutComments(text: string): string {
-  return text.replace(/"(?:[^"\\\n]|\\.)*"|\/\/[^\n]*|\/\*[\s\S]*?\*\//g, (match) =>
-    match.startsWith('"') ? match : match.replace(/[^\n]/g, ' '),
-  );
-}
-
-function entriesOf(
-  value: unknown,
-  at: string,
-  keys: readonly string[],
-  faults: string[],
-): Map<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    faults.push(`${at}: an object expected`);
-    return new Map();
-  }
-  const entries = new Map<string, unknown>(Object.entries(value));
-  for (const key of entries.keys()) {
-    if (!keys.includes(key))
-      faults.push(`${at}: unknown key "${key.slice(0, 64)}"; known are ${keys.join(', ')}`);
-  }
-  return entries;
-}
-
-function parseInteger(
-  value: unknown,
-  at: string,
-  [min, max]: readonly [number, number],
-  faults: string[],
-): number {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value;
-  faults.push(`${at}: a whole number from ${min} to ${max} expected`);
-  return min;
-}
-
-function parseStrings(value: unknown, at: string, pattern: RegExp, faults: string[]): string[] {
-  if (!Array.isArray(value)) {
-    faults.push(`${at}: a list expected`);
-    return [];
-  }
-  return value.flatMap((item: unknown, index) => {
-    if (typeof item === 'string' && item.length < 4096 && pattern.test(item)) return [item];
-    faults.push(`${at}[${index}]: a string like ${pattern.source} expected`);
-    return [];
-  });
-}
-
-function parseRange(value: unknown, faults: string[]): Policy['uidRange'] {
-  const entries = entriesOf(value, 'uidRange', ['base', 'count'], faults);
-  const base = parseInteger(entries.get('base'), 'uidRange.base', [1000, 0xffff_fffd], faults);
-  const count = parseInteger(entries.get('count'), 'uidRange.count', [1, 1_000_000], faults);
-  // -1 and 65534 ("nobody") are never a machine's; -2 is nobody of some systems.
-  if (base + count > 0xffff_fffd || (base <= 65_535 && base + count > 65_534)) {
-    faults.push('uidRange: it must not reach 65534, 65535 or the last uids below 2^32');
-  }
-  return { base, count };
-}
-
-function parseRoots(value: unknown, faults: string[]): Policy['storageRoots'] {
-  if (!Array.isArray(value)) {
-    faults.push('storageRoots: a list expected');
-    return [];
-  }
-  return value.map((item: unknown, index) => {
-    const at = `storageRoots[${index}]`;
-    const entries = entriesOf(item, at, ['path', 'access'], faults);
-    const [path = '/invalid'] = parseStrings([entries.get('path')], `${at}.path`, absolutePath, faults);
-    const access = entries.get('access');
-    if (access !== 'ro' && access !== 'rw') faults.push(`${at}.access: "ro" or "rw" expected`);
-    return { path, access: access === 'rw' ? 'rw' : 'ro' };
-  });
-}
-
-function parseCeilings(value: unknown, faults: string[]): Policy['ceilings'] {
-  const keys = ['memory', 'pids', 'openFiles', 'fileSize'] as const;
-  const entries = entriesOf(value, 'ceilings', keys, faults);
-  const ceiling = (key: (typeof keys)[number]): number =>
-    entries.has(key)
-      ? parseInteger(entries.get(key), `ceilings.${key}`, [1, Number.MAX_SAFE_INTEGER], faults)
-      : defaultPolicy.ceilings[key];
-  return {
-    memory: ceiling('memory'),
-    pids: ceiling('pids'),
-    openFiles: ceiling('openFiles'),
-    fileSize: ceiling('fileSize'),
-  };
-}
 
 /**
  * The storage roots that hold, or lie in, one of the directories: a manager that was taken over must not reach qward's own
  * state by way of a disk. Pure; paths as `absolutePath` has them.
  */
-export function rootsAround(policy: Policy, directories: readonly string[]): string[] {
+export function rootsAround(
+  { storageRoots }: Pick<Policy, 'storageRoots'>,
+  directories: readonly string[],
+): { readonly key: string; readonly message: string }[] {
   const within = (inner: string, outer: string): boolean => inner === outer || inner.startsWith(`${outer}/`);
-  return policy.storageRoots
-    .map(({ path }) => path)
-    .filter((path) => directories.some((directory) => within(directory, path) || within(path, directory)));
+  return storageRoots.flatMap(({ path }, index) => {
+    const own = directories.find((directory) => within(directory, path) || within(path, directory));
+    if (own === undefined) return [];
+    return [
+      {
+        key: `storageRoots[${index}].path`,
+        message: `${path} holds, or lies in, ${own}, which is qward's own`,
+      },
+    ];
+  });
 }

@@ -2,9 +2,14 @@
  * The messages between manager and broker. One request, one reply on a connection; each is a 4-byte big-endian length
  * and that many bytes of UTF-8 JSON (`frame.ts`). What is not one of these requests ends the connection unanswered.
  */
+import type { PartAction } from './disk-job.ts';
 import type { LaunchRequest } from './launch.ts';
 
 export const protocolVersion = 1;
+
+/** Of the broker's log in an answer: a line begins with the time, the call and the machine. */
+export const maxLogLine = 300;
+export const maxLogLines = 5000;
 
 /** A request is one of these; unknown fields are refused. */
 export type BrokerRequest =
@@ -20,14 +25,53 @@ export type BrokerRequest =
   | {
       readonly v: 1;
       readonly call: 'probe';
-      readonly paths: readonly { readonly path: string; readonly access: 'ro' | 'rw' }[];
+      /** The machine whose claims count. */
+      readonly machine: string;
+      readonly paths: readonly FileRequest[];
     }
   /** Every machine that the broker knows of, and what this host gives. */
   | { readonly v: 1; readonly call: 'status' }
+  /** The last lines of the broker's own log, from a time (ISO 8601) on, each cut to `maxLogLine` characters. */
+  | { readonly v: 1; readonly call: 'history'; readonly since: string; readonly limit: number }
   /** Gives back the slot of a machine that is no longer defined. Refused while it runs. */
   | { readonly v: 1; readonly call: 'forget'; readonly machine: string }
   /** The slot moves with the machine to its new name. Refused while it runs. */
-  | { readonly v: 1; readonly call: 'rename'; readonly machine: string; readonly to: string };
+  | { readonly v: 1; readonly call: 'rename'; readonly machine: string; readonly to: string }
+  /**
+   * An image that the job `machine` makes at `path`, beneath a storage root without `who`. create: an empty file of root's,
+   * mode 0600, at `partPath`. publish: it gets the name `path`, which nothing has. discard: it is removed.
+   */
+  | {
+      readonly v: 1;
+      readonly call: 'part';
+      readonly machine: string;
+      readonly path: string;
+      readonly action: PartAction;
+    }
+  /** What lies in a storage root without `who`, or in a directory beneath one. */
+  | { readonly v: 1; readonly call: 'list-directory'; readonly path: string };
+
+export interface DirectoryListing {
+  /** Regular files and directories; sizes in bytes. */
+  readonly entries: readonly {
+    readonly name: string;
+    readonly directory: boolean;
+    readonly size: number;
+    readonly allocated: number;
+  }[];
+  /** There are more than are told. */
+  readonly more: boolean;
+  /** Of the file system, bytes. */
+  readonly free: number;
+  readonly total: number;
+}
+
+/** A file to look at, or to open: as in `Descriptor`. */
+export interface FileRequest {
+  readonly path: string;
+  readonly access: 'ro' | 'rw';
+  readonly claimant: number | null;
+}
 
 export type BrokerCall = BrokerRequest['call'];
 
@@ -37,6 +81,8 @@ export interface Refusal {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
+  /** The key of the policy that decides, `storageRoots[1]`; where one does. */
+  readonly rule?: string;
 }
 
 export type BrokerReply<Result> =
@@ -94,11 +140,12 @@ export type FileProbe =
       readonly path: string;
       readonly ok: true;
       readonly size: number;
+      readonly blockDevice?: true;
       readonly device: number;
       readonly inode: number;
       /** The first bytes (at most 1024), base64. */
       readonly head: string;
-      /** Whether any user may read the file: else a kernel or initrd is copied at each start. */
+      /** Whether any user may read the file. */
       readonly worldReadable: boolean;
     }
   | { readonly path: string; readonly ok: false; readonly refusal: Refusal };
@@ -141,7 +188,7 @@ export interface ProcessFacts {
   readonly sockets: readonly UnixSocket[];
   /** /proc/PID/net/dev: interfaces of the process's network namespace. */
   readonly netDev: string;
-  /** Mapped files (/proc/PID/maps), each once. */
+  /** Mapped files (/proc/PID/maps), each once; `/DEVICE:INODE` for a file that is a mount by itself and has no path. */
   readonly mappedFiles: readonly string[];
   /** Files of the process's cgroups by name (`pids.max`, `memory.max`, `devices.list`, …), as far as they exist. */
   readonly cgroupFiles: Readonly<Record<string, string>>;

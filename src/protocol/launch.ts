@@ -14,12 +14,18 @@ export type Access = 'ro' | 'rw';
 export type Descriptor =
   | {
       readonly kind: 'file';
-      /** Absolute path beneath a storage root of the policy. */
+      /** Absolute path: beneath a storage root of the policy, a block device that it names, or a claimed file. */
       readonly path: string;
       readonly access: Access;
       /**
+       * Uid of the user who claimed the path for this machine, with whose rights it is opened; null: the policy gives it
+       * to every machine.
+       */
+      readonly claimant: number | null;
+      /**
        * True where QEMU takes only a path (-kernel, -initrd): the argument is /proc/self/fd/N, and the descriptor must
-       * be one that the machine's uid may open again. A file that others may not read is copied into a sealed memfd.
+       * be one that the machine's uid may open again. A file that others may not open so is shown as the machine's own by a
+       * mount of its own (linux/idmapped.ts), or, to be read and where its file system cannot, copied into memory.
        */
       readonly reopened: boolean;
     }
@@ -69,13 +75,21 @@ export interface LaunchLimits {
   readonly fileSize: number;
 }
 
-/** Names of the seccomp profiles in resources/seccomp. */
-export type SeccompProfile = 'qemu';
+/**
+ * What runs in the jail. qemu: a QEMU that the policy lists. qemu-img: an image tool that it lists. drill: the broker's own
+ * prober at `drillProgram`, in the jail of the machine's QEMU.
+ */
+export type JailedProgram = 'qemu' | 'qemu-img' | 'drill';
+export const jailedPrograms: readonly JailedProgram[] = ['qemu', 'qemu-img', 'drill'];
+
+/** Where the prober stands in its jail. */
+export const drillProgram = '/usr/libexec/qward-drill';
 
 export interface LaunchRequest {
   /** Name of the machine; matches `machineNamePattern`. */
   readonly machine: string;
-  /** The QEMU binary: one that the policy lists. */
+  readonly program: JailedProgram;
+  /** One that the policy lists for the program; `drillProgram` for the drill. */
   readonly binary: string;
   /** Arguments after the binary. */
   readonly argv: readonly string[];
@@ -85,7 +99,6 @@ export interface LaunchRequest {
   /** What the jail's root shows: QEMU's closure. */
   readonly root: readonly SystemPath[];
   readonly limits: LaunchLimits;
-  readonly seccomp: SeccompProfile;
 }
 
 /** Machine names as the broker admits them (confinement.md, "Rules"). */

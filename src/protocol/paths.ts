@@ -17,6 +17,8 @@ export interface Paths {
   readonly apiSocket: string;
   /** For the manager's user only. */
   readonly brokerSocket: string;
+  /** Any user may connect, to say which files a machine may open with the user's rights. */
+  readonly claimsSocket: string;
   /** One directory a machine: a tmpfs with `log` and `sockets/`. */
   readonly machines: string;
   /** root's alone: launch records, OCI bundles and runtime state. */
@@ -31,6 +33,8 @@ export interface Paths {
   readonly vars: string;
   /** The default storage root. */
   readonly images: string;
+  /** Directories of qward's own state, which no storage root may hold or lie in. */
+  readonly own: readonly string[];
 }
 
 export function pathsBelow(roots: Roots): Paths {
@@ -38,6 +42,7 @@ export function pathsBelow(roots: Roots): Paths {
     policy: `${roots.config}/policy.json`,
     apiSocket: `${roots.run}/api.sock`,
     brokerSocket: `${roots.run}/broker.sock`,
+    claimsSocket: `${roots.run}/claims.sock`,
     machines: `${roots.run}/machines`,
     brokerRun: `${roots.run}/broker`,
     brokerState: `${roots.state}/broker`,
@@ -45,5 +50,10 @@ export function pathsBelow(roots: Roots): Paths {
     managerRun: `${roots.run}/manager`,
     vars: `${roots.state}/vars`,
     images: `${roots.state}/images`,
+    own: [
+      roots.config,
+      roots.run,
+      ...['broker', 'manager', 'vars'].map((directory) => `${roots.state}/${directory}`),
+    ],
   };
 }
