@@ -4,6 +4,7 @@ import { addressOf, checked, cString, lastErrno, libc, syscall, SystemError } fr
 
 const SYS_openat2 = 437;
 const SYS_memfd_create = 319;
+const SYS_fstatfs = 138;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const RESOLVE_NO_MAGICLINKS = 0x02;
@@ -24,16 +25,17 @@ function openat2(directory: number, path: string, resolve: number): number {
   return checked(result, 'openat2', path);
 }
 
+/** An open file, and what it is. */
+export interface OpenFile {
+  readonly fd: number;
+  readonly stats: Stats;
+}
+
 /**
  * Opens a regular file beneath `root`, following no link anywhere in the whole path (openat2(2), RESOLVE_BENEATH,
- * RESOLVE_NO_SYMLINKS). Throws SystemError: ENOENT, EACCES, ELOOP for a link, EXDEV for an escape; code ENOTREG
- * where it is something else than a regular file.
+ * RESOLVE_NO_SYMLINKS). Throws SystemError: ENOENT, EACCES, ELOOP for a link, EXDEV for an escape, and NotOpenedError.
  */
-export function openRegularBeneath(
-  root: string,
-  relativePath: string,
-  access: Access,
-): { fd: number; stats: Stats } {
+export function openRegularBeneath(root: string, relativePath: string, access: Access): OpenFile {
   const rootFd = openat2(-100, root, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
   try {
     const pathFd = openat2(
@@ -41,27 +43,97 @@ export function openRegularBeneath(
       relativePath,
       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     );
-    try {
-      // SECURITY: promise 1. An O_PATH descriptor has no side effects: a FIFO or device is refused before it is opened.
-      if (!fstatSync(pathFd).isFile()) throw new NotRegularError(`${root}/${relativePath}`);
-      const flags = (access === 'ro' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK;
-      const fd = openSync(`/proc/self/fd/${pathFd}`, flags);
-      return { fd, stats: fstatSync(fd) };
-    } finally {
-      closeSync(pathFd);
-    }
+    return openAgain(pathFd, access, faultOfRegular);
   } finally {
     closeSync(rootFd);
   }
 }
 
-/** The path names something other than a regular file. */
-export class NotRegularError extends Error {
-  readonly code = 'ENOTREG';
-  constructor(path: string) {
-    super(`${path}: not a regular file`);
-    this.name = 'NotRegularError';
+/** Opens a regular file, following no link. Throws as `openRegularBeneath`. */
+export function openRegular(path: string, access: Access): OpenFile {
+  const pathFd = openat2(-100, path, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  return openAgain(pathFd, access, faultOfRegular);
+}
+
+/**
+ * Opens a block device; `isTheOne` says by its number whether it is the one that was meant. Links in /dev are root's own, and
+ * followed; in the directories there that everybody can write in they are not. Throws as `openRegularBeneath`; EBUSY where
+ * it is to be written and mounted, or a part of another device.
+ */
+export function openBlockDevice(
+  path: string,
+  access: Access,
+  isTheOne: (number: number) => boolean,
+): OpenFile {
+  const shared = /^(?!\/dev\/)|^\/dev\/(?:shm|mqueue)\//.test(path);
+  const pathFd = openat2(-100, path, RESOLVE_NO_MAGICLINKS | (shared ? RESOLVE_NO_SYMLINKS : 0));
+  return openAgain(pathFd, access, (stats) => {
+    if (!stats.isBlockDevice()) return 'ENOTBLK';
+    return isTheOne(stats.rdev) ? null : 'EOTHER';
+  });
+}
+
+/** What is wrong with a path that was found: of another kind, a block device, not the device, not a file but the kernel. */
+type KindFault = 'ENOTREG' | 'EISBLK' | 'ENOTBLK' | 'EOTHER' | 'EKERNEL';
+
+/** The path is there, and names something else, or may not be opened; `stats` is what it names. */
+export class NotOpenedError extends Error {
+  readonly code: string;
+  readonly stats: Stats;
+  constructor(code: string, stats: Stats) {
+    super(code);
+    this.name = 'NotOpenedError';
+    this.code = code;
+    this.stats = stats;
   }
+}
+
+const faultOfRegular = (stats: Stats): KindFault | null =>
+  stats.isFile() ? null : stats.isBlockDevice() ? 'EISBLK' : 'ENOTREG';
+
+/**
+ * Opens what an O_PATH descriptor is, and closes that. Never waits: a file under a lease is EAGAIN.
+ * SECURITY: promise 1. An O_PATH descriptor has no side effects: a FIFO or device is refused before it is opened.
+ */
+function openAgain(pathFd: number, access: Access, faultOf: (stats: Stats) => KindFault | null): OpenFile {
+  const stats = fstatSync(pathFd);
+  try {
+    const fault = faultOf(stats) ?? (isKernels(pathFd) ? 'EKERNEL' : null);
+    if (fault !== null) throw new NotOpenedError(fault, stats);
+    const flags = (access === 'ro' ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK;
+    const path = `/proc/self/fd/${pathFd}`;
+    // SECURITY: promise 7. A device that is mounted is never written by a machine as well: open(2), O_EXCL.
+    if (stats.isBlockDevice() && access === 'rw') closeSync(openSync(path, flags | constants.O_EXCL));
+    const fd = openSync(path, flags);
+    return { fd, stats: fstatSync(fd) };
+  } catch (error) {
+    const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+    throw error instanceof NotOpenedError || typeof code !== 'string'
+      ? error
+      : new NotOpenedError(code, stats);
+  } finally {
+    closeSync(pathFd);
+  }
+}
+
+/** File systems whose files are the kernel itself (statfs(2)): proc, sys, debug, trace, security, cgroup, bpf, SELinux, EFI. */
+const kernelFileSystems: ReadonlySet<bigint> = new Set([
+  0x9fa0n,
+  0x6265_6572n,
+  0x6462_6720n,
+  0x7472_6163n,
+  0x7363_6673n,
+  0x27_e0ebn,
+  0x6367_7270n,
+  0xcafe_4a11n,
+  0xf97c_ff8cn,
+  0xde5e_81e4n,
+]);
+
+function isKernels(fd: number): boolean {
+  const facts = Buffer.alloc(128);
+  checked(syscall(SYS_fstatfs, [fd, addressOf(facts)]), 'fstatfs', 'file');
+  return kernelFileSystems.has(facts.readBigUInt64LE(0));
 }
 
 /** At most `length` bytes from the start of the file. */

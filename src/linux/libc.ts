@@ -57,14 +57,24 @@ export function checked(result: number | bigint, call: string, subject: string):
   return Number(result);
 }
 
-/** A NUL-terminated string. The caller keeps the buffer alive until the call has returned. */
+/** A NUL-terminated string. */
 export function cString(text: string): Buffer {
   if (text.includes('\0')) throw new TypeError('a string for the kernel contains NUL');
   return Buffer.from(`${text}\0`, 'utf8');
 }
 
-/** Address of a buffer's memory. The caller keeps the buffer alive until the call has returned. */
+/** More buffers than any call takes. */
+const held: (Uint8Array | Int32Array)[] = Array.from({ length: 32 }, () => new Uint8Array());
+let next = 0;
+
+/**
+ * Address of a buffer's memory, for a call that follows at once.
+ * SECURITY: promise 1. The buffer is held here: to compiled code a variable that is not named again is dead, and its memory
+ * was seen to go to others before the kernel read it.
+ */
 export function addressOf(buffer: Uint8Array | Int32Array): bigint {
+  held[next] = buffer;
+  next = (next + 1) % held.length;
   return getRawPointer(buffer);
 }
 

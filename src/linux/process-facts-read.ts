@@ -1,4 +1,5 @@
 /** Bounded reading of files and directories whose size another process decides. */
+import { errorCode } from './errno.ts';
 import { closeSync, constants, opendirSync, openSync, readSync } from 'node:fs';
 
 const maxFileBytes = 1024 * 1024;
@@ -55,8 +56,7 @@ export function unlessMissing<Found>(look: () => Found): Found | undefined {
   try {
     return look();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'ENOENT' || code === 'ESRCH') return undefined;
+    if (['ENOENT', 'ESRCH'].includes(errorCode(error))) return undefined;
     throw error;
   }
 }

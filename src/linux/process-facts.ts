@@ -155,12 +155,22 @@ function readDescriptors(proc: string): OpenDescriptor[] {
   });
 }
 
-/** The sixth field of /proc/PID/maps, of mappings that have an inode. */
+/** `DEVICE:INODE` of what a link of /proc leads to, for files that are a mount by themselves and have no path. */
+const identityOf = (link: string): string => {
+  const stats = unlessMissing(() => statSync(link));
+  return stats === undefined ? '' : `${stats.dev}:${stats.ino}`;
+};
+
+/** The sixth field of /proc/PID/maps, of mappings that have an inode; with its identity where that is `/`. */
 function readMappedFiles(proc: string): string[] {
   const files = new Set<string>();
   for (const line of readText(`${proc}/maps`).split('\n')) {
     const path = line.indexOf('/');
-    if (path >= 0 && line.split(' ', 5)[4] !== '0') files.add(line.slice(path));
+    const [range, , , , inode] = line.split(' ', 5);
+    if (path >= 0 && inode !== '0')
+      files.add(
+        line.slice(path) + (line.slice(path) === '/' ? identityOf(`${proc}/map_files/${range}`) : ''),
+      );
   }
   return [...files];
 }
