@@ -35,7 +35,7 @@ const launch: LaunchRequest = {
     openFiles: 256,
     fileSize: 1 << 34,
   },
-  seccomp: 'qemu',
+  program: 'qemu',
 };
 
 /** Everything but the filter, which has tests of its own. */

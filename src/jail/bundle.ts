@@ -2,8 +2,8 @@
  * Launch request → OCI runtime configuration (https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md).
  * Pure: who the machine is and where things lie comes in as arguments.
  */
-import type { DeviceNode, LaunchLimits, LaunchRequest } from '../protocol/launch.ts';
-import { compileSeccomp, type OciSeccomp } from './seccomp.ts';
+import type { DeviceNode, JailedProgram, LaunchLimits, LaunchRequest } from '../protocol/launch.ts';
+import { compileSeccomp, type OciSeccomp, type SeccompProfile } from './seccomp.ts';
 
 /** What the broker adds to a request: identity and places. */
 export interface JailSite {
@@ -18,6 +18,13 @@ export interface JailSite {
     Partial<Record<DeviceNode, { readonly major: number; readonly minor: number }>>
   >;
 }
+
+/** The filter of each program; the drill tries what the machine's QEMU could. */
+const profileOf: Readonly<Record<JailedProgram, SeccompProfile>> = {
+  qemu: 'qemu',
+  'qemu-img': 'qemu-img',
+  drill: 'qemu',
+};
 
 const noCapabilities = { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] } as const;
 const quotaPeriod = 100_000;
@@ -111,7 +118,7 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
         ],
         ...compileResources(launch.limits, site.cgroups),
       },
-      seccomp: compileSeccomp(launch.seccomp),
+      seccomp: compileSeccomp(profileOf[launch.program]),
     },
   };
 }

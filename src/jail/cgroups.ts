@@ -1,5 +1,6 @@
 /** The machine's cgroups on hosts with v1, v2 and both: finding, ending and removing them (cgroups(7)). */
 import { readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { errorCode } from '../linux/errno.ts';
 import { killVerified } from '../linux/pidfd.ts';
 
 export interface CgroupMounts {
@@ -27,10 +28,8 @@ export function findCgroupMounts(): CgroupMounts {
 }
 
 /** ENOTDIR: a file of the hierarchy has that name, `tasks` of v1 for one: no cgroup can be there. */
-function isMissing(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return code === 'ENOENT' || code === 'ENODEV' || code === 'ESRCH' || code === 'ENOTDIR';
-}
+const isMissing = (error: unknown): boolean =>
+  ['ENOENT', 'ENODEV', 'ESRCH', 'ENOTDIR'].includes(errorCode(error));
 
 /** Every process in the cgroup, in any hierarchy, and in those below it. */
 export function processesIn(mounts: CgroupMounts, cgroup: string): number[] {

@@ -38,6 +38,7 @@ function ruleFaults(rule: ProfileRule): string[] {
   const faults: string[] = [];
   if (!syscallNumbers.has(rule.call)) faults.push(`${rule.call}: x86-64 has no such system call`);
   if (rule.reason.trim() === '') faults.push(`${rule.call}: has no reason`);
+  if (rule.kept?.trim() === '') faults.push(`${rule.call}: is kept for no reason`);
   if (rule.errno !== undefined && profileErrnos[rule.errno] === undefined)
     faults.push(`${rule.call}: unknown errno ${rule.errno}`);
   if (rule.errno !== undefined && rule.anyOf !== undefined)
@@ -54,7 +55,10 @@ function ruleFaults(rule: ProfileRule): string[] {
   return faults;
 }
 
-function conditionFaults(call: string, { index, op, value, valueTwo, reason }: ProfileCondition): string[] {
+function conditionFaults(
+  call: string,
+  { index, op, value, valueTwo, reason, kept }: ProfileCondition,
+): string[] {
   const faults: string[] = [];
   if (!Number.isInteger(index) || index < 0 || index > 5)
     faults.push(`${call}: argument ${index}: 0 to 5 expected`);
@@ -66,5 +70,6 @@ function conditionFaults(call: string, { index, op, value, valueTwo, reason }: P
       faults.push(`${call}: ${number}: a whole number expected`);
   }
   if (reason.trim() === '') faults.push(`${call}: a condition has no reason`);
+  if (kept?.trim() === '') faults.push(`${call}: a condition is kept for no reason`);
   return faults;
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { allows } from '../../test/support/seccomp-coverage.ts';
 import { seccompFaults, syscallNumbers } from './seccomp-faults.ts';
 import {
   compileProfile,
@@ -28,6 +29,17 @@ const never = [
   'setrlimit sched_setattr sched_setscheduler setpriority ioprio_set swapon acct quotactl syslog memfd_secret',
 ].flatMap((line) => line.split(' '));
 
+/** Calls that change owner, mode, labels, attributes or times of a file, or make another name for it. */
+const changing = [
+  'chmod fchmod fchmodat fchmodat2 chown fchown fchownat lchown',
+  'utime utimes utimensat futimesat',
+  'setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat file_setattr',
+  'link linkat symlink symlinkat rename renameat renameat2 unlink unlinkat truncate mknod mknodat mkdir mkdirat rmdir',
+].flatMap((line) => line.split(' '));
+
+/** The same by ioctl(2): FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION, and FICLONE, FIDEDUPERANGE. */
+const changingIoctls = [0x40086602, 0x40046602, 0x401c5820, 0x40087602, 0x40049409, 0xc0189436];
+
 test('every committed profile is without faults', () => {
   for (const profile of Object.values(seccompProfiles)) assert.deepEqual(seccompFaults(profile), []);
 });
@@ -41,6 +53,26 @@ test('no profile allows a call that leads out of a jail', () => {
     allowed.filter((call) => never.includes(call)),
     [],
   );
+});
+
+// SECURITY: promise 3. Who has a file open may be its owner in the kernel's eyes: on a mount that maps ids it is.
+test('no profile allows a call that changes owner, mode, attributes or times of a file', () => {
+  for (const profile of Object.values(seccompProfiles)) {
+    const rules = profile.groups.flatMap((group) => group.rules);
+    assert.deepEqual(
+      rules.map(({ call }) => call).filter((call) => changing.includes(call)),
+      [],
+    );
+    const ioctl = rules.find(({ call }) => call === 'ioctl');
+    for (const number of changingIoctls) {
+      // The kernel looks at the lower 32 bits alone.
+      for (const upper of [0n, 1n << 32n])
+        assert.ok(
+          ioctl === undefined || !allows(ioctl, [3n, BigInt(number) | upper, 0n]),
+          number.toString(16),
+        );
+    }
+  }
 });
 
 test('the profile is an allow-list for x86-64 alone, and clone3 falls back to clone', () => {

@@ -12,6 +12,7 @@ import { buildProber, readProberResults, type Call } from '../support/syscall-pr
 
 const EPERM = -1;
 const EFAULT = -14;
+const ENOTTY = -25;
 const ENOSYS = -38;
 
 const limits = {
@@ -38,7 +39,7 @@ async function makeCalls(t: TestContext, calls: readonly Call[]): Promise<number
     devices: [],
     root: [{ source, target: '/usr/bin/prober' }],
     limits,
-    seccomp: 'qemu',
+    program: 'qemu',
   };
   await using jailed = await startJailed(launch);
   await jailed.ended(10_000);
@@ -79,6 +80,27 @@ test('conditions on arguments hold, and the same calls pass without what is refu
     ['PR_SET_NAME at a bad address', [numberOf('prctl'), 15, 0], EFAULT],
     ['socket of family AF_UNIX', [numberOf('socket'), 1, 1, 0], EPERM],
     ['socket of family AF_INET', [numberOf('socket'), 2, 1, 0], EPERM],
+    ['openat with O_CREAT', [numberOf('openat'), -100, 0, 0x40, 0o600], EPERM],
+    ['openat with O_TMPFILE', [numberOf('openat'), -100, 0, 0x41_0002, 0o600], EPERM],
+    ['openat of a bad address', [numberOf('openat'), -100, 0, 0], EFAULT],
+    ['FS_IOC_SETFLAGS', [numberOf('ioctl'), 1, 0x40086602, 0], EPERM],
+    ['FS_IOC_FSSETXATTR', [numberOf('ioctl'), 1, 0x401c5820, 0], EPERM],
+    [
+      'FS_IOC_SETFLAGS with bits that the kernel does not see',
+      [numberOf('ioctl'), 1, 0x1_4008_6602, 0],
+      EPERM,
+    ],
+    ['TIOCSTI', [numberOf('ioctl'), 0, 0x5412, 0], EPERM],
+    ['BLKSSZGET of a file', [numberOf('ioctl'), 1, 0x1268, 0], ENOTTY],
+    ['F_SETLEASE', [numberOf('fcntl'), 1, 1024, 1], EPERM],
+    ['F_SETOWN', [numberOf('fcntl'), 1, 8, 1], EPERM],
+    ['FUTEX_LOCK_PI', [numberOf('futex'), 0, 6, 0, 0, 0], EPERM],
+    ['FUTEX_CMP_REQUEUE_PI', [numberOf('futex'), 0, 12, 0, 0, 0], EPERM],
+    ['FUTEX_WAKE of nobody at a bad address', [numberOf('futex'), 0, 1, 1], EFAULT],
+    ['MADV_MERGEABLE', [numberOf('madvise'), 0x40_0000, 4096, 12], EPERM],
+    ['MADV_PAGEOUT', [numberOf('madvise'), 0x40_0000, 4096, 21], EPERM],
+    ['MADV_DONTFORK of nothing', [numberOf('madvise'), 0x40_0000, 0, 10], 0],
+    ['PR_SET_MM', [numberOf('prctl'), 35, 1], EPERM],
     ['pid in its own namespace', [numberOf('getpid')], 1],
   ];
   const results = await makeCalls(

@@ -8,10 +8,11 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { openJailRoots } from '../../src/broker/jail-root.ts';
-import { compileBundle } from '../../src/jail/bundle.ts';
+import { compileBundle, type OciConfig } from '../../src/jail/bundle.ts';
 import { findCgroupMounts, removeCgroup } from '../../src/jail/cgroups.ts';
 import { runDetached } from '../../src/jail/runtime.ts';
 import { isAlive, startTimeOf } from '../../src/linux/process.ts';
+import { openTap } from '../../src/linux/tap.ts';
 import { bindUnixSocket } from '../../src/linux/unix-socket.ts';
 import type { Descriptor, LaunchRequest, SocketName } from '../../src/protocol/launch.ts';
 
@@ -25,21 +26,26 @@ export interface JailedProcess extends AsyncDisposable {
   /** What the process wrote to stdout and stderr. */
   readonly readLog: () => Promise<Buffer>;
   readonly alive: () => boolean;
+  /** Below the mount of each hierarchy. */
+  readonly cgroup: string;
   /** Resolves when the process has ended by itself; throws when the limit has passed. */
   readonly ended: (timeoutMs: number) => Promise<void>;
 }
 
 const deviceNumbers = { '/dev/kvm': { major: 10, minor: 232 } } as const;
 
-export async function startJailed(launch: LaunchRequest): Promise<JailedProcess> {
+export async function startJailed(
+  launch: LaunchRequest,
+  options: { readonly runtime?: string; readonly change?: (config: OciConfig) => void } = {},
+): Promise<JailedProcess> {
   const directory = await mkdtemp(join(tmpdir(), 'qward-jail-'));
   await chmod(directory, 0o711);
   const cgroup = `/${basename(directory)}`;
   const cgroups = findCgroupMounts();
   const roots = openJailRoots(join(directory, 'roots'));
-  const root = roots.open(launch.root);
+  const root = roots.open(launch.root, launch.program === 'drill');
   if (!root.ok) throw new Error(JSON.stringify(root.refusals));
-  const config = compileBundle(launch, {
+  const compiled = compileBundle(launch, {
     uid: jailedUid,
     gid: jailedUid,
     rootDirectory: root.directory,
@@ -47,6 +53,9 @@ export async function startJailed(launch: LaunchRequest): Promise<JailedProcess>
     cgroups: cgroups.layout,
     deviceNumbers,
   });
+  // Parts of a bundle are shared by all.
+  const config = structuredClone(compiled);
+  options.change?.(config);
   await mkdir(join(directory, 'bundle'));
   await writeFile(join(directory, 'bundle/config.json'), JSON.stringify(config));
   const log = join(directory, 'log');
@@ -55,7 +64,7 @@ export async function startJailed(launch: LaunchRequest): Promise<JailedProcess>
   try {
     for (const descriptor of launch.descriptors) descriptors.push(open(descriptor, directory));
     const outcome = await runDetached({
-      binary: '/usr/sbin/runc',
+      binary: options.runtime ?? '/usr/sbin/runc',
       stateRoot: join(directory, 'runc'),
       bundle: join(directory, 'bundle'),
       id: basename(directory),
@@ -73,6 +82,7 @@ export async function startJailed(launch: LaunchRequest): Promise<JailedProcess>
     };
     return {
       pid: outcome.pid,
+      cgroup,
       runtimeMs: performance.now() - startedAt,
       sockets: Object.fromEntries(
         launch.descriptors.flatMap((each) =>
@@ -114,6 +124,7 @@ function open(descriptor: Descriptor, directory: string): number {
     case 'socket':
       return bindUnixSocket(join(directory, `${descriptor.name}.sock`), 0o600);
     case 'tap':
+      return openTap(descriptor.bridge).fd;
     case 'vhost-net':
       throw new Error(`no ${descriptor.kind} in this test`);
   }
