@@ -1,9 +1,10 @@
 /** What every request handler of the broker is given. */
 import type { CgroupMounts } from '../jail/cgroups.ts';
-import type { StorageRoot } from '../policy/admit.ts';
+import { rootsOf, type StorageRoot } from '../policy/file-rules.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Refusal } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
+import type { Claims } from './claims.ts';
 import type { JailRoots } from './jail-root.ts';
 import type { Records } from './records.ts';
 import type { ChosenRuntime } from './runtime-choice.ts';
@@ -25,6 +26,8 @@ export interface BrokerContext {
   readonly roots: JailRoots;
   readonly slots: Slots;
   readonly records: Records;
+  /** What users let machines open with their rights. */
+  readonly claims: Claims;
   /** Machines with a request under way that changes them. */
   readonly busy: Set<string>;
 }
@@ -46,5 +49,5 @@ export function storageRoots(
   policy: Policy,
   { paths, managerUid }: Pick<BrokerContext, 'paths' | 'managerUid'>,
 ): StorageRoot[] {
-  return [...policy.storageRoots, { path: paths.vars, access: 'rw', ownedBy: managerUid }];
+  return rootsOf(policy, { path: paths.vars, ownedBy: managerUid });
 }

@@ -1,6 +1,8 @@
 /** The dispatch table: each call to its handler. What changes a machine is one at a time for that machine. */
 import type { BrokerCall, BrokerRequest } from '../protocol/broker.ts';
+import { readBrokerLog } from './log.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from './context.ts';
+import { handleListDirectory, handlePart } from './requests/images.ts';
 import { handleLaunch } from './requests/launch.ts';
 import { handleForget, handleKill, handleReap, handleRename } from './requests/lifecycle.ts';
 import { handleInspect, handleInspectPid, handleProbe, handleStatus } from './requests/look.ts';
@@ -22,8 +24,14 @@ const handlers: Handlers = {
     exclusively(context, [machine, to], () => handleRename(context, machine, to)),
   inspect: (context, { machine }) => handleInspect(context, machine),
   'inspect-pid': (_context, { pid }) => handleInspectPid(pid),
-  probe: (context, { paths }) => handleProbe(context, paths),
+  probe: (context, { machine, paths }) => handleProbe(context, machine, paths),
   status: (context) => handleStatus(context),
+  history: ({ paths }, { since, limit }) => ({
+    ok: true,
+    result: readBrokerLog(`${paths.brokerState}/broker.log`, since, limit),
+  }),
+  part: (context, request) => handlePart(context, request),
+  'list-directory': (context, { path }) => handleListDirectory(context, path),
 };
 
 /** Machines that a request names: for the log. */

@@ -26,8 +26,3 @@ export function readJson(path: string): unknown {
     return undefined;
   }
 }
-
-/** The errno name of a failed system call (`ENOENT`); empty for other errors. */
-export function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
-}

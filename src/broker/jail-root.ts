@@ -7,21 +7,22 @@
  * next one where it was killed; running jails keep their copies.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, rmdirSync, symlinkSync, type Stats } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmdirSync, symlinkSync, writeFileSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
+import prober from '../../resources/drill/prober.json' with { type: 'json' };
 import { openSystemPath } from '../linux/descriptors.ts';
 import { bindReadOnly, makePrivate, mountTmpfs, unmount } from '../linux/mount.ts';
 import type { Refusal } from '../protocol/broker.ts';
-import type { SystemPath } from '../protocol/launch.ts';
-import { errorCode } from './files.ts';
+import { drillProgram, type SystemPath } from '../protocol/launch.ts';
+import { errorCode } from '../linux/errno.ts';
 
 export type JailRootOutcome =
   | { readonly ok: true; readonly directory: string }
   | { readonly ok: false; readonly refusals: readonly Refusal[] };
 
 export interface JailRoots {
-  /** Looks at each source anew and gives the tree that shows them. */
-  readonly open: (root: readonly SystemPath[]) => JailRootOutcome;
+  /** Looks at each source anew and gives the tree that shows them; for the drill one of its own, with the prober in it. */
+  readonly open: (root: readonly SystemPath[], drill?: boolean) => JailRootOutcome;
   /** Removes every tree. */
   readonly close: () => void;
 }
@@ -43,7 +44,10 @@ export function openJailRoots(parent: string): JailRoots {
   mountTmpfs(parent, 'size=1m,mode=0700');
   makePrivate(parent);
   const trees = new Map<string, string>();
-  return { open: (root) => openRoot(parent, root, trees), close: () => close(parent) };
+  return {
+    open: (root, drill = false) => openRoot(parent, { root, drill, trees }),
+    close: () => close(parent),
+  };
 }
 
 /** What is mounted on a mount goes with it, in one step. */
@@ -53,7 +57,7 @@ function close(parent: string): void {
   }
 }
 
-function openRoot(parent: string, root: readonly SystemPath[], trees: Map<string, string>): JailRootOutcome {
+function openRoot(parent: string, { root, drill, trees }: Omit<Wanted, 'sources'>): JailRootOutcome {
   const sources: Source[] = [];
   const refusals: Refusal[] = [];
   try {
@@ -63,7 +67,7 @@ function openRoot(parent: string, root: readonly SystemPath[], trees: Map<string
       else refusals.push(opened);
     }
     if (refusals.length > 0) return { ok: false, refusals };
-    return { ok: true, directory: treeOf(parent, { root, sources, trees }) };
+    return { ok: true, directory: treeOf(parent, { root, drill, sources, trees }) };
   } finally {
     for (const { fd } of sources) closeSync(fd);
   }
@@ -99,12 +103,14 @@ function faultOf(stats: Stats): string | undefined {
 
 interface Wanted {
   readonly root: readonly SystemPath[];
+  readonly drill: boolean;
   readonly sources: readonly Source[];
   readonly trees: Map<string, string>;
 }
 
-function treeOf(parent: string, { root, sources, trees }: Wanted): string {
-  const key = JSON.stringify(root.map(({ target }, index) => [target, sources[index]?.identity]));
+function treeOf(parent: string, { root, drill, sources, trees }: Wanted): string {
+  // SECURITY: promise 2. No QEMU's tree ever holds the prober.
+  const key = JSON.stringify([drill, root.map(({ target }, index) => [target, sources[index]?.identity])]);
   const known = trees.get(key);
   if (known !== undefined) return known;
   for (const [other, tree] of trees) {
@@ -113,7 +119,7 @@ function treeOf(parent: string, { root, sources, trees }: Wanted): string {
     trees.delete(other);
   }
   const tree = `${parent}/${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
-  build(tree, root, sources);
+  build(tree, { root, drill, sources });
   trees.set(key, tree);
   return tree;
 }
@@ -124,7 +130,7 @@ function remove(tree: string): void {
 }
 
 /** A tree that could not be finished is removed. */
-function build(tree: string, root: readonly SystemPath[], sources: readonly Source[]): void {
+function build(tree: string, { root, drill, sources }: Omit<Wanted, 'trees'>): void {
   mkdirSync(tree, { mode: 0o755 });
   mountTmpfs(tree, 'size=1m,mode=0755');
   try {
@@ -132,6 +138,7 @@ function build(tree: string, root: readonly SystemPath[], sources: readonly Sour
       mkdirSync(`${tree}/${name}`, { recursive: true, mode: 0o755 });
     symlinkSync('usr/lib', `${tree}/lib`);
     symlinkSync('usr/lib64', `${tree}/lib64`);
+    if (drill) showProber(`${tree}${drillProgram}`);
     // SECURITY: promise 1. What lies within a directory before it: no mount point is looked up in what is bound there, where
     // a link leads to any place of the host. Policy refuses nested targets; this holds without it.
     const order = root
@@ -151,4 +158,13 @@ function show({ fd, kind }: Source, target: string): void {
     closeSync(openSync(target, 'a', 0o644));
   }
   bindReadOnly(fd, target);
+}
+
+/** Before anything is bound: it is written into the tree's own tmpfs, and bound on itself, since nothing runs from there. */
+function showProber(target: string): void {
+  mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
+  writeFileSync(target, Buffer.from(prober.elf, 'base64'), { mode: 0o755, flag: 'wx' });
+  const fd = openSync(target, 'r');
+  bindReadOnly(fd, target);
+  closeSync(fd);
 }

@@ -6,25 +6,29 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { findCgroupMounts, removeCgroup } from '../jail/cgroups.ts';
 import { accountNamed, groupIdOf } from '../linux/accounts.ts';
-import { listenFds } from '../linux/listen-fds.ts';
+import { namedListenFds } from '../linux/listen-fds.ts';
+import { readOwnFile } from '../linux/own-file.ts';
 import { writeStderr } from '../linux/stderr.ts';
+import { maxPolicyBytes, readPolicy } from '../policy/read-policy.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
 import { pathsBelow, systemRoots, type Paths } from '../protocol/paths.ts';
 import { version } from '../protocol/version.ts';
+import { openClaims } from './claims.ts';
 import type { BrokerContext } from './context.ts';
 import { openJailRoots } from './jail-root.ts';
-import { openBrokerLog } from './log.ts';
-import { readPolicyFile } from './policy-file.ts';
+import { openBrokerLog, type BrokerLog } from './log.ts';
 import { openRecords } from './records.ts';
 import { chooseRuntime, type ChosenRuntime } from './runtime-choice.ts';
 import { createBrokerServer } from './server.ts';
+import { claimsService, managerService } from './services.ts';
 import { openSlots } from './slots.ts';
 import { endProcesses, runs, sweep } from './sweep.ts';
 
 const usage = `usage: qward-broker [--idle SECONDS] [--manager-user NAME | --manager-uid UID --manager-gid GID]
                     [--config-dir DIR] [--run-dir DIR] [--state-dir DIR] [--cgroup-parent PATH]
 
-The root part of qward. It takes its socket from the service manager or from \`qward host up\` (LISTEN_FDS).
+The root part of qward. It takes its sockets from the service manager or from \`qward host up\` (LISTEN_FDS): by their
+names in LISTEN_FDNAMES, broker and claims, or in this order.
 --idle 0 never ends.`;
 
 function options() {
@@ -84,7 +88,7 @@ function createContext(values: ReturnType<typeof options>): BrokerContext {
     paths,
     cgroupParent,
     cgroups,
-    readPolicy: () => readPolicyFile(paths.policy, ownDirectories(values, paths)),
+    readPolicy: () => readPolicy(paths.policy, readOwnFile(paths.policy, maxPolicyBytes), paths.own),
     // A choice that failed is tried again with the next request.
     runtime: () =>
       (runtime ??= choose(context).catch((error: unknown) => {
@@ -94,13 +98,10 @@ function createContext(values: ReturnType<typeof options>): BrokerContext {
     roots: openJailRoots(`${paths.brokerRun}/roots`),
     slots: openSlots(`${paths.brokerState}/slots.json`),
     records: openRecords(`${paths.brokerRun}/machines`),
+    claims: openClaims(`${paths.brokerState}/claims.json`, () => new Date()),
     busy: new Set(),
   };
   return context;
-}
-
-function ownDirectories(values: ReturnType<typeof options>, paths: Paths): string[] {
-  return [values['config-dir'], values['run-dir'], paths.brokerState, paths.managerState, paths.vars];
 }
 
 async function choose(context: BrokerContext): Promise<ChosenRuntime> {
@@ -148,15 +149,15 @@ async function main(): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('must be started as root, by systemd or by `qward host up`');
   process.title = 'qward-broker';
   process.umask(0o022);
-  const [listenFd] = listenFds(process.env, process.pid);
-  if (listenFd === undefined)
+  const sockets = namedListenFds(process.env, process.pid, ['broker', 'claims']);
+  if (sockets.size === 0)
     throw new Error('no socket was handed over (LISTEN_FDS); start it by systemd or by `qward host up`');
   const context = createContext(values);
   await recover(context);
-  listen(context, listenFd, Number(values.idle) * 1000);
+  listen(context, sockets, Number(values.idle) * 1000);
 }
 
-function listen(context: BrokerContext, listenFd: number, idleMs: number): void {
+function listen(context: BrokerContext, sockets: ReadonlyMap<string, number>, idleMs: number): void {
   let active = 0;
   let idle: NodeJS.Timeout | undefined;
   const leave = (): void => {
@@ -169,18 +170,24 @@ function listen(context: BrokerContext, listenFd: number, idleMs: number): void 
     clearTimeout(idle);
     if (active === 0 && idleMs > 0) idle = setTimeout(leave, idleMs);
   };
-  const server = createBrokerServer({
-    context,
-    log: openBrokerLog(`${context.paths.brokerState}/broker.log`, () => new Date()),
-    onActivity: (change) => {
-      active += change;
-      rearm();
-    },
+  const onActivity = (change: 1 | -1): void => {
+    active += change;
+    rearm();
+  };
+  const logTo = (name: string): BrokerLog =>
+    openBrokerLog(`${context.paths.brokerState}/${name}`, () => new Date());
+  const services = {
+    broker: managerService({ context, onActivity, log: logTo('broker.log') }),
+    // SECURITY: promise 7. A log of their own: users who claim without end push none of the manager's lines out.
+    claims: claimsService({ context, onActivity, log: logTo('claims.log') }),
+  };
+  const servers = (['broker', 'claims'] as const).flatMap((name) => {
+    const fd = sockets.get(name);
+    return fd === undefined ? [] : [createBrokerServer(services[name]).listen({ fd })];
   });
-  server.listen({ fd: listenFd });
   // A request under way is finished first: its reply is what the manager waits for.
   process.once('SIGTERM', () => {
-    server.close();
+    for (const server of servers) server.close();
     idleMs = 1;
     rearm();
   });

@@ -1,12 +1,14 @@
 /** Opens what a launch names, in its order. All of it or nothing: on a refusal everything that was opened is closed. */
-import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
-import { openRegularBeneath, sealedCopy } from '../linux/descriptors.ts';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { sealedCopy, type OpenFile } from '../linux/descriptors.ts';
+import { openAsOwn } from '../linux/idmapped.ts';
 import { openTap } from '../linux/tap.ts';
 import { bindUnixSocket } from '../linux/unix-socket.ts';
-import { rootOf, type StorageRoot } from '../policy/admit.ts';
+import type { FileGrounds } from '../policy/file-rules.ts';
 import type { LaunchedMachine, Refusal } from '../protocol/broker.ts';
-import type { Access, Descriptor, LaunchRequest, SocketName } from '../protocol/launch.ts';
-import { errorCode } from './files.ts';
+import type { Descriptor, LaunchRequest, SocketName } from '../protocol/launch.ts';
+import { errorCode } from '../linux/errno.ts';
+import { openGranted } from './open-file.ts';
 
 /** The descriptors that will be 3, 4, … in QEMU. The caller closes them. */
 export interface Opened {
@@ -21,6 +23,14 @@ const maxCopyBytes = 512 * 1024 * 1024;
 /** SECURITY: promise 1. What a launch may still copy: 250 sparse files would otherwise be 125 GiB of memory. */
 interface CopyBudget {
   left: number;
+}
+
+/** To which machine, and by what right. */
+interface Giving {
+  readonly directory: string;
+  readonly grounds: FileGrounds;
+  readonly uid: number;
+  readonly budget: CopyBudget;
 }
 
 export function socketPath(directory: string, name: SocketName): string {
@@ -38,22 +48,25 @@ type OpenOutcome =
   | ({ readonly ok: true } & Opened)
   | { readonly ok: false; readonly refusals: readonly Refusal[] };
 
-export function openDescriptors(
+/** `directory` is the machine's, for its sockets; `uid` its own. */
+export async function openDescriptors(
   descriptors: readonly Descriptor[],
-  directory: string,
-  roots: readonly StorageRoot[],
-): OpenOutcome {
+  machine: Omit<Giving, 'budget'>,
+): Promise<OpenOutcome> {
   const fds: number[] = [];
   const refusals: Refusal[] = [];
-  const budget: CopyBudget = { left: maxCopyBytes };
-  for (const descriptor of descriptors) {
-    const opened = openOne(descriptor, directory, { roots, budget });
-    if (typeof opened === 'number') fds.push(opened);
-    else refusals.push(opened);
+  const giving: Giving = { ...machine, budget: { left: maxCopyBytes } };
+  try {
+    for (const descriptor of descriptors) {
+      const opened = await openOne(descriptor, giving);
+      if (typeof opened === 'number') fds.push(opened);
+      else refusals.push(opened);
+    }
+    if (refusals.length === 0) return { ok: true, files: identitiesOf(descriptors, fds), fds: fds.splice(0) };
+    return { ok: false, refusals };
+  } finally {
+    for (const fd of fds) closeSync(fd);
   }
-  if (refusals.length === 0) return { ok: true, fds, files: identitiesOf(descriptors, fds) };
-  for (const fd of fds) closeSync(fd);
-  return { ok: false, refusals };
 }
 
 /** SECURITY: promise 5. An audit after a restart of the manager knows the very files, not only their names. */
@@ -67,16 +80,12 @@ function identitiesOf(descriptors: readonly Descriptor[], fds: readonly number[]
   return Object.fromEntries(files);
 }
 
-function openOne(
-  descriptor: Descriptor,
-  directory: string,
-  { roots, budget }: { readonly roots: readonly StorageRoot[]; readonly budget: CopyBudget },
-): number | Refusal {
+function openOne(descriptor: Descriptor, giving: Giving): number | Refusal | Promise<number | Refusal> {
   switch (descriptor.kind) {
     case 'file':
-      return openFileOf(descriptor, roots, budget);
+      return openFileOf(descriptor, giving);
     case 'socket':
-      return bindUnixSocket(socketPath(directory, descriptor.name), 0o660);
+      return bindUnixSocket(socketPath(giving.directory, descriptor.name), 0o660);
     case 'tap':
       return refusedAs(
         () => openTap(descriptor.bridge).fd,
@@ -115,97 +124,54 @@ function refusedAs(open: () => number, explain: (code: string) => Refusal): numb
   }
 }
 
-export type FileOutcome =
-  | { readonly ok: true; readonly fd: number; readonly stats: Stats }
-  | { readonly ok: false; readonly refusal: Refusal };
-
-/** A regular file beneath a storage root that gives the access, opened without following a link. */
-export function openGranted(path: string, access: Access, roots: readonly StorageRoot[]): FileOutcome {
-  const root = rootOf(path, access, roots);
-  if (!root.ok) return { ok: false, refusal: root.refusal };
-  try {
-    const opened = openRegularBeneath(root.root.path, root.relative, access);
-    if (isTheOwners(opened.stats, root.root)) return { ok: true, ...opened };
-    closeSync(opened.fd);
-    return { ok: false, refusal: foreign(path) };
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === '') throw error;
-    return { ok: false, refusal: explainFile(path, code) };
-  }
-}
-
-/** SECURITY: promise 1. The manager can write in its own directory: a link it made there to another's file opens nothing. */
-function isTheOwners(stats: Stats, { ownedBy }: StorageRoot): boolean {
-  return ownedBy === undefined || (stats.uid === ownedBy && stats.nlink === 1);
-}
-
-function foreign(path: string): Refusal {
-  return {
-    code: 'file-unreadable',
-    message: `"${path}" is not a file of the manager's own`,
-    hint: 'remove it; the manager makes it anew',
-  };
-}
-
-function explainFile(path: string, code: string): Refusal {
-  switch (code) {
-    case 'ENOENT':
-    case 'ENOTDIR':
-      return {
-        code: 'file-missing',
-        message: `"${path}" does not exist`,
-        hint: 'check the path in the definition',
-      };
-    case 'ELOOP':
-      return {
-        code: 'file-kind',
-        message: `"${path}" is, or lies behind, a symbolic link`,
-        hint: 'write the path that the link leads to; links are never followed',
-      };
-    case 'EXDEV':
-      return {
-        code: 'policy-refused',
-        message: `"${path}" leads out of its storage root`,
-        hint: 'write the plain path',
-      };
-    case 'ENOTREG':
-      return { code: 'file-kind', message: `"${path}" is not a regular file`, hint: 'name an image file' };
-    default:
-      return {
-        code: 'file-unreadable',
-        message: `"${path}" cannot be opened (${code})`,
-        hint:
-          code === 'EROFS'
-            ? 'the file system is read-only: set readonly: true'
-            : 'look at the file and its file system',
-      };
-  }
-}
-
 type FileDescriptor = Extract<Descriptor, { kind: 'file' }>;
 
-function openFileOf(
-  descriptor: FileDescriptor,
-  roots: readonly StorageRoot[],
-  budget: CopyBudget,
-): number | Refusal {
-  const opened = openGranted(descriptor.path, descriptor.access, roots);
+async function openFileOf(descriptor: FileDescriptor, giving: Giving): Promise<number | Refusal> {
+  const { access, reopened } = descriptor;
+  const opened = openGranted(descriptor, giving.grounds);
   if (!opened.ok) return opened.refusal;
-  // QEMU opens /proc/self/fd/N anew with the machine's uid: the file's own mode decides, or a copy that anybody may read.
-  if (!descriptor.reopened || (opened.stats.mode & 0o004) !== 0) return opened.fd;
+  // What others may do is what the machine's uid may do.
+  const others = opened.stats.mode & 0o006;
+  if (!reopened || (opened.stats.isFile() && others === (access === 'ro' ? 0o004 : 0o006))) return opened.fd;
   try {
-    const copy = sealedCopy(opened.fd, descriptor.path, budget.left);
-    budget.left -= opened.stats.size;
+    return await reopenable(descriptor, opened, giving);
+  } finally {
+    closeSync(opened.fd);
+  }
+}
+
+/** A descriptor that the machine's uid may open again at /proc/self/fd/N: the file as if its own, else a copy of it. */
+async function reopenable(
+  { path, access }: FileDescriptor,
+  { fd, stats }: OpenFile,
+  { uid, budget }: Giving,
+): Promise<number | Refusal> {
+  const refusal = (reason: string, hint: string): Refusal => ({
+    code: 'file-unreadable',
+    message: `"${path}": ${reason}`,
+    hint,
+  });
+  if (!stats.isFile())
+    return { ...refusal('an image tool takes no block device', 'name an image file'), code: 'file-kind' };
+  let reason = `its owner may not ${access === 'ro' ? 'read' : 'write'} it`;
+  if ((stats.mode & (access === 'ro' ? 0o400 : 0o600)) === (access === 'ro' ? 0o400 : 0o600)) {
+    try {
+      return await openAsOwn(fd, stats, { uid, access });
+    } catch (error) {
+      if (errorCode(error) === '') throw error;
+      reason = `its file system cannot show it to the machine (${errorCode(error)})`;
+    }
+  }
+  if (access === 'rw') return refusal(reason, 'move it to a file system that can: ext4, xfs, btrfs or tmpfs');
+  try {
+    const copy = sealedCopy(fd, path, budget.left);
+    budget.left -= stats.size;
     return copy;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    return {
-      code: 'file-unreadable',
-      message: `"${descriptor.path}": ${error.message}`,
-      hint: 'let others read the file (it is copied into memory only because they may not)',
-    };
-  } finally {
-    closeSync(opened.fd);
+    return refusal(
+      `${reason}, and ${error.message}`,
+      'let others read the file, or move it to ext4, xfs, btrfs or tmpfs',
+    );
   }
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseRequest, ProtocolError } from './parse.ts';
+import { ProtocolError } from './parse-values.ts';
+import { parseRequest } from './parse.ts';
 
 const launch = {
   machine: 'web1',
@@ -12,7 +13,7 @@ const launch = {
   devices: ['/dev/kvm'],
   root: [{ source: '/usr/lib/a', target: '/usr/lib/a' }],
   limits: { memory: 1, pids: 1, cpuWeight: 1, cpuQuota: null, ioWeight: 1, openFiles: 16, fileSize: 1 },
-  seccomp: 'qemu',
+  program: 'qemu',
 };
 const parse = (value: unknown): unknown => parseRequest(Buffer.from(JSON.stringify(value)));
 const refused = (value: unknown): void =>
@@ -22,6 +23,7 @@ test('well-formed requests come through unchanged', () => {
   for (const request of [
     { v: 1, call: 'status' },
     { v: 1, call: 'kill', machine: 'a' },
+    { v: 1, call: 'history', since: '2026-01-01T00:00:00.000Z', limit: 5000 },
     { v: 1, call: 'launch', launch },
   ]) {
     assert.deepEqual(parse(request), request);
@@ -42,6 +44,9 @@ test('unknown calls, versions, fields and types are refused', () => {
     { v: 1, call: 'constructor' },
     { v: 1, call: 'status', extra: 1 },
     { v: 1, call: 'kill' },
+    { v: 1, call: 'history', since: '2026-01-01T00:00:00.000Z', limit: 5001 },
+    { v: 1, call: 'history', since: '2'.repeat(33), limit: 1 },
+    { v: 1, call: 'history', since: 0, limit: 1 },
     { v: 1, call: 'kill', machine: ['a'] },
     { v: 1, call: 'inspect-pid', pid: -1 },
     { v: 1, call: 'inspect-pid', pid: 1.5 },
@@ -75,7 +80,7 @@ test('every field of a launch is bounded', () => {
     { argv: ['x'.repeat(20_000)] },
     { env: { 'ld preload': 'x' } },
     { env: { A: 'x\ny' } },
-    { descriptors: [{ kind: 'file', path: 'relative', access: 'ro', reopened: false }] },
+    { descriptors: [{ kind: 'file', path: 'relative', access: 'ro', claimant: null, reopened: false }] },
     { descriptors: [{ kind: 'device', path: '/dev/sda' }] },
     { descriptors: [{ kind: 'socket', name: '../x' }] },
     { devices: ['/dev/sda'] },

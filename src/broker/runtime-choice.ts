@@ -36,6 +36,7 @@ function trialLaunch(): LaunchRequest {
   };
   return {
     machine: trialId,
+    program: 'qemu',
     binary: trialProgram,
     argv: ['/proc/self/status'],
     env: {},
@@ -43,7 +44,6 @@ function trialLaunch(): LaunchRequest {
     devices: [],
     root,
     limits,
-    seccomp: 'qemu',
   };
 }
 

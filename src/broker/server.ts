@@ -1,51 +1,58 @@
-/** The broker's socket: one request a connection, from the manager's user or root, bounded in size, time and number. */
-import { once } from 'node:events';
+/** A socket of the broker's: one request a connection, bounded in size, in time, and in number, of each user and of all. */
 import { createServer, type Server, type Socket } from 'node:net';
-import { peerCredentials } from '../linux/peer-credentials.ts';
+import { peerCredentials, type PeerCredentials } from '../linux/peer-credentials.ts';
 import type { BrokerReply } from '../protocol/broker.ts';
 import { encodeFrame, FrameReader, maxRequestBytes } from '../protocol/frame.ts';
-import type { BrokerContext } from './context.ts';
-import { dispatch, subjectOf } from './dispatch.ts';
+import { refuse, type HandlerOutcome } from './context.ts';
+import { createCrowd, type Crowd, type CrowdLimits } from './crowd.ts';
 import type { BrokerLog } from './log.ts';
-import { parseRequest } from './parse.ts';
+import { ProtocolError } from './parse-values.ts';
 
-const maxConnections = 128;
 const requestDeadlineMs = 5_000;
 /** For a peer to take its answer and close. */
 const replyDeadlineMs = 10_000;
 
-/** Calls that only look: they are logged when refused. */
-const quiet: ReadonlySet<string> = new Set(['status', 'probe', 'inspect']);
-
-export interface ServerOptions {
-  readonly context: BrokerContext;
+/** Who may speak on a socket, how many at once, and what is done with what they say. */
+export interface Service {
+  readonly admits: (uid: number) => boolean;
+  readonly limits: CrowdLimits;
   readonly log: BrokerLog;
+  /** Throws ProtocolError where the body is no request: its connection is ended unanswered. */
+  readonly answer: (body: Buffer, peer: PeerCredentials) => Promise<HandlerOutcome>;
   /** Called whenever a request begins (+1) or ends (-1). */
   readonly onActivity: (change: 1 | -1) => void;
 }
 
-export function createBrokerServer(options: ServerOptions): Server {
-  const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, options));
-  server.maxConnections = maxConnections;
-  return server;
+export function createBrokerServer(service: Service): Server {
+  const crowd = createCrowd(service.limits);
+  return createServer({ allowHalfOpen: true }, (socket) => serve(socket, service, crowd));
 }
 
-function serve(socket: Socket, options: ServerOptions): void {
+function serve(socket: Socket, service: Service, crowd: Crowd): void {
   socket.on('error', () => socket.destroy());
   const peer = peerCredentials(socket);
   // SECURITY: promise 1. The kernel's word for who is there, whatever the socket's mode was.
-  if (peer.uid !== options.context.managerUid && peer.uid !== 0) {
-    options.log({ refused: 'connection', uid: peer.uid, pid: peer.pid });
+  if (!service.admits(peer.uid)) {
+    service.log({ refused: 'connection', uid: peer.uid, pid: peer.pid });
+    socket.destroy();
+    return;
+  }
+  if (!crowd.enter(socket, peer.uid)) {
     socket.destroy();
     return;
   }
   const reader = new FrameReader(maxRequestBytes);
   const deadline = setTimeout(() => socket.destroy(), requestDeadlineMs);
-  socket.once('close', () => clearTimeout(deadline));
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  let taken = false;
+  socket.once('close', () => {
+    clearTimeout(deadline);
+    // What was asked for counts until it is done, also where its peer has gone.
+    if (!taken) crowd.leave(socket);
+  });
   socket.once('end', () => {
     if (!taken) socket.destroy();
   });
-  let taken = false;
   socket.on('data', (piece: Buffer) => {
     try {
       if (taken) throw new RangeError('bytes after the request');
@@ -53,58 +60,51 @@ function serve(socket: Socket, options: ServerOptions): void {
       if (body === undefined) return;
       taken = true;
       clearTimeout(deadline);
-      void answer(socket, body, options);
+      crowd.asked(socket);
+      void answer(socket, { body, peer, closed }, service).finally(() => crowd.leave(socket));
     } catch (error) {
-      options.log({ refused: 'protocol', uid: peer.uid, pid: peer.pid, why: describe(error) });
+      service.log({ refused: 'protocol', uid: peer.uid, pid: peer.pid, why: describe(error) });
       socket.destroy();
     }
   });
 }
 
-async function answer(
-  socket: Socket,
-  body: Buffer,
-  { context, log, onActivity }: ServerOptions,
-): Promise<void> {
-  onActivity(1);
+interface Question {
+  readonly body: Buffer;
+  readonly peer: PeerCredentials;
+  readonly closed: Promise<void>;
+}
+
+async function answer(socket: Socket, { body, peer, closed }: Question, service: Service): Promise<void> {
+  service.onActivity(1);
   try {
-    const request = parseRequest(body);
-    const outcome = await dispatch(context, request).catch((error: unknown) => internal(error));
-    if (!outcome.ok || !quiet.has(request.call)) {
-      log({
-        call: request.call,
-        machine: subjectOf(request),
-        ok: outcome.ok,
-        ...(outcome.ok ? {} : { refusals: outcome.refusals }),
-      });
-    }
-    const reply: BrokerReply<unknown> = outcome;
+    const reply: BrokerReply<unknown> = await service.answer(body, peer);
     // SECURITY: rule manager. A peer that neither reads nor closes keeps neither its connection nor our memory.
     const deadline = setTimeout(() => socket.destroy(), replyDeadlineMs);
-    const closed = once(socket, 'close');
     socket.end(encodeFrame(reply));
     // A broker that is to end does so after its reply has left.
     await closed;
     clearTimeout(deadline);
   } catch (error) {
-    log({ refused: 'protocol', why: describe(error) });
+    service.log({ refused: 'protocol', uid: peer.uid, pid: peer.pid, why: describe(error) });
     socket.destroy();
   } finally {
-    onActivity(-1);
+    service.onActivity(-1);
   }
 }
 
-function internal(error: unknown): BrokerReply<unknown> {
-  return {
-    ok: false,
-    refusals: [
-      {
-        code: 'internal',
-        message: `the broker failed: ${describe(error)}`,
-        hint: "please report it, with the broker's log",
-      },
-    ],
-  };
+/** The outcome of a handler, also of one that failed; what the peer did wrong is thrown on. */
+export async function settled(outcome: HandlerOutcome | Promise<HandlerOutcome>): Promise<HandlerOutcome> {
+  try {
+    return await outcome;
+  } catch (error) {
+    if (error instanceof ProtocolError) throw error;
+    return refuse(
+      'internal',
+      `the broker failed: ${describe(error)}`,
+      "please report it, with the broker's log",
+    );
+  }
 }
 
 function describe(error: unknown): string {

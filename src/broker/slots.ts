@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { processesOfUids } from '../linux/process.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
-import { errorCode, readJson, writeWhole } from './files.ts';
+import { errorCode } from '../linux/errno.ts';
+import { readJson, writeWhole } from './files.ts';
 
 export interface UidRange {
   readonly base: number;

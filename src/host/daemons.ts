@@ -21,10 +21,14 @@ export function programOf(name: DaemonName): string {
 }
 
 /**
- * Starts a daemon with `socket` as its only inherited descriptor (sd_listen_fds(3)); the shell is there to know its own pid.
- * The descriptor is closed here.
+ * Starts a daemon with these sockets, by name, as its only inherited descriptors (sd_listen_fds(3)); the shell is there to
+ * know its own pid. They are closed here.
  */
-export function startDaemon(name: DaemonName, site: HostSite, socket: number): Daemon {
+export function startDaemon(
+  name: DaemonName,
+  site: HostSite,
+  sockets: Readonly<Record<string, number>>,
+): Daemon {
   const { roots } = site;
   const places = ['--config-dir', roots.config, '--run-dir', roots.run, '--state-dir', roots.state];
   const own =
@@ -50,13 +54,19 @@ export function startDaemon(name: DaemonName, site: HostSite, socket: number): D
   ];
   const inShell = ['/bin/sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh', ...node];
   const [program = '', ...argv] = name === 'manager' ? [...asManager(site), ...inShell] : inShell;
+  const fds = Object.values(sockets);
   const log = openSync(logOf(site, name), 'a', 0o640);
   try {
     // SECURITY: promise 1. Descriptors of root's shell, which may be anything, are not passed on to the manager.
     keepDescriptorsFrom(3);
-    const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LISTEN_FDS: '1', LANG: 'C.UTF-8' };
+    const environment = {
+      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+      LISTEN_FDS: String(fds.length),
+      LISTEN_FDNAMES: Object.keys(sockets).join(':'),
+      LANG: 'C.UTF-8',
+    };
     const child = spawn(program, argv, {
-      stdio: ['ignore', log, log, socket],
+      stdio: ['ignore', log, log, ...fds],
       env: environment,
       cwd: '/',
       detached: true,
@@ -65,8 +75,7 @@ export function startDaemon(name: DaemonName, site: HostSite, socket: number): D
     const pid = child.pid ?? 0;
     return { name, pid, startTime: startTimeOf(pid) ?? 0 };
   } finally {
-    closeSync(log);
-    closeSync(socket);
+    for (const fd of [log, ...fds]) closeSync(fd);
   }
 }
 

@@ -32,7 +32,8 @@ async function bringDown(site: HostSite): Promise<HostOutcome> {
         `kill -9 ${daemon.pid}, then again: qward host down --leave-machines`,
       );
   }
-  for (const path of [site.paths.apiSocket, site.paths.brokerSocket]) rmSync(path, { force: true });
+  const { apiSocket, brokerSocket, claimsSocket } = site.paths;
+  for (const path of [apiSocket, brokerSocket, claimsSocket]) rmSync(path, { force: true });
   forgetDaemons(site);
   const message = daemons.length === 0 ? 'qward was not up' : 'qward is down';
   return { ok: true, daemons, message, hint: '' };

@@ -14,7 +14,7 @@ export interface FoundDaemons {
 
 const names: readonly DaemonName[] = ['broker', 'manager'];
 
-export function socketOf(site: HostSite, name: DaemonName): string {
+function socketOf(site: HostSite, name: DaemonName): string {
   return name === 'broker' ? site.paths.brokerSocket : site.paths.apiSocket;
 }
 

@@ -5,7 +5,7 @@ import { bindUnixSocket } from '../linux/unix-socket.ts';
 import { isAlive } from '../linux/process.ts';
 import { logOf, rememberDaemons, startDaemon, type Daemon, type DaemonName } from './daemons.ts';
 import { closedToManager } from './closed-to-manager.ts';
-import { findDaemons, socketOf } from './find-daemons.ts';
+import { findDaemons } from './find-daemons.ts';
 import { failed, hintFor, unable, whileLocked, type HostOutcome } from './outcome.ts';
 import type { HostSite } from './site.ts';
 
@@ -58,7 +58,7 @@ function startMissing(site: HostSite, living: readonly Daemon[]): readonly Daemo
   try {
     for (const name of ['broker', 'manager'] as const) {
       if (living.some((daemon) => daemon.name === name)) continue;
-      started.push(startDaemon(name, site, bindSocket(site, name)));
+      started.push(startDaemon(name, site, bindSockets(name, site)));
       rememberDaemons(site, [...living, ...started]);
     }
     return [...living, ...started];
@@ -68,11 +68,20 @@ function startMissing(site: HostSite, living: readonly Daemon[]): readonly Daemo
   }
 }
 
-function bindSocket(site: HostSite, name: DaemonName): number {
-  const path = socketOf(site, name);
-  rmSync(path, { force: true });
+/** The daemon's sockets by the names that it knows them by. A descriptor that is not passed on ends with this program. */
+export function bindSockets(name: DaemonName, { paths }: HostSite): Record<string, number> {
   // SECURITY: promise 1. Any user may ask the manager, which looks at who it is; only the manager's group reaches the broker.
-  return bindUnixSocket(path, name === 'broker' ? 0o660 : 0o666);
+  if (name === 'manager') return { api: bindFresh(paths.apiSocket, 0o666) };
+  const broker = bindFresh(paths.brokerSocket, 0o660);
+  // SECURITY: promise 4. Users speak to the broker themselves, on a socket on which they claim files and do nothing else.
+  const claims = bindFresh(paths.claimsSocket, 0o666);
+  chownSync(paths.claimsSocket, 0, 0);
+  return { broker, claims };
+}
+
+function bindFresh(path: string, mode: number): number {
+  rmSync(path, { force: true });
+  return bindUnixSocket(path, mode);
 }
 
 const readyDeadlineMs = 20_000;

@@ -1,16 +1,19 @@
 /** launch: admits the request, opens what it names, makes the jail, and tells where the machine is. */
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
 import { compileBundle } from '../../jail/bundle.ts';
 import { runDetached } from '../../jail/runtime.ts';
+import { deviceNumbers } from '../../linux/block-device.ts';
 import { mountTmpfs } from '../../linux/mount.ts';
 import { isAlive, startTimeOf } from '../../linux/process.ts';
 import { admit } from '../../policy/admit.ts';
 import type { Policy } from '../../policy/policy.ts';
-import type { LaunchedMachine } from '../../protocol/broker.ts';
-import type { DeviceNode, LaunchRequest } from '../../protocol/launch.ts';
-import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
-import { errorCode, writeWhole } from '../files.ts';
+import type { LaunchedMachine, Refusal } from '../../protocol/broker.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
+import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
+import { errorCode } from '../../linux/errno.ts';
+import { writeWhole } from '../files.ts';
 import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.ts';
+import { groundsOf } from '../open-file.ts';
 import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
 import type { LaunchRecord } from '../records.ts';
 import { overlaps, rangeAccount } from '../slots.ts';
@@ -38,7 +41,10 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   }
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
-  const refusals = admit(launch, policy.policy, storageRoots(policy.policy, context));
+  const refusals = [
+    ...admit(launch, groundsOf(context, launch.machine, policy.policy)),
+    ...admitProgram(launch),
+  ];
   if (refusals.length > 0) return { ok: false, refusals };
   let uid: number | HandlerOutcome;
   try {
@@ -59,6 +65,25 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   } catch (error) {
     await sweep(context, launch.machine);
     return outOfResources(error, launch.machine, context.paths.brokerRun);
+  }
+}
+
+/** SECURITY: promise 1. What the jail shows at the program's path is the very file that the policy lists, no other of /usr. */
+function admitProgram({ program, binary, root }: LaunchRequest): readonly Refusal[] {
+  const shown = root.find(({ target }) => target === binary)?.source;
+  if (program === 'drill' || (shown !== undefined && shown === realPath(binary))) return [];
+  return refuse(
+    'policy-refused',
+    `the jail would show ${shown === undefined ? 'nothing' : `"${shown}"`} as "${binary}"`,
+    'name the file itself, by its real path',
+  ).refusals;
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
   }
 }
 
@@ -128,13 +153,17 @@ async function launchSwept(
     launch,
   };
   context.records.write(record);
-  const root = context.roots.open(launch.root);
+  const root = context.roots.open(launch.root, launch.program === 'drill');
   if (!root.ok) {
     await sweep(context, launch.machine);
     return root;
   }
   makeDirectories(context, places);
-  const opened = openDescriptors(launch.descriptors, places.directory, storageRoots(policy, context));
+  const opened = await openDescriptors(launch.descriptors, {
+    directory: places.directory,
+    grounds: groundsOf(context, launch.machine, policy),
+    uid,
+  });
   if (!opened.ok) {
     await sweep(context, launch.machine);
     return opened;
@@ -145,7 +174,9 @@ async function launchSwept(
     rootDirectory: root.directory,
     cgroup: places.cgroup,
     cgroups: context.cgroups.layout,
-    deviceNumbers: Object.fromEntries(launch.devices.map((device) => [device, numbersOf(device)])),
+    deviceNumbers: Object.fromEntries(
+      launch.devices.map((device) => [device, deviceNumbers(statSync(device).rdev)]),
+    ),
   });
   writeWhole(`${places.bundle}/config.json`, JSON.stringify(config), false);
   return await run(context, { places, record, opened, binary: runtime.binary });
@@ -157,12 +188,6 @@ function makeDirectories(context: BrokerContext, places: MachinePlaces): void {
   mkdirSync(places.directory, { mode: 0o700 });
   // The set-group-ID bit gives every file in it the manager's group from its first instant.
   mountTmpfs(places.directory, `size=${logBytes},nr_inodes=16,mode=2750,uid=0,gid=${context.managerGid}`);
-}
-
-function numbersOf(device: DeviceNode): { major: number; minor: number } {
-  const { rdev } = statSync(device);
-  // gnu_dev_major(3), gnu_dev_minor(3).
-  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
 }
 
 interface Run {

@@ -4,6 +4,7 @@ import { isAlive } from '../../linux/process.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import type { LaunchRecord } from '../records.ts';
 import { runs, sweep } from '../sweep.ts';
+import { withRegister } from './claims.ts';
 
 /** SIGKILL to all of the machine, and everything of it removed. Succeeds where nothing is left to kill. */
 export async function handleKill(context: BrokerContext, machine: string): Promise<HandlerOutcome> {
@@ -26,8 +27,12 @@ export async function handleReap(context: BrokerContext, machine: string): Promi
 export function handleForget(context: BrokerContext, machine: string): HandlerOutcome {
   const record = context.records.read(machine);
   if (record !== undefined) return running(record);
-  context.slots.release(machine);
-  return { ok: true, result: {} };
+  return withRegister(() => {
+    // SECURITY: promise 4. A machine that comes later under the name has nothing of what was agreed to for this one.
+    context.claims.remove({ machine, uid: null }, null);
+    context.slots.release(machine);
+    return { ok: true, result: {} };
+  });
 }
 
 export function handleRename(context: BrokerContext, machine: string, to: string): HandlerOutcome {
@@ -42,8 +47,11 @@ export function handleRename(context: BrokerContext, machine: string, to: string
       'choose another name, or remove that machine',
     );
   }
-  context.slots.rename(machine, to);
-  return { ok: true, result: {} };
+  return withRegister(() => {
+    context.claims.rename(machine, to);
+    context.slots.rename(machine, to);
+    return { ok: true, result: {} };
+  });
 }
 
 function running({ machine, pid }: LaunchRecord): HandlerOutcome {

@@ -1,18 +1,21 @@
 /** status, probe, inspect: what the broker alone can see, told without judgement. */
 import { closeSync } from 'node:fs';
 import { isAlive } from '../../linux/process.ts';
+import { blockDeviceSize } from '../../linux/block-device.ts';
 import { readHead } from '../../linux/descriptors.ts';
 import { readProcessFacts } from '../../linux/process-facts.ts';
-import type { BrokerStatus, FileProbe, ProcessFacts } from '../../protocol/broker.ts';
+import type { BrokerStatus, FileProbe, FileRequest, ProcessFacts } from '../../protocol/broker.ts';
 import { version } from '../../protocol/version.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
-import { openGranted } from '../open-descriptors.ts';
+import { groundsOf, openGranted } from '../open-file.ts';
 import { overlaps } from '../slots.ts';
 import { runs } from '../sweep.ts';
 import { describe } from './launch.ts';
 
 /** Enough for the headers of the image formats and the descriptor of a VMDK. */
 const headBytes = 1024;
+/** The descriptor in a VMDK too; for a few files only, so that an answer stays small. */
+const [wholeHeadBytes, fewFiles] = [12 * 1024, 16];
 
 export async function handleStatus(context: BrokerContext): Promise<HandlerOutcome> {
   const policy = context.readPolicy();
@@ -45,31 +48,38 @@ function damagedFiles(context: BrokerContext): BrokerStatus['damaged'] {
     reason: `the record of machine "${machine}" cannot be read; ${runs(context, machine) ? 'it runs, and only a kill reaches it' : 'it does not run'}`,
     cure: `\`qward kill ${machine}\` clears it away`,
   }));
-  if (!context.slots.damaged()) return records;
   const path = `${context.paths.brokerState}/slots.json`;
   const reason = 'which machine has which uid cannot be read; machines get new ones as they start';
-  return [...records, { path, reason, cure: `rm ${path}` }];
+  return [
+    ...records,
+    ...(context.slots.damaged() ? [{ path, reason, cure: `rm ${path}` }] : []),
+    ...context.claims.damaged(),
+  ];
 }
 
 export function handleProbe(
   context: BrokerContext,
-  paths: readonly { readonly path: string; readonly access: 'ro' | 'rw' }[],
+  machine: string,
+  paths: readonly FileRequest[],
 ): HandlerOutcome {
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
-  const roots = storageRoots(policy.policy, context);
-  const files = paths.map(({ path, access }): FileProbe => {
-    const opened = openGranted(path, access, roots);
+  const grounds = groundsOf(context, machine, policy.policy);
+  const files = paths.map((file): FileProbe => {
+    const { path } = file;
+    const opened = openGranted(file, grounds);
     if (!opened.ok) return { path, ok: false, refusal: opened.refusal };
     try {
       const { size, dev, ino, mode } = opened.stats;
+      const device = opened.stats.isBlockDevice();
       return {
         path,
         ok: true,
-        size,
+        size: device ? blockDeviceSize(opened.fd) : size,
+        ...(device ? { blockDevice: true } : {}),
         device: dev,
         inode: ino,
-        head: readHead(opened.fd, headBytes).toString('base64'),
+        head: readHead(opened.fd, paths.length > fewFiles ? headBytes : wholeHeadBytes).toString('base64'),
         worldReadable: (mode & 0o004) !== 0,
       };
     } finally {

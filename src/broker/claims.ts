@@ -1,0 +1,134 @@
+/** The register of claims: which user lets which machine open which file. Root's own file; asked at every opening. */
+import { statSync } from 'node:fs';
+import {
+  maxClaimBytesOfUser,
+  maxClaimsOfMachine,
+  maxClaimsOfUser,
+  type Claim,
+  type ClaimedFile,
+} from '../protocol/claims.ts';
+import { machineNamePattern, type Access } from '../protocol/launch.ts';
+import { readJson, writeWhole } from './files.ts';
+
+/** Whose claims for which machine; null: of every user, of every machine. */
+export interface ClaimScope {
+  readonly machine: string | null;
+  readonly uid: number | null;
+}
+
+export interface Claims {
+  /** The user's claim by which the machine may have the path with this access: one for `rw` serves `ro` too. */
+  readonly find: (machine: string, uid: number, path: string, access: Access) => Claim | undefined;
+  readonly list: (scope: ClaimScope) => Claim[];
+  /** Records all of them or, where they are too many, none: 'full'. Gives whether each is new. Throws DamagedClaims. */
+  readonly add: (machine: string, uid: number, files: readonly ClaimedFile[]) => boolean[] | 'full';
+  /** Takes back those of these paths, or all; gives what was there. Throws DamagedClaims. */
+  readonly remove: (scope: ClaimScope, paths: readonly string[] | null) => Claim[];
+  readonly rename: (machine: string, to: string) => void;
+  /** For the status, where the file is there and cannot be read: nothing is claimed until root removes it. */
+  readonly damaged: () => { readonly path: string; readonly reason: string; readonly cure: string }[];
+}
+
+/** The register cannot be read, and is not written anew: what users agreed to would be lost unseen. */
+export class DamagedClaims extends Error {
+  readonly cure: string;
+  constructor(file: string) {
+    super(`${file} cannot be read`);
+    this.name = 'DamagedClaims';
+    this.cure = `root removes it (rm ${file}); users then claim their files again (qward claim)`;
+  }
+}
+
+export function openClaims(file: string, now: () => Date): Claims {
+  let known: { readonly stamp: string; readonly claims: readonly Claim[] | undefined } | undefined;
+  /** Parsed once for all the files of a launch; undefined where it is damaged. */
+  const read = (): readonly Claim[] | undefined => {
+    const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
+    if (stats === undefined) return [];
+    const stamp = `${stats.ino} ${stats.size} ${stats.ctimeNs}`;
+    if (known?.stamp !== stamp) {
+      const value = readJson(file);
+      // SECURITY: promise 7. One entry that is not whole tells that the file was spoilt: none of it is believed.
+      known = { stamp, claims: Array.isArray(value) && value.every(isClaim) ? value : undefined };
+    }
+    return known.claims;
+  };
+  const load = (): readonly Claim[] => {
+    const claims = read();
+    if (claims === undefined) throw new DamagedClaims(file);
+    return claims;
+  };
+  const save = (claims: readonly Claim[]): void =>
+    writeWhole(file, `[\n${claims.map((claim) => JSON.stringify(claim)).join(',\n')}\n]\n`, true);
+  return {
+    find: (machine, uid, path, access) =>
+      read()?.find(
+        (claim) =>
+          claim.machine === machine && claim.uid === uid && claim.path === path && serves(claim, access),
+      ),
+    list: (scope) => load().filter((claim) => isIn(scope, claim)),
+    add: (machine, uid, files) => {
+      const at = now().toISOString();
+      const claims = new Map(load().map((claim) => [keyOf(claim), claim]));
+      const fresh = files.map(({ path, access }) => {
+        const claim: Claim = { machine, uid, path, access, at };
+        const before = claims.get(keyOf(claim));
+        if (before !== undefined && serves(before, access)) return false;
+        claims.set(keyOf(claim), claim);
+        return true;
+      });
+      if (!fresh.includes(true)) return fresh;
+      const all = [...claims.values()];
+      if (isTooMuch(all, machine, uid)) return 'full';
+      save(all);
+      return fresh;
+    },
+    remove: (scope, paths) => {
+      const claims = load();
+      const named = new Set(paths);
+      const isGone = (claim: Claim): boolean =>
+        isIn(scope, claim) && (paths === null || named.has(claim.path));
+      const gone = claims.filter(isGone);
+      if (gone.length > 0) save(claims.filter((claim) => !isGone(claim)));
+      return gone;
+    },
+    rename: (machine, to) => {
+      const claims = load();
+      const moved = claims.flatMap((claim) => (claim.machine === machine ? [{ ...claim, machine: to }] : []));
+      const keys = new Set(moved.map(keyOf));
+      const kept = claims.filter((claim) => claim.machine !== machine && !keys.has(keyOf(claim)));
+      if (moved.length > 0) save([...kept, ...moved]);
+    },
+    damaged: () => {
+      if (read() !== undefined) return [];
+      const reason =
+        'what users let machines open cannot be read; nothing is opened with their rights, nor claimed';
+      return [{ path: file, reason, cure: new DamagedClaims(file).cure }];
+    },
+  };
+}
+
+const serves = (claim: ClaimedFile, access: Access): boolean => claim.access === 'rw' || access === 'ro';
+
+const keyOf = ({ machine, uid, path }: Claim): string => `${uid} ${machine} ${path}`;
+
+function isIn({ machine, uid }: ClaimScope, claim: Claim): boolean {
+  return (machine === null || claim.machine === machine) && (uid === null || claim.uid === uid);
+}
+
+function isTooMuch(claims: readonly Claim[], machine: string, uid: number): boolean {
+  const own = claims.filter((claim) => claim.uid === uid);
+  const bytes = own.reduce((sum, { path }) => sum + path.length, 0);
+  const ofMachine = own.filter((claim) => claim.machine === machine).length;
+  return ofMachine > maxClaimsOfMachine || own.length > maxClaimsOfUser || bytes > maxClaimBytesOfUser;
+}
+
+function isClaim(value: unknown): value is Claim {
+  const field = (name: string): unknown => Reflect.get(Object(value), name);
+  return (
+    machineNamePattern.test(String(field('machine'))) &&
+    Number.isSafeInteger(field('uid')) &&
+    ['path', 'at'].every((name) => typeof field(name) === 'string') &&
+    ['ro', 'rw'].includes(String(field('access')))
+  );
+}

@@ -1,0 +1,91 @@
+/** claim, claim-like, unclaim, claims: what users let machines open. Consent alone: no file is touched here. */
+import { decideClaim, refuseClaimant } from '../../policy/claim-rules.ts';
+import {
+  maxClaimsOfMachine,
+  maxClaimsOfUser,
+  type ClaimedFile,
+  type ClaimRequest,
+  type ClaimResults,
+} from '../../protocol/claims.ts';
+import { DamagedClaims } from '../claims.ts';
+import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
+import { errorCode } from '../../linux/errno.ts';
+import { personOf } from '../person.ts';
+
+/** `uid` is the kernel's word for who is connected. */
+export function handleClaimRequest(
+  context: BrokerContext,
+  request: ClaimRequest,
+  uid: number,
+): HandlerOutcome {
+  const { claims } = context;
+  // Root sees and takes back everybody's.
+  const whose = uid === 0 ? null : uid;
+  return withRegister(() => {
+    switch (request.call) {
+      case 'claim':
+        return claim(context, request, uid);
+      case 'claim-like': {
+        const like = claims
+          .list({ machine: request.like, uid })
+          .map(({ path, access }) => ({ path, access }));
+        const outcome = claim(context, { machine: request.machine, files: like }, uid);
+        return outcome.ok ? { ok: true, result: like } : outcome;
+      }
+      case 'unclaim': {
+        const gone = claims.remove({ machine: request.machine, uid: whose }, request.paths);
+        return { ok: true, result: gone.map(({ path, access }) => ({ path, access })) };
+      }
+      case 'claims':
+        return { ok: true, result: claims.list({ machine: request.machine, uid: whose }) };
+    }
+  });
+}
+
+interface Wish {
+  readonly machine: string;
+  readonly files: readonly ClaimedFile[];
+}
+
+function claim(context: BrokerContext, { machine, files }: Wish, uid: number): HandlerOutcome {
+  const read = context.readPolicy();
+  if (!read.ok) return read;
+  const { policy } = read;
+  const user = personOf(uid);
+  const barred = refuseClaimant(uid, user, { ...policy, managerUid: context.managerUid });
+  if (barred !== undefined) return { ok: false, refusals: [barred] };
+  const grounds = { policy, roots: storageRoots(policy, context), own: context.paths.own };
+  const decided = files.map((file) => ({ file, decision: decideClaim(file, user, grounds) }));
+  const refusals = decided.flatMap(({ decision }) => (typeof decision === 'string' ? [] : [decision]));
+  if (refusals.length > 0) return { ok: false, refusals };
+  const needed = decided.flatMap(({ file, decision }) => (decision === 'claim' ? [file] : []));
+  const fresh = context.claims.add(machine, uid, needed);
+  if (fresh === 'full')
+    return refuse(
+      'resources-short',
+      `more than ${maxClaimsOfMachine} claims for machine "${machine}", or ${maxClaimsOfUser} of yours in all, or too long paths`,
+      'take back what no machine needs: qward claims, qward unclaim',
+    );
+  const recorded = fresh.values();
+  const result: ClaimResults['claim'] = decided.map(({ file: { path }, decision }) => {
+    if (decision === 'by-policy') return { path, outcome: decision };
+    return { path, outcome: recorded.next().value === true ? 'claimed' : 'known' };
+  });
+  return { ok: true, result };
+}
+
+/** What the register's file keeps from being done, told with its cure. */
+export function withRegister(work: () => HandlerOutcome): HandlerOutcome {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof DamagedClaims)
+      return refuse('state-unwritable', `the register of claims ${error.message}`, error.cure);
+    if (!['ENOSPC', 'EDQUOT', 'EROFS'].includes(errorCode(error))) throw error;
+    return refuse(
+      'state-unwritable',
+      `the register of claims cannot be written (${errorCode(error)}); nothing was changed`,
+      'make room on the file system of /var/lib/qward (df -h)',
+    );
+  }
+}
