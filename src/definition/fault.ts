@@ -7,4 +7,7 @@ export interface Fault {
   readonly path?: readonly (string | number)[];
   readonly line?: number;
   readonly column?: number;
+  /** The key of the policy that refuses it, `storageRoots[1]`, and where that stands. */
+  readonly rule?: string;
+  readonly ruleAt?: string;
 }

@@ -2,7 +2,7 @@
 import type { Draft, Placed } from './draft.ts';
 import type { KeyPath } from './key-path.ts';
 import { broken, type Broken } from './rule.ts';
-import { formatByteSize } from './scalars.ts';
+import { formatByteSize } from './byte-size.ts';
 import type { DiskDefinition } from './schema.ts';
 
 function faultsOfDisk({ path, value: disk }: Placed<DiskDefinition>): readonly Broken[] {

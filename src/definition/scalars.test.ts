@@ -1,15 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  byteSize,
-  duration,
-  formatByteSize,
-  formatDuration,
-  hostPath,
-  line,
-  parseByteSize,
-  parseDuration,
-} from './scalars.ts';
+import { byteSize, duration, formatDuration, hostPath, line, parseDuration } from './scalars.ts';
+import { formatByteSize, parseByteSize } from './byte-size.ts';
 
 test('sizes: K, M, G, T are binary, KB, MB, GB, TB decimal, a plain number is bytes', () => {
   const cases: readonly (readonly [string | number, number])[] = [

@@ -225,6 +225,12 @@ export const machineSchema = z.strictObject({
     .prefault({})
     .describe('How the machine is stopped.'),
   limits: resourceLimits.prefault({}).describe('What the QEMU process may use of the host.'),
+  onAuditFailure: z
+    .enum(['stop', 'warn'])
+    .default('stop')
+    .describe(
+      'What follows when a wall differs on the live process: `stop` ends it before its guest runs; `warn` lets it run, marked in `qward list`, where the policy has `allowAuditWarning`.',
+    ),
 });
 
 /** A definition with every default filled in. Sizes are bytes, durations milliseconds. */

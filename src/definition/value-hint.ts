@@ -2,7 +2,8 @@
 import type { z } from 'zod';
 import { choicesOf } from './expectation.ts';
 import type { Plain } from './key-path.ts';
-import { parseByteSize, parseDuration } from './scalars.ts';
+import { parseByteSize } from './byte-size.ts';
+import { parseDuration } from './scalars.ts';
 import { nearest } from './suggest.ts';
 
 const yes = new Set(['true', 'yes', 'on', 'y', 'enabled', '1']);

@@ -39,7 +39,7 @@ function imageNodes(table: DescriptorTable, image: ImageNode): BlockNodes {
   };
   const top = image.name ?? `image.${set}`;
   const file = jsonOption('-blockdev', {
-    driver: 'file',
+    driver: table.isBlockDevice(image.path) ? 'host_device' : 'file',
     'node-name': `file.${set}`,
     filename: `/dev/fdset/${set}`,
     aio: 'threads',

@@ -1,6 +1,6 @@
 /** The descriptors of a plan: their numbers, their sets, and why each is given. */
 import { firstDescriptor, type Access, type Descriptor, type SocketName } from '../protocol/launch.ts';
-import type { Grant } from './launch-plan.ts';
+import type { Grant, HostFacts } from './launch-plan.ts';
 import { keyOption, type Option } from './options.ts';
 
 /** Why a descriptor is given. */
@@ -19,6 +19,19 @@ export class DescriptorTable {
   readonly #descriptors: Descriptor[] = [];
   readonly #grants: Grant[] = [];
   readonly #sets: FdSet[] = [];
+  readonly #claimants: HostFacts['claimants'];
+  readonly #files: HostFacts['files'];
+
+  constructor({ claimants, files }: Pick<HostFacts, 'claimants' | 'files'>) {
+    this.#claimants = claimants;
+    this.#files = files;
+  }
+
+  /** For QEMU, whose driver `file` takes regular files only, and `host_device` none. */
+  isBlockDevice(path: string): boolean {
+    const file = Object.hasOwn(this.#files, path) ? this.#files[path] : undefined;
+    return file?.ok === true && file.blockDevice === true;
+  }
 
   get descriptors(): readonly Descriptor[] {
     return this.#descriptors;
@@ -39,6 +52,18 @@ export class DescriptorTable {
     return fd;
   }
 
+  #addFile(
+    path: string,
+    access: Access,
+    { reopened, ...purpose }: Purpose & { readonly reopened: boolean },
+  ): number {
+    const claimant = Object.hasOwn(this.#claimants, path) ? (this.#claimants[path] ?? null) : null;
+    return this.#add(
+      { kind: 'file', path, access, claimant, reopened },
+      { resource: path, access, ...purpose },
+    );
+  }
+
   addSocket(name: SocketName, purpose: Purpose): number {
     return this.#add({ kind: 'socket', name }, { resource: `socket ${name}`, access: 'rw', ...purpose });
   }
@@ -56,8 +81,7 @@ export class DescriptorTable {
 
   /** A file that QEMU takes by path only; the value is that path, /proc/self/fd/N. */
   addReopened(path: string, purpose: Purpose): string {
-    const descriptor: Descriptor = { kind: 'file', path, access: 'ro', reopened: true };
-    return `/proc/self/fd/${this.#add(descriptor, { resource: path, access: 'ro', ...purpose })}`;
+    return `/proc/self/fd/${this.#addFile(path, 'ro', { ...purpose, reopened: true })}`;
   }
 
   /**
@@ -68,10 +92,7 @@ export class DescriptorTable {
     const modes: readonly Access[] = access === 'rw' ? ['ro', 'rw'] : ['ro'];
     const members = modes.map((mode) => ({
       access: mode,
-      fd: this.#add(
-        { kind: 'file', path, access: mode, reopened: false },
-        { resource: path, access: mode, ...purpose },
-      ),
+      fd: this.#addFile(path, mode, { ...purpose, reopened: false }),
     }));
     const id = this.#sets.length + 1;
     this.#sets.push({ id, members });

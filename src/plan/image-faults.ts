@@ -1,19 +1,20 @@
 /** Faults of the files that a definition names: not there, another format than declared, references it does not list. */
 import type { Fault } from '../definition/fault.ts';
+import { namedFiles, type NamedFile } from '../definition/named-files.ts';
 import type { DiskDefinition, MachineDefinition } from '../definition/schema.ts';
 import { variableStorePath } from './boot.ts';
 import type { FileFacts, HostFacts, ImageHeader } from './launch-plan.ts';
-import { namedFiles, type NamedFile } from './required-files.ts';
 
 type Files = HostFacts['files'];
 type Place = readonly (string | number)[];
 type Format = 'raw' | 'qcow2';
 
 /** Headers that a guest's own disk may well begin with: its encryption, its CD file system. */
-const withinRaw: ReadonlySet<ImageHeader['format']> = new Set(['raw', 'luks', 'iso']);
+export const withinRaw: ReadonlySet<ImageHeader['format']> = new Set(['raw', 'luks', 'iso']);
 
 /** Names from headers are a stranger's text: quoted, and cut. */
-const quoted = (name: string): string => JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
+export const quoted = (name: string): string =>
+  JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
 
 function factsOf(files: Files, path: string): FileFacts | undefined {
   return Object.hasOwn(files, path) ? files[path] : undefined;

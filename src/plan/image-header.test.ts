@@ -113,3 +113,45 @@ test('hostile bytes never throw and give bounded answers', () => {
     { numRuns: 2000 },
   );
 });
+
+const descriptor = (lines: string): string =>
+  `# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n${lines}\n`;
+const referencesOf = (bytes: Buffer): readonly string[] =>
+  parseImageHeader(bytes, 1 << 20).references.map(({ kind, name }) => `${kind}: ${name}`);
+
+/** A sparse VMDK of this capacity in sectors, with a descriptor at the second sector. */
+function sparseVmdk(capacity: bigint, text: string): Buffer {
+  const bytes = Buffer.alloc(4096);
+  bytes.write('KDMV');
+  bytes.writeBigUInt64LE(capacity, 12);
+  bytes.writeBigUInt64LE(1n, 28);
+  bytes.write(text, 512);
+  return bytes;
+}
+
+test('extents and parents of a VMDK are found, in a text and within a sparse one', () => {
+  const flat = descriptor('RW 1 FLAT "/etc/shadow" 0');
+  assert.deepEqual(referencesOf(Buffer.from(flat)), ['extent: /etc/shadow']);
+  assert.deepEqual(referencesOf(Buffer.from(descriptor('parentFileNameHint="/p"'))), [
+    'backing file: /p',
+    'extent: ',
+  ]);
+  assert.deepEqual(referencesOf(Buffer.from('\n# note\nversion=2\nRW 9 FLAT "/x" 0\n')), ['extent: /x']);
+  assert.deepEqual(referencesOf(sparseVmdk(16_384n, descriptor('RW 16384 SPARSE "disk.vmdk"'))), []);
+  assert.deepEqual(referencesOf(sparseVmdk(0n, flat)), ['extent: /etc/shadow']);
+  assert.deepEqual(referencesOf(sparseVmdk(16_384n, 'parentFileNameHint="/p"\n')), ['backing file: /p']);
+  assert.deepEqual(referencesOf(sparseVmdk(0n, '').subarray(0, 512)), ['extent: ']);
+  const many = Array.from({ length: 5000 }, (_, index) => `RW 1 FLAT "${index}" 0`).join('\n');
+  assert.ok(referencesOf(Buffer.from(descriptor(many))).length <= 17);
+});
+
+test('differencing images of VDI and VHD refer to a parent', () => {
+  const vdi = Buffer.alloc(1024);
+  vdi.writeUInt32LE(0xbeda107f, 0x40);
+  vdi.writeUInt32LE(4, 0x4c);
+  assert.deepEqual(referencesOf(vdi), ['backing file: ']);
+  const vhd = Buffer.alloc(1024);
+  vhd.write('conectix');
+  vhd.writeUInt32BE(4, 60);
+  assert.deepEqual(referencesOf(vhd), ['backing file: ']);
+});

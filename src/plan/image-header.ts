@@ -41,7 +41,10 @@ class Head {
   name(offset: bigint, length: number): string {
     if (offset > BigInt(this.bytes.length)) return '';
     const start = Number(offset);
-    const text = this.bytes.toString('utf8', start, start + Math.min(length, maxNameBytes));
+    return this.nameOf(this.bytes.subarray(start, start + length));
+  }
+  nameOf(bytes: Buffer): string {
+    const text = bytes.toString('utf8', 0, Math.min(bytes.length, maxNameBytes));
     return text.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}]/gu, '?');
   }
 }
@@ -81,6 +84,52 @@ function qedReferences(head: Head): readonly Reference[] {
     : [];
 }
 
+/** Sectors of a VMDK, and where an embedded descriptor ends that QEMU reads (block/vmdk.c, DESC_SIZE). */
+const vmdkSector = 512;
+const vmdkDescriptorBytes = 20 * vmdkSector;
+
+/**
+ * A VMDK is a text that names its extents, or one sparse extent with such a text in it, which QEMU then reads for a parent
+ * only; with a capacity of 0 it reads it for extents as well.
+ */
+function vmdkReferences(head: Head): readonly Reference[] {
+  if (!head.starts('KDMV')) return vmdkTextReferences(head, 0, true);
+  const offset = head.u64le(28) * BigInt(vmdkSector);
+  if (offset === 0n) return [];
+  const namesExtents = head.u64le(12) === 0n;
+  if (offset > BigInt(head.bytes.length)) return namesExtents ? [{ kind: 'extent', name: '' }] : [];
+  return vmdkTextReferences(head, Number(offset), namesExtents);
+}
+
+function vmdkTextReferences(head: Head, offset: number, namesExtents: boolean): readonly Reference[] {
+  const text = head.bytes.toString('latin1', offset, offset + vmdkDescriptorBytes);
+  const references: Reference[] = [];
+  const add = (kind: Reference['kind'], name: string): void => {
+    references.push({ kind, name: head.nameOf(Buffer.from(name, 'latin1')) });
+  };
+  const parent = /^\s*parentFileNameHint\s*=\s*"([^"\r\n]*)/m.exec(text);
+  if (parent !== null) add('backing file', parent[1] ?? '');
+  if (!namesExtents) return references;
+  // A descriptor without an extent has no data: one that lies beyond the bytes at hand is not seen, and counts too.
+  const extents = [...text.matchAll(/^\s*(?:RW|RDONLY|NOACCESS)\s+\d+\s+\w+(?:\s+"([^"\r\n]*))?/gm)];
+  for (const extent of extents.slice(0, maxReferences)) add('extent', extent[1] ?? '');
+  if (extents.length === 0) add('extent', '');
+  return references;
+}
+
+/** A file may name thousands. */
+const maxReferences = 16;
+
+/** Image type 4 is a differencing image (VirtualBox, VDI.h); QEMU refuses those with another's UUID. */
+function vdiReferences(head: Head): readonly Reference[] {
+  return head.u32le(0x4c) === 4 ? [{ kind: 'backing file', name: '' }] : [];
+}
+
+/** Disk type 4 is a differencing image (Virtual Hard Disk specification, "Hard Disk Footer Format"). */
+function vpcReferences(head: Head): readonly Reference[] {
+  return head.u32be(60) === 4 ? [{ kind: 'backing file', name: '' }] : [];
+}
+
 interface Signature {
   readonly format: Format;
   readonly matches: (head: Head) => boolean;
@@ -90,6 +139,14 @@ interface Signature {
 }
 
 const vdiMagic = 0xbeda107f;
+
+/** As QEMU looks for it (vmdk_probe): comments and empty lines, then a version. */
+function isVmdkText(head: Head): boolean {
+  const text = head.bytes.toString('latin1', 0, 1024);
+  return (
+    text.startsWith('# Disk DescriptorFile') || /^(?:(?:#[^\n]*| *\r?)\n)*version=[123]\r?(?:\n|$)/.test(text)
+  );
+}
 
 const signatures: readonly Signature[] = [
   {
@@ -104,15 +161,31 @@ const signatures: readonly Signature[] = [
     size: (head) => head.u64le(48),
     references: qedReferences,
   },
-  { format: 'vmdk', matches: (head) => head.starts('KDMV'), size: (head) => head.u64le(12) * 512n },
   {
     format: 'vmdk',
-    matches: (head) => head.starts('COWD') || head.starts('# Disk DescriptorFile'),
-    size: () => null,
+    matches: (head) => head.starts('KDMV'),
+    size: (head) => head.u64le(12) * BigInt(vmdkSector),
+    references: vmdkReferences,
   },
-  { format: 'vdi', matches: (head) => head.u32le(0x40) === vdiMagic, size: (head) => head.u64le(0x170) },
+  {
+    format: 'vmdk',
+    matches: (head) => head.starts('COWD'),
+    size: (head) => BigInt(head.u32le(12)) * BigInt(vmdkSector),
+  },
+  { format: 'vmdk', matches: isVmdkText, size: () => null, references: vmdkReferences },
+  {
+    format: 'vdi',
+    matches: (head) => head.u32le(0x40) === vdiMagic,
+    size: (head) => head.u64le(0x170),
+    references: vdiReferences,
+  },
   { format: 'vhdx', matches: (head) => head.starts('vhdxfile'), size: () => null },
-  { format: 'vpc', matches: (head) => head.starts('conectix'), size: (head) => head.u64be(48) },
+  {
+    format: 'vpc',
+    matches: (head) => head.starts('conectix'),
+    size: (head) => head.u64be(48),
+    references: vpcReferences,
+  },
   { format: 'luks', matches: (head) => head.starts('LUKS\u00ba\u00be'), size: () => null },
   // Beyond the first kilobyte: seen only where the caller has read that far.
   { format: 'iso', matches: (head) => head.starts('CD001', 0x8001), size: () => null },

@@ -68,6 +68,8 @@ export interface HostFacts {
   readonly kvm: { readonly works: boolean; readonly reason: string };
   /** Files that the definition names, by path, as the broker sees them. */
   readonly files: Readonly<Record<string, FileFacts>>;
+  /** Uid of the user with whose claim a file is opened, by path; what the policy gives to every machine is not in it. */
+  readonly claimants: Readonly<Record<string, number>>;
   readonly uefi: { readonly code: string; readonly varsTemplate: string } | null;
   /** Directory of the per-machine variable stores. */
   readonly varsDirectory: string;
@@ -89,6 +91,7 @@ export type FileFacts =
   | {
       readonly ok: true;
       readonly size: number;
+      readonly blockDevice?: true;
       readonly worldReadable: boolean;
       /** Parsed from the first bytes, in the manager (never in the broker). */
       readonly image: ImageHeader;
@@ -99,8 +102,11 @@ export interface ImageHeader {
   readonly format: 'raw' | 'qcow2' | 'vmdk' | 'vdi' | 'vhdx' | 'vpc' | 'qed' | 'luks' | 'iso';
   /** Size that the guest sees, bytes; for raw the file's size. */
   readonly virtualSize: number;
-  /** The header names a backing file or an external data file. */
-  readonly references: readonly { readonly kind: 'backing file' | 'data file'; readonly name: string }[];
+  /** The header names a file below it, one that holds its data, or parts of it; a name is empty where the header hides it. */
+  readonly references: readonly {
+    readonly kind: 'backing file' | 'data file' | 'extent';
+    readonly name: string;
+  }[];
 }
 
 export type PlanOutcome =

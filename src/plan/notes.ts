@@ -15,6 +15,8 @@ export function planNotes(
     notes.push(
       "TCG translates the guest's code inside QEMU, and QEMU promises no security there: the jail is the boundary",
     );
+  if (definition.onAuditFailure === 'warn')
+    notes.push('onAuditFailure: warn lets the guest run although a wall differs; `qward list` marks it then');
   const model = cpuModel(definition, accel);
   if (accel.kind === 'kvm' && (model === 'host' || model === 'max'))
     notes.push(`CPU model ${model} is this host's: a saved or moved guest needs the same CPU`);

@@ -102,7 +102,7 @@ cdroms: [{id: c, path: /i/cd.iso}]`;
   const writable = descriptors.filter(
     (descriptor) => descriptor.kind === 'file' && descriptor.access === 'rw',
   );
-  assert.deepEqual(writable, [{ kind: 'file', path: '/i/w', access: 'rw', reopened: false }]);
+  assert.deepEqual(writable, [{ kind: 'file', path: '/i/w', access: 'rw', claimant: null, reopened: false }]);
 });
 
 test('every grant of a descriptor has its number, in order, and every wall is planned once', () => {
@@ -199,4 +199,26 @@ test('words that are for people only reach no argument', () => {
   const [told, silent] = [definition, base].map((each) => planLaunch(each, sampleFacts(each)));
   assert.ok(told?.ok && silent?.ok);
   assert.deepEqual(told.plan.launch.argv, silent.plan.launch.argv);
+});
+
+test('files are asked for with the claim of the user who has one for the path, all others with none', () => {
+  const { launch } = planOf(
+    `name: a
+boot: {kernel: /home/u/k}
+firmware: uefi
+disks: [{id: one, path: /home/u/1, format: raw}, {id: two, path: /i/2, format: raw}]`,
+    { claimants: { '/home/u/1': 1000, '/home/u/k': 1000 } },
+  );
+  const files = launch.descriptors.flatMap((one) =>
+    one.kind === 'file' ? [`${one.path} ${one.access} ${one.claimant}`] : [],
+  );
+  assert.deepEqual(files, [
+    '/home/u/k ro 1000',
+    '/var/lib/qward/vars/a.qcow2 ro null',
+    '/var/lib/qward/vars/a.qcow2 rw null',
+    '/home/u/1 ro 1000',
+    '/home/u/1 rw 1000',
+    '/i/2 ro null',
+    '/i/2 rw null',
+  ]);
 });

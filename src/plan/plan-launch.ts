@@ -27,13 +27,14 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
   const { accel, faults: accelFaults } = chooseAccelerator(definition, facts.kvm);
   const faults = [...hostFaults(definition, facts), ...accelFaults, ...fileFaults(definition, facts)];
   if (facts.qemu === null || faults.length > 0) return { ok: false, faults };
-  const table = new DescriptorTable();
+  const table = new DescriptorTable(facts);
   const { options, firmware } = commandLine(definition, facts, { table, accel });
   const tooMany = descriptorFaults(table.descriptors.length);
   if (tooMany.length > 0) return { ok: false, faults: tooMany };
   const root = systemRoot(facts.qemu, accel, firmware);
   const launch: LaunchRequest = {
     machine: definition.name,
+    program: 'qemu',
     binary: facts.qemu.binary,
     argv: options.flatMap(([name, value]) => (value === undefined ? [name] : [name, value])),
     env: {},
@@ -41,7 +42,6 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
     devices: accel.kind === 'kvm' ? ['/dev/kvm'] : [],
     root,
     limits: planLimits(definition, facts, { accel, descriptors: table.descriptors.length }),
-    seccomp: 'qemu',
   };
   return {
     ok: true,

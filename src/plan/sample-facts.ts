@@ -55,6 +55,7 @@ export function sampleFacts(definition: MachineDefinition, overrides: Partial<Ho
     },
     kvm: { works: false, reason: 'no guest ran under KVM within 2 s' },
     files: declaredFiles(definition, varsDirectory),
+    claimants: {},
     uefi: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.fd' },
     varsDirectory,
     vhostNet: false,

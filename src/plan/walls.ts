@@ -25,7 +25,7 @@ export function planWalls(launch: LaunchRequest): readonly PlannedWall[] {
     groups: 'none',
     capabilities: 'inheritable, permitted, effective, bounding and ambient sets empty',
     'no-new-privileges': '1',
-    seccomp: `filter "${launch.seccomp}" and QEMU's own four denials, on every thread`,
+    seccomp: `filter "qemu" and QEMU's own four denials, on every thread`,
     root: `a tree of its own with ${launch.root.length} read-only paths of QEMU's`,
     dev: [...runtimeNodes, ...nodes].join(', '),
     'mount-namespace': own,

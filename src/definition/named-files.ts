@@ -1,0 +1,57 @@
+/** The files that a definition names: where each stands in it, what it is for, and whether the machine writes to it. */
+
+/** A host path of the definition, and the widest access that the machine has to it. */
+export interface NeededFile {
+  readonly path: string;
+  readonly access: 'ro' | 'rw';
+}
+
+/** A file of the definition, where it stands in it, and what it is for in the words of the definition. */
+export interface NamedFile extends NeededFile {
+  readonly place: readonly (string | number)[];
+  readonly subject: string;
+}
+
+/** The parts of a definition that name files; without the schema, which the client's package does not have. */
+export interface PartsWithFiles {
+  readonly boot: { readonly kernel?: string | undefined; readonly initrd?: string | undefined };
+  readonly disks: readonly {
+    readonly id: string;
+    readonly path: string;
+    readonly readonly: boolean;
+    readonly backing: readonly { readonly path: string }[];
+  }[];
+  readonly cdroms: readonly { readonly id: string; readonly path?: string | undefined }[];
+}
+
+/** Every mention of a file in the definition, in its order. */
+export function namedFiles({ boot, disks, cdroms }: PartsWithFiles): readonly NamedFile[] {
+  const files: NamedFile[] = [];
+  const add = (path: string, place: NamedFile['place'], subject: string): void =>
+    void files.push({ path, access: 'ro', place, subject });
+  if (boot.kernel !== undefined) add(boot.kernel, ['boot', 'kernel'], 'kernel');
+  if (boot.initrd !== undefined) add(boot.initrd, ['boot', 'initrd'], 'initial RAM disk');
+  for (const [index, disk] of disks.entries()) {
+    const subject = `disk "${disk.id}"`;
+    const place = ['disks', index] as const;
+    files.push({
+      path: disk.path,
+      access: disk.readonly ? 'ro' : 'rw',
+      place: [...place, 'path'],
+      subject,
+    });
+    for (const [depth, image] of disk.backing.entries())
+      add(image.path, [...place, 'backing', depth, 'path'], `${subject}, backing image ${depth + 1}`);
+  }
+  for (const [index, cdrom] of cdroms.entries())
+    if (cdrom.path !== undefined) add(cdrom.path, ['cdroms', index, 'path'], `CD-ROM drive "${cdrom.id}"`);
+  return files;
+}
+
+/** Every host path of the definition once, with the widest access. */
+export function filesOf(parts: PartsWithFiles): readonly NeededFile[] {
+  const access = new Map<string, NeededFile['access']>();
+  for (const file of namedFiles(parts))
+    if (file.access === 'rw' || !access.has(file.path)) access.set(file.path, file.access);
+  return [...access].map(([path, mode]) => ({ path, access: mode }));
+}
