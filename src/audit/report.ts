@@ -24,3 +24,11 @@ export interface AuditReport {
   readonly rows: readonly AuditRow[];
   readonly exposure: readonly ExposureRow[];
 }
+
+/** For a person, in one line: the walls that are not as planned. */
+export function differingWalls({ rows }: AuditReport): string {
+  return rows
+    .filter(({ verdict }) => verdict === 'differs')
+    .map(({ wall, expected, found }) => `${wall}: expected ${expected}, found ${found}`)
+    .join('; ');
+}

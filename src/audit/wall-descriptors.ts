@@ -5,7 +5,7 @@ import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 
 /** st_mode bits: inode(7). */
-const typeMask = { directory: 0o040000, regular: 0o100000 } as const;
+const typeMask = { directory: 0o040000, block: 0o060000, regular: 0o100000 } as const;
 /** O_ACCMODE of open(2): 0 reads, 1 writes, 2 both. */
 const mayWrite = (descriptor: OpenDescriptor): boolean => (descriptor.flags & 3) !== 0;
 const withoutDeleted = (path: string): string => path.replace(/ \(deleted\)$/, '');
@@ -84,7 +84,7 @@ const isBeneath = (path: string, places: readonly string[]): boolean =>
 
 /** The file itself where its identity is known, else whatever has its path. */
 function isFile(descriptor: OpenDescriptor, path: string, expected: MachineWalls): boolean {
-  if (descriptor.type !== typeMask.regular) return false;
+  if (descriptor.type !== typeMask.regular && descriptor.type !== typeMask.block) return false;
   const identity = expected.files[path];
   if (identity === undefined) return withoutDeleted(descriptor.target) === path;
   return descriptor.device === identity.device && descriptor.inode === identity.inode;
@@ -132,6 +132,7 @@ function faultsOfMappings(state: ProcessState, expected: MachineWalls): string[]
   const planned = [
     ...launch.root.map(({ target }) => target),
     ...launch.descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : [])),
+    ...Object.values(expected.files).map(({ device, inode }) => `/${device}:${inode}`),
   ];
   return state.facts.mappedFiles.map(withoutDeleted).flatMap((path) => {
     const known = internalMapping.test(path) || isBeneath(path, planned);

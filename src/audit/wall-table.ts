@@ -13,6 +13,7 @@ import {
   compareNoNewPrivileges,
   compareSeccomp,
   compareUid,
+  filtersOf,
 } from './wall-identity.ts';
 import { compareLsm } from './wall-lsm.ts';
 import { compareNamespace, compareNetwork, compareUserNamespace } from './wall-namespaces.ts';
@@ -60,7 +61,8 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
   seccomp: {
     title: 'system call filter',
     mandatory: true,
-    describe: (expected) => (expected === null ? 'a filter on every thread' : 'two filters on every thread'),
+    describe: (expected) =>
+      filtersOf(expected) === 1 ? 'a filter on every thread' : 'two filters on every thread',
     compare: compareSeccomp,
   },
   root: {
