@@ -10,5 +10,6 @@ export type {
   MachineEvent,
 } from '../../src/api/calls.ts';
 export type { ApiFault, ErrorCode } from '../../src/api/errors.ts';
+export type { DefineInput, OwnFiles, Owned } from '../../src/api/own-files.ts';
 export { TransportError } from '../../src/api/http.ts';
 export type { ConsoleMessage, ConsoleStream, EventStream } from '../../src/api/streams.ts';

@@ -29,4 +29,5 @@ export type CallName = Exclude<keyof Routes, StreamName>;
 export type CallInput<Name extends keyof Calls> = Calls[Name]['input'];
 export type CallResult<Name extends CallName> = Calls[Name]['result'];
 
+export type HistoryEntry = CallResult<'history'>[number];
 export type { ConsoleNotice, MachineEvent } from './stream-messages.ts';

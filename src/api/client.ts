@@ -1,11 +1,13 @@
 /** The client of the API: typed by the contract, for the CLI and for other programs. Node 20 or later; no schema is loaded. */
-import type { CallInput, CallName, CallResult, Calls, MachineEvent } from './calls.ts';
+import type { CallInput, CallName, CallResult, Calls, HistoryEntry, MachineEvent } from './calls.ts';
 import { callRequest } from './call-request.ts';
+import type { DiskClient } from './disk-client.ts';
 import { endpoints } from './endpoints.ts';
 import type { ApiErrorBody, ApiFault } from './errors.ts';
 import { HttpClient, TransportError } from './http.ts';
 import type { HttpResponse } from './http-response.ts';
 import { parseTrusted } from './json.ts';
+import type { OwnFiles } from './own-files.ts';
 import type { ConsoleStream, EventStream } from './streams.ts';
 
 export type Reply<Result> =
@@ -38,6 +40,15 @@ const timeouts: Readonly<Partial<Record<CallName, number>>> = {
   start: 300_000,
   stop: longestMs,
   wait: longestMs,
+  diskInfo: longestMs,
+  diskCreate: longestMs,
+  diskConvert: longestMs,
+  diskImport: longestMs,
+  diskResize: longestMs,
+  diskCheck: longestMs,
+  diskRebase: longestMs,
+  diskCommit: longestMs,
+  diskSnapshot: longestMs,
 };
 
 /** What a response says; throws TransportError where it is not JSON of the expected kind. */
@@ -86,10 +97,39 @@ export class QwardClient {
     return openEvents(this.socketPath);
   }
 
+  /** Entries of the history as they come. */
+  async followHistory(
+    input: Calls['historyFollow']['input'] = {},
+  ): Promise<Reply<EventStream<HistoryEntry>>> {
+    const { openHistory } = await import('./streams.ts');
+    return openHistory(this.socketPath, input);
+  }
+
   /** Attaches to the serial console of a running machine. */
   async console(input: Calls['console']['input']): Promise<Reply<ConsoleStream>> {
     const { openConsole } = await import('./streams.ts');
     return openConsole(this.socketPath, input);
+  }
+
+  /**
+   * The calls that define machines, with claims: the broker is told which of the caller's files the machine may open, on the
+   * socket beside the manager's. For every caller but root.
+   */
+  async ownFiles(): Promise<OwnFiles> {
+    const [{ OwnFiles: Loaded }, { ClaimsClient, claimsSocketBeside }] = await Promise.all([
+      import('./own-files.ts'),
+      import('./claims-client.ts'),
+    ]);
+    return new Loaded(this, new ClaimsClient({ socketPath: claimsSocketBeside(this.socketPath) }));
+  }
+
+  /** The calls that work on images, as jobs: files are claimed for each, and what is made gets its name when it is whole. */
+  async disks(): Promise<DiskClient> {
+    const [{ DiskClient: Loaded }, { ClaimsClient, claimsSocketBeside }] = await Promise.all([
+      import('./disk-client.ts'),
+      import('./claims-client.ts'),
+    ]);
+    return new Loaded(this, new ClaimsClient({ socketPath: claimsSocketBeside(this.socketPath) }));
   }
 
   close(): void {

@@ -3,17 +3,32 @@
  * and docs/api.md are generated from it, and the right that a call needs stands in its row.
  */
 import * as z from 'zod';
+import type { DrillReport } from '../audit/drill/report.ts';
 import type { AuditReport } from '../audit/report.ts';
 import type { PlanOutcome } from '../plan/launch-plan.ts';
+import { diskRoutes } from './disk-contract.ts';
 import { endpoints, machineStates, type MachineState } from './endpoints.ts';
 
-export const rights = ['see', 'operate', 'console', 'monitor', 'define', 'host'] as const;
-/**
- * see: know that a machine exists. operate: start, stop, kill, reset, pause, resume. console: read and write the
- * serial console, read logs. monitor: raw QMP and HMP. define: define, edit, rename, clone, remove. host: look into
- * processes that are not qward's.
- */
-export type Right = (typeof rights)[number];
+/** What a call needs, and what each right lets its holder do. */
+export const rightMeanings = {
+  see: 'know that a machine exists, its state, definition, plan and walls',
+  operate: 'start, stop, kill, reset, pause, resume',
+  console: "read and write the serial console, read QEMU's log",
+  monitor: 'raw QMP and the human monitor',
+  define: 'define, edit, rename, clone, remove',
+  grant: 'see, give and take rights of others on the machine',
+  history: 'read what anybody did, or tried to do, with the machine',
+  transfer: 'give a machine to another owner',
+  disk: 'make, look into and change images: files that you may open, and as administrator those beneath the storage roots',
+  host: "look into processes that are not qward's, and compare the history with the broker's log",
+} as const;
+export type Right = keyof typeof rightMeanings;
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of the object above
+export const rights = Object.keys(rightMeanings) as readonly Right[];
+
+/** Rights that an owner can give to other users; all others are the roles' alone. */
+export const grantableRights = ['see', 'operate', 'console', 'monitor'] as const satisfies readonly Right[];
+export type GrantableRight = (typeof grantableRights)[number];
 
 export { machineStates, type MachineState };
 export const machineState = z.enum(machineStates);
@@ -36,6 +51,12 @@ export const machineSummary = z
     since: z.string(),
     /** A definition newer than the running process. */
     changed: z.boolean().describe('The definition was changed since the machine was started.'),
+    notAdmitted: z.boolean().describe('It runs, and the policy of now would not let it start.'),
+    wallsDiffer: z
+      .boolean()
+      .describe(
+        'It runs, and a wall was not as planned when it was last looked at (`onAuditFailure: warn`).',
+      ),
   })
   .meta({ id: 'MachineSummary' });
 export type MachineSummary = z.output<typeof machineSummary>;
@@ -57,6 +78,9 @@ export const machineStatus = machineSummary
       .nullable(),
     audit: z.object({ ok: z.boolean(), at: z.string() }).nullable(),
     consoleWriter: z.string().nullable().describe('Who holds the console for writing.'),
+    notAdmittedFor: z
+      .array(z.string())
+      .describe('Why the policy of now would not let it start, each with the line that refuses it.'),
   })
   .meta({ id: 'MachineStatus' });
 export type MachineStatus = z.output<typeof machineStatus>;
@@ -83,6 +107,95 @@ const auditReport = opaque<AuditReport>(
   'AuditReport',
   'Each wall with what was expected and found, and the exposure beside it (src/audit/report.ts).',
 );
+const drillReport = opaque<DrillReport>(
+  'DrillReport',
+  'Each attempt to get out of the jail, what became of it, and its control (src/audit/drill/report.ts).',
+);
+
+const who = z.string().min(1).max(256).describe('A user by name or uid; a group as `@NAME` or `@GID`.');
+const grantedRights = z.array(z.enum(grantableRights)).min(1).max(8);
+const grants = z
+  .object({
+    name,
+    owner: z.string().describe('User name of the owner.'),
+    grants: z.array(
+      z.object({
+        who: z.string().describe('The user, or the group as `@NAME`, as it was called when it was granted.'),
+        id: z.int().describe('The uid or gid, which is what counts.'),
+        rights: grantedRights,
+      }),
+    ),
+  })
+  .meta({ id: 'Grants' });
+export type Grants = z.output<typeof grants>;
+
+export const historyOutcomes = ['begun', 'done', 'refused', 'failed'] as const;
+export const historyEntry = z
+  .object({
+    id: z.int().describe('Grows with each entry.'),
+    at: z.string().describe('ISO 8601.'),
+    uid: z.int(),
+    user: z.string(),
+    pid: z.int().nullable().describe('Process that made the connection.'),
+    call: z.string(),
+    machine: z.string().nullable(),
+    outcome: z
+      .enum(historyOutcomes)
+      .describe('begun: a call that took longer, at its start; its end is another entry.'),
+    code: z.string().nullable().describe('Of the fault that refused it, or with which it failed.'),
+    rule: z.string().nullable().describe('The key of the policy that decided.'),
+    details: z.string().nullable(),
+  })
+  .meta({ id: 'HistoryEntry' });
+export type HistoryEntry = z.output<typeof historyEntry>;
+
+/** What is asked of the history; everything that is given must hold. */
+const historyFilter = {
+  machine: z.string().max(63).optional().describe('Only this machine.'),
+  user: z.string().max(256).optional().describe('Only calls of this user, by name or uid.'),
+  refused: z.stringbool().default(false).describe('Only what was refused.'),
+};
+
+const policyFault = z.object({
+  message: z.string(),
+  hint: z.string(),
+  rule: z.string().nullable().describe('The key of the policy: `storageRoots[1]`.'),
+  ruleAt: z.string().nullable().describe('Where it stands, or that it is the default.'),
+});
+const policyReport = z
+  .object({
+    path: z.string().describe('The file.'),
+    ok: z.boolean().describe('While it is faulty, nothing is started.'),
+    faults: z.array(policyFault),
+    rows: z
+      .array(
+        z.object({
+          key: z.string(),
+          value: z.unknown(),
+          line: z.int().nullable().describe('Line of the file; null: the default.'),
+        }),
+      )
+      .describe('Every key in force; an item of a list is a row of its own. Empty while the file is faulty.'),
+  })
+  .meta({ id: 'PolicyReport' });
+const admissionReport = z
+  .object({
+    name,
+    admitted: z.boolean().describe('Whether the policy lets the machine start.'),
+    grants: z.array(
+      z.object({
+        what: z.string().describe('`file (rw)`, `bridge`, `limit memory`.'),
+        resource: z.string(),
+        admitted: z.boolean(),
+        rule: z.string().nullable().describe('The key of the policy that decides; null: none needs to.'),
+        ruleAt: z.string().nullable().describe('Where it stands, or that it is the default.'),
+        message: z.string().describe('Why it is refused; else empty.'),
+        hint: z.string(),
+      }),
+    ),
+    others: z.array(policyFault).describe('What else stands in the way of a start.'),
+  })
+  .meta({ id: 'AdmissionReport' });
 
 interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -95,7 +208,7 @@ interface Route {
   readonly result?: z.ZodType;
   /** Upgrades to a WebSocket. */
   readonly stream?: true;
-  /** Goes to the log of changes. */
+  /** Goes to the history. */
   readonly logged?: true;
 }
 
@@ -112,6 +225,24 @@ export const routes = {
       role: z.string(),
       machines: z.int(),
       running: z.int(),
+      quota: z
+        .object({
+          rule: z.string().describe('Key of the policy.'),
+          used: z.object({
+            machines: z.int(),
+            cpus: z.int(),
+            memory: z.int().describe('Bytes.'),
+            disk: z.int().describe('Virtual sizes of writable disks, bytes.'),
+          }),
+          most: z.object({
+            machines: z.int().nullable(),
+            cpus: z.int().nullable(),
+            memory: z.int().nullable(),
+            disk: z.int().nullable(),
+          }),
+        })
+        .nullable()
+        .describe('What your machines have together, and the most that they may have; null: no quota.'),
     }),
   },
   list: {
@@ -286,6 +417,14 @@ export const routes = {
     params: onMachine,
     result: auditReport,
   },
+  drill: {
+    ...endpoints.drill,
+    right: 'define',
+    logged: true,
+    summary: "Tries to get out of a stopped machine's jail, with a prober in QEMU's place.",
+    params: onMachine,
+    result: drillReport,
+  },
   auditPid: {
     ...endpoints.auditPid,
     right: 'host',
@@ -318,6 +457,7 @@ export const routes = {
   console: {
     ...endpoints.console,
     right: 'console',
+    logged: true,
     summary: 'The serial console: binary frames both ways, text frames are JSON notices.',
     params: onMachine,
     query: z.strictObject({
@@ -346,6 +486,92 @@ export const routes = {
     params: onMachine,
     body: z.strictObject({ command: z.string().max(4096) }),
     result: z.object({ name, output: z.string() }),
+  },
+  grants: {
+    ...endpoints.grants,
+    right: 'grant',
+    summary: 'Who has which rights on the machine, beside its owner and the roles.',
+    params: onMachine,
+    result: grants,
+  },
+  grant: {
+    ...endpoints.grant,
+    right: 'grant',
+    logged: true,
+    summary: 'Gives a user, or the members of a group, rights on this machine.',
+    params: onMachine,
+    body: z.strictObject({ who, rights: grantedRights }),
+    result: grants,
+  },
+  revoke: {
+    ...endpoints.revoke,
+    right: 'grant',
+    logged: true,
+    summary: 'Takes rights back; open consoles end with the right.',
+    params: onMachine,
+    body: z.strictObject({ who, rights: grantedRights.optional().describe('None: all of them.') }),
+    result: grants,
+  },
+  give: {
+    ...endpoints.give,
+    right: 'transfer',
+    logged: true,
+    summary: 'Gives a stopped machine to another owner. Grants of the owner before end with it.',
+    params: onMachine,
+    body: z.strictObject({ to: z.string().min(1).max(256).describe('A user by name or uid.') }),
+    result: done,
+  },
+  history: {
+    ...endpoints.history,
+    right: 'see',
+    summary:
+      'Who did, or tried to do, what. Administrators see all, owners what concerned their machines, everybody the own calls.',
+    query: z.strictObject({
+      ...historyFilter,
+      since: z.iso.datetime().optional().describe('Only from this time on.'),
+      limit: z.coerce.number().int().min(1).max(10_000).default(200).describe('The last so many.'),
+    }),
+    result: z.array(historyEntry),
+  },
+  historyFollow: {
+    ...endpoints.historyFollow,
+    right: 'see',
+    summary: 'The same as it comes: one entry a text frame, once it is kept.',
+    query: z.strictObject(historyFilter),
+  },
+  historyCompare: {
+    ...endpoints.historyCompare,
+    right: 'host',
+    summary: "Where the manager's record of what it asked of the broker, and the broker's own log, differ.",
+    query: z.strictObject({ since: z.iso.datetime().optional().describe('Default: a day ago.') }),
+    result: z.object({
+      same: z.boolean(),
+      from: z.string().describe('From when on both were compared, ISO 8601.'),
+      compared: z.int().describe('Entries of the broker that were looked at.'),
+      differences: z.array(
+        z.object({
+          at: z.string(),
+          kind: z.enum(['not-asked', 'not-seen', 'intruder']),
+          call: z.string(),
+          machine: z.string(),
+          message: z.string(),
+        }),
+      ),
+    }),
+  },
+  ...diskRoutes,
+  policy: {
+    ...endpoints.policy,
+    right: 'see',
+    summary: 'The policy in force, with what its file says and what is default.',
+    result: policyReport,
+  },
+  policyExplain: {
+    ...endpoints.policyExplain,
+    right: 'see',
+    summary: 'What of a machine the policy admits, and which key decides. Nothing is started.',
+    params: onMachine,
+    result: admissionReport,
   },
   doctor: {
     ...endpoints.doctor,

@@ -47,6 +47,12 @@ export const errorKinds = {
     meaning: 'An image refers to a file that the definition does not list.',
   },
   'image-locked': { status: 409, exit: 1, meaning: 'An image is in use by another machine or process.' },
+  'file-exists': {
+    status: 409,
+    exit: 1,
+    meaning: 'A file of that name is there already; nothing is replaced.',
+  },
+  'disk-failed': { status: 409, exit: 1, meaning: 'qemu-img did not do it; its own words are given.' },
   'qemu-missing': { status: 409, exit: 1, meaning: 'There is no QEMU binary that the policy allows.' },
   'qemu-too-old': { status: 409, exit: 1, meaning: 'QEMU is older than what qward needs.' },
   'qemu-unsafe': {
@@ -74,6 +80,7 @@ export const errorKinds = {
     exit: 1,
     meaning: 'A wall differs on the live process; the machine was stopped.',
   },
+  'drill-failed': { status: 502, exit: 1, meaning: 'The drill could not try anything in the jail.' },
   'console-busy': {
     status: 409,
     exit: 1,
@@ -98,6 +105,10 @@ export interface ApiFault {
   readonly path?: readonly (string | number)[];
   readonly line?: number;
   readonly column?: number;
+  /** The key of the policy that refuses it: `storageRoots[1]`. */
+  readonly rule?: string;
+  /** Where the rule stands: `/etc/qward/policy.json line 12 (storageRoots[1])`, or `default (storageRoots)`. */
+  readonly ruleAt?: string;
 }
 export interface ApiErrorBody {
   readonly faults: readonly ApiFault[];

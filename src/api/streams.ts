@@ -1,5 +1,5 @@
 /** The two streams of the API: events and the serial console. */
-import type { Calls, ConsoleNotice, MachineEvent } from './calls.ts';
+import type { Calls, ConsoleNotice, HistoryEntry, MachineEvent } from './calls.ts';
 import { callRequest } from './call-request.ts';
 import { readReply, type Reply } from './client.ts';
 import { endpoints } from './endpoints.ts';
@@ -25,19 +25,28 @@ async function open(socketPath: string, path: string): Promise<Reply<MessageStre
   return 'status' in opened ? readReply(opened) : { ok: true, result: opened };
 }
 
-async function* events(stream: MessageStream): AsyncGenerator<MachineEvent, void> {
-  for await (const message of stream)
-    if (message.kind === 'text') yield parseTrusted<MachineEvent>(message.text);
+async function* texts<Message>(stream: MessageStream): AsyncGenerator<Message, void> {
+  for await (const message of stream) if (message.kind === 'text') yield parseTrusted<Message>(message.text);
 }
 
-export async function openEvents(socketPath: string): Promise<Reply<EventStream<MachineEvent>>> {
-  const reply = await open(socketPath, callRequest(endpoints.events, {}).path);
+function eventStream<Message>(reply: Reply<MessageStream>): Reply<EventStream<Message>> {
   if (!reply.ok) return reply;
   const stream = reply.result;
   return {
     ok: true,
-    result: { [Symbol.asyncIterator]: () => events(stream), close: () => stream.close() },
+    result: { [Symbol.asyncIterator]: () => texts<Message>(stream), close: () => stream.close() },
   };
+}
+
+export async function openEvents(socketPath: string): Promise<Reply<EventStream<MachineEvent>>> {
+  return eventStream(await open(socketPath, callRequest(endpoints.events, {}).path));
+}
+
+export async function openHistory(
+  socketPath: string,
+  input: Calls['historyFollow']['input'],
+): Promise<Reply<EventStream<HistoryEntry>>> {
+  return eventStream(await open(socketPath, callRequest(endpoints.historyFollow, input).path));
 }
 
 async function* consoleMessages(stream: MessageStream): AsyncGenerator<ConsoleMessage, void> {

@@ -1,0 +1,135 @@
+/**
+ * The broker's second socket, over the caller's own connection: which files a machine may open with the caller's rights.
+ * The manager has no part in it. A connection a request, framed as protocol/frame.ts says.
+ */
+import { connect } from 'node:net';
+import {
+  maxClaimsOfMachine,
+  type ClaimRequest,
+  type ClaimResults,
+  type ClaimReply,
+  type ClaimedFile,
+  type ClaimCall,
+} from '../protocol/claims.ts';
+import { encodeFrame, FrameReader, maxReplyBytes } from '../protocol/frame.ts';
+import { machineNamePattern } from '../protocol/launch.ts';
+import { pathsBelow, systemRoots } from '../protocol/paths.ts';
+import type { Reply } from './client.ts';
+import { errorKinds, type ApiFault, type ErrorCode } from './errors.ts';
+import { parseTrusted } from './json.ts';
+
+export interface ClaimsClientOptions {
+  /** Default /run/qward/claims.sock. */
+  readonly socketPath?: string;
+}
+
+const deadlineMs = 15_000;
+
+/** The claims' socket of the instance whose manager listens here: it stands beside the manager's. */
+export function claimsSocketBeside(apiSocket: string): string {
+  return apiSocket.replace(/[^/]*$/, 'claims.sock');
+}
+
+export class ClaimsClient {
+  readonly socketPath: string;
+
+  constructor({ socketPath = pathsBelow(systemRoots).claimsSocket }: ClaimsClientOptions = {}) {
+    this.socketPath = socketPath;
+  }
+
+  /** All of the files or none: the machine may open them with the caller's rights. Paths are absolute. */
+  claim(machine: string, files: readonly ClaimedFile[]): Promise<Reply<ClaimResults['claim']>> {
+    const plain = files.map(({ path, access }) => ({ path, access }));
+    return this.#ask({ v: 1, call: 'claim', machine, files: plain });
+  }
+
+  /** Claims for `machine` what the caller claimed for `like`. */
+  claimLike(machine: string, like: string): Promise<Reply<ClaimResults['claim-like']>> {
+    return this.#ask({ v: 1, call: 'claim-like', machine, like });
+  }
+
+  /** Takes back the claims of these paths, or of all; gives those that there were. */
+  unclaim(machine: string, paths: readonly string[] | null): Promise<Reply<ClaimResults['unclaim']>> {
+    return this.#ask({ v: 1, call: 'unclaim', machine, paths });
+  }
+
+  /** The caller's claims for the machine, or for every machine; root's view is of everybody's. */
+  claims(machine: string | null): Promise<Reply<ClaimResults['claims']>> {
+    return this.#ask({ v: 1, call: 'claims', machine });
+  }
+
+  async #ask<Call extends ClaimCall>(
+    request: ClaimRequest & { readonly call: Call },
+  ): Promise<Reply<ClaimResults[Call]>> {
+    const wrong = unsendable(request);
+    if (wrong !== undefined) return failure('request-invalid', wrong, '');
+    const body = await exchange(this.socketPath, encodeFrame(request));
+    if (typeof body === 'string')
+      return unreachable(`the broker does not answer on ${this.socketPath}: ${body}`);
+    try {
+      return asReply(parseTrusted<ClaimReply<Call>>(body.toString('utf8')));
+    } catch {
+      return unreachable(`the broker's answer on ${this.socketPath} is not JSON`);
+    }
+  }
+}
+
+/** The body of the answer, or why there is none. */
+function exchange(path: string, frame: Buffer): Promise<Buffer | string> {
+  return new Promise((resolve) => {
+    const reader = new FrameReader(maxReplyBytes);
+    const socket = connect(path);
+    const settle = (outcome: Buffer | string): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(outcome);
+    };
+    const timer = setTimeout(() => settle(`nothing within ${deadlineMs / 1000} s`), deadlineMs);
+    socket.on('data', (piece: Buffer) => {
+      try {
+        const body = reader.push(piece);
+        if (body !== undefined) settle(body);
+      } catch (error) {
+        settle(error instanceof Error ? error.message : 'no frame');
+      }
+    });
+    socket.on('error', ({ message }) => settle(message));
+    socket.on('close', () => settle('the connection was closed'));
+    socket.write(frame);
+  });
+}
+
+function asReply<Call extends ClaimCall>(reply: ClaimReply<Call>): Reply<ClaimResults[Call]> {
+  if (reply.ok) return { ok: true, result: reply.result };
+  const faults = reply.refusals.map(({ code, ...refusal }): ApiFault => ({
+    ...refusal,
+    code: isErrorCode(code) ? code : 'broker-refused',
+  }));
+  const [first] = faults;
+  return { ok: false, status: errorKinds[first?.code ?? 'internal'].status, faults };
+}
+
+const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(errorKinds, code);
+
+/** What the broker would end the connection for, unanswered. */
+function unsendable(request: ClaimRequest): string | undefined {
+  const names = [request.machine ?? 'any', 'like' in request ? request.like : 'any'];
+  const name = names.find((one) => !machineNamePattern.test(one));
+  if (name !== undefined) return `"${name}" is no name of a machine`;
+  const paths = 'files' in request ? request.files : 'paths' in request ? (request.paths ?? []) : [];
+  if (paths.length > maxClaimsOfMachine)
+    return `${paths.length} paths at once; at most ${maxClaimsOfMachine} expected`;
+  return undefined;
+}
+
+function unreachable(message: string): Reply<never> {
+  return failure(
+    'broker-unreachable',
+    message,
+    'Start it: systemctl start qward-broker.socket, or without systemd: qward host up.',
+  );
+}
+
+function failure(code: ErrorCode, message: string, hint: string): Reply<never> {
+  return { ok: false, status: errorKinds[code].status, faults: [{ code, message, hint }] };
+}

@@ -1,0 +1,126 @@
+/**
+ * Defining machines with files of one's own: the broker is told which files a machine may open with the caller's rights,
+ * over the caller's own connection, and only then is the machine defined.
+ *
+ * SECURITY: promise 4. What is claimed comes from what the caller wrote, never from what the manager says: a manager that
+ * was taken over makes nobody claim what they did not name. Its word counts only where it makes a claim smaller.
+ */
+import type { NeededFile } from '../definition/named-files.ts';
+import { accessOfKey, writtenFiles } from '../definition/written-files.ts';
+import type { CallInput, CallResult } from './calls.ts';
+import type { QwardClient, Reply } from './client.ts';
+import { ClaimSet, type Claims } from './claim-set.ts';
+
+/** The answer of the call, and what changed among the caller's claims for the machine, a line each. */
+export interface Owned<Result> {
+  readonly reply: Reply<Result>;
+  readonly notes: readonly string[];
+}
+
+/** As `define` of the API, for one whole text. */
+export interface DefineInput {
+  readonly source: string;
+  readonly replace?: boolean;
+}
+
+export class OwnFiles {
+  readonly #client: Pick<QwardClient, 'call'>;
+  readonly #claims: Claims;
+
+  constructor(client: Pick<QwardClient, 'call'>, claims: Claims) {
+    this.#client = client;
+    this.#claims = claims;
+  }
+
+  /** Every fault of the definition comes before anything is claimed. */
+  async define({ source, replace = false }: DefineInput): Promise<Owned<CallResult<'define'>>> {
+    const define = (): Promise<Reply<CallResult<'define'>>> =>
+      this.#client.call('define', { source, replace });
+    const written = writtenFiles(source);
+    // What is not to be read is the manager's to refuse.
+    if (written === undefined) return { reply: await define(), notes: [] };
+    const checked = await this.#client.call('define', { source, replace, dryRun: true });
+    if (!checked.ok) return { reply: checked, notes: [] };
+    const set = new ClaimSet(this.#claims, written.name);
+    return await set.around(define, { files: written.files, keep: written.files });
+  }
+
+  /** `original` is what the text was made from: what stands in it already was not written by the caller. */
+  async edit(input: CallInput<'edit'>, original: string): Promise<Owned<CallResult<'edit'>>> {
+    const edit = (): Promise<Reply<CallResult<'edit'>>> => this.#client.call('edit', input);
+    const [before, after] = [writtenFiles(original), writtenFiles(input.source)];
+    if (after === undefined) return { reply: await edit(), notes: [] };
+    const set = new ClaimSet(this.#claims, input.name);
+    const files = before === undefined ? [] : await this.#written(set, before.files, after.files);
+    if (files.length > 0) {
+      const checked = await this.#client.call('define', {
+        source: input.source,
+        replace: true,
+        dryRun: true,
+      });
+      if (!checked.ok) return { reply: checked, notes: [] };
+    }
+    return await set.around(edit, { files, keep: after.files });
+  }
+
+  /** The paths among the values are claimed, and nothing else of the definition. */
+  async set(input: CallInput<'set'>): Promise<Owned<CallResult<'set'>>> {
+    const set = (): Promise<Reply<CallResult<'set'>>> => this.#client.call('set', input);
+    if (!input.changes.some(({ key }) => /^(?:disks|cdroms|boot)\./.test(key)))
+      return { reply: await set(), notes: [] };
+    const values = new Map(input.changes.map(({ key, value }) => [key, value]));
+    const paths = input.changes.flatMap(({ key, value }) => {
+      const access = accessOfKey(key);
+      if (access === undefined || value === null) return [];
+      const readonly = values.get(key.replace(/path$/, 'readonly'));
+      return [{ id: key.split('.')[1] ?? '', path: value, access, readonly }];
+    });
+    const readonly = await this.#readonlyDisks(input.name);
+    const files = paths.map(({ id, path, access, readonly: typed }): NeededFile => {
+      const narrow = typed === 'true' || (typed === undefined && readonly.has(id));
+      return { path, access: narrow ? 'ro' : access };
+    });
+    return await new ClaimSet(this.#claims, input.name).around(set, {
+      files,
+      keep: () => this.#filesOf(input.name),
+    });
+  }
+
+  /** What the caller claimed for the machine is claimed for its clone, and the paths that are named here. */
+  async clone(input: CallInput<'clone'>): Promise<Owned<CallResult<'clone'>>> {
+    const readonly = await this.#readonlyDisks(input.name);
+    const files = Object.entries(input.disks ?? {}).map(([id, path]): NeededFile => ({
+      path,
+      access: readonly.has(id) ? 'ro' : 'rw',
+    }));
+    return await new ClaimSet(this.#claims, input.to).around(() => this.#client.call('clone', input), {
+      like: input.name,
+      files,
+      keep: () => this.#filesOf(input.to),
+    });
+  }
+
+  /** Paths that the caller added, or made writable where a claim for reading was the caller's before. */
+  async #written(
+    set: ClaimSet,
+    before: readonly NeededFile[],
+    after: readonly NeededFile[],
+  ): Promise<readonly NeededFile[]> {
+    const shown = new Map(before.map(({ path, access }) => [path, access]));
+    const isNew = ({ path }: NeededFile): boolean => !shown.has(path);
+    const widened = after.filter(({ path, access }) => access === 'rw' && shown.get(path) === 'ro');
+    const known = widened.length === 0 ? new Set() : await set.paths();
+    return [...after.filter(isNew), ...widened.filter(({ path }) => known.has(path))];
+  }
+
+  /** The manager's word: it makes claims smaller, and takes back those that are not needed. */
+  async #filesOf(name: string): Promise<readonly NeededFile[] | undefined> {
+    const reply = await this.#client.call('definition', { name });
+    return reply.ok ? writtenFiles(reply.result.source)?.files : undefined;
+  }
+
+  async #readonlyDisks(name: string): Promise<ReadonlySet<string>> {
+    const reply = await this.#client.call('definition', { name });
+    return new Set(reply.ok ? writtenFiles(reply.result.source)?.readonlyDisks : []);
+  }
+}
