@@ -2,6 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import type { BrokerPort } from './broker-port.ts';
+import { isDiskJob } from './disks/sweep-jobs.ts';
 import { kvmProbeMachine } from './facts/kvm-probe.ts';
 import type { Log } from './log.ts';
 import type { Machines } from './machines.ts';
@@ -69,9 +70,14 @@ async function adoptOnce({
     return undefined;
   }
   onStatus(status.value);
-  const running = status.value.machines.filter(({ machine }) => machine !== kvmProbeMachine);
-  // A proof that an earlier manager did not end.
-  if (running.length < status.value.machines.length) await broker.call('kill', { machine: kvmProbeMachine });
+  // Jobs of image tools are looked after by who was told the status.
+  const known = status.value.machines.filter(({ machine }) => !isDiskJob(machine));
+  const running = known.filter(
+    ({ machine, launch }) => machine !== kvmProbeMachine && launch.program !== 'drill',
+  );
+  // Proofs that an earlier manager did not end; a drill of this one has its machine busy.
+  for (const { machine } of known.filter((one) => !running.includes(one)))
+    if (machines.get(machine)?.busy !== true) await broker.call('kill', { machine });
   const connect = await machines.adopt(running);
   if (running.length > 0)
     log.info('took over what runs', { machines: running.map(({ machine }) => machine) });

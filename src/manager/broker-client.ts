@@ -26,8 +26,11 @@ export const defaultDeadlinesMs: Readonly<Record<BrokerCall, number>> = {
   'inspect-pid': 10_000,
   probe: 15_000,
   status: 10_000,
+  history: 10_000,
   forget: 10_000,
   rename: 10_000,
+  part: 15_000,
+  'list-directory': 15_000,
 };
 
 export function createBrokerClient(options: BrokerClientOptions): BrokerPort {
@@ -120,5 +123,11 @@ function parseRefusal(refusal: unknown): Fault {
     const value: unknown = typeof refusal === 'object' && refusal !== null ? Reflect.get(refusal, name) : '';
     return typeof value === 'string' ? value : '';
   };
-  return { code: field('code'), message: field('message'), hint: field('hint') };
+  const rule = field('rule');
+  return {
+    code: field('code'),
+    message: field('message'),
+    hint: field('hint'),
+    ...(rule === '' ? {} : { rule }),
+  };
 }

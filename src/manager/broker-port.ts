@@ -3,6 +3,7 @@ import type {
   BrokerCall,
   BrokerRequest,
   BrokerStatus,
+  DirectoryListing,
   FileProbe,
   LaunchedMachine,
   ProcessFacts,
@@ -18,8 +19,12 @@ export interface BrokerResults {
   readonly 'inspect-pid': ProcessFacts;
   readonly probe: readonly FileProbe[];
   readonly status: BrokerStatus;
+  /** Lines of the broker's log, oldest first. */
+  readonly history: readonly string[];
   readonly forget: unknown;
   readonly rename: unknown;
+  readonly part: unknown;
+  readonly 'list-directory': DirectoryListing;
 }
 
 export type RequestOf<Call extends BrokerCall> = Omit<Extract<BrokerRequest, { call: Call }>, 'v' | 'call'>;

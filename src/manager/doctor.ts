@@ -3,7 +3,9 @@ import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import type { BrokerPort } from './broker-port.ts';
 import type { HostBasics } from './facts/host.ts';
+import type { History, HistoryState } from './history/history.ts';
 import type { Outcome } from './outcome.ts';
+import type { PolicySource } from './policy-source.ts';
 import type { BrokenFile } from './store/definition-store.ts';
 
 export interface Check {
@@ -14,13 +16,18 @@ export interface Check {
   readonly cure: string;
 }
 
+/** Names machines, whoever's they are. */
+export const stateFilesCheck = 'state files';
+
 export interface DoctorServices {
   readonly broker: BrokerPort;
+  readonly policy: Pick<PolicySource, 'current' | 'placed'>;
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: () => Promise<HostFacts['kvm']>;
   readonly host: () => Promise<HostBasics>;
   readonly onStatus: (status: BrokerStatus) => void;
   readonly brokenFiles: () => readonly BrokenFile[];
+  readonly history: Pick<History, 'state'>;
 }
 
 export async function examineHost(services: DoctorServices): Promise<readonly Check[]> {
@@ -31,11 +38,13 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
   const kvm = status.ok && qemu.ok ? await services.kvm() : { works: false, reason: 'not tried yet' };
   return [
     ...(status.ok ? brokerChecks(status.value) : [faultCheck('broker', status)]),
+    policyCheck(services, status),
     qemuCheck(qemu),
     kvmCheck(kvm),
     uefiCheck(host),
     vhostCheck(host),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
+    historyCheck(services.history.state),
   ];
 }
 
@@ -54,7 +63,6 @@ function faultCheck(check: string, outcome: Outcome<unknown>): Check {
 function brokerChecks(status: BrokerStatus): readonly Check[] {
   return [
     fine('broker', `version ${status.version}`),
-    policyCheck(status),
     runtimeCheck(status),
     fine('cgroups', status.cgroups),
     uidRangeCheck(status),
@@ -70,13 +78,22 @@ function brokerChecks(status: BrokerStatus): readonly Check[] {
   ];
 }
 
-function policyCheck({ policyFaults }: BrokerStatus): Check {
-  if (policyFaults.length === 0) return fine('policy', 'read, without faults');
+/** As the manager reads the file, and as the broker does, who are to find the same. */
+function policyCheck({ policy }: DoctorServices, status: Outcome<BrokerStatus>): Check {
+  const current = policy.current();
+  const all = [...(current.ok ? [] : current.faults), ...(status.ok ? status.value.policyFaults : [])];
+  const faults = [...new Map(all.toReversed().map((fault) => [fault.message, fault])).values()]
+    .toReversed()
+    .map(policy.placed);
+  if (faults.length === 0) return fine('policy', 'read, without faults');
+  const found = faults.map(({ message, ruleAt }) =>
+    ruleAt === undefined ? message : `${message} (${ruleAt})`,
+  );
   return {
     check: 'policy',
     state: 'missing',
-    found: policyFaults.map(({ message }) => message).join('; '),
-    cure: policyFaults[0]?.hint ?? '',
+    found: found.join('; '),
+    cure: [...new Set(faults.map(({ hint }) => hint))].join('; '),
   };
 }
 
@@ -148,7 +165,7 @@ function vhostCheck({ vhostNet }: HostBasics): Check {
 }
 
 function stateCheck(broken: readonly BrokenFile[], damaged: BrokerStatus['damaged']): Check {
-  const check = 'state files';
+  const check = stateFilesCheck;
   if (broken.length + damaged.length === 0) return fine(check, 'all could be read');
   const cures = [
     ...(broken.length > 0 ? ['mend or remove what is broken, and start qward-manager again'] : []),
@@ -160,4 +177,19 @@ function stateCheck(broken: readonly BrokenFile[], damaged: BrokerStatus['damage
     found: [...broken, ...damaged].map(({ path, reason }) => `${path}: ${reason}`).join('; '),
     cure: cures.join('; '),
   };
+}
+
+function historyCheck({ fault, waiting, lost, damaged }: HistoryState): Check {
+  const check = 'history';
+  const found = [
+    ...(fault === null ? [] : [`it cannot be written: ${fault}; ${waiting} entries wait`]),
+    ...(lost === 0 ? [] : [`${lost} entries found no room while they waited and are lost`]),
+    ...(damaged === null ? [] : [`it could not be read, was put aside as ${damaged}, and begun anew`]),
+  ];
+  if (found.length === 0) return fine(check, 'kept');
+  const cure =
+    damaged === null
+      ? 'make room on the file system of /var/lib/qward; calls go on meanwhile'
+      : `look at ${damaged}, and remove it`;
+  return { check, state: 'degraded', found: found.join('; '), cure };
 }

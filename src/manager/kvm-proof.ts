@@ -66,7 +66,7 @@ export class KvmProof {
     const { signal } = new AbortController();
     const started = await startRun(
       { ...this.#services, planner },
-      { definition, revision: '', paused: false, signal },
+      { definition, owner: 0, revision: '', paused: false, signal },
     );
     // Nothing is remembered of a try that never came to KVM: the next one may.
     if (!started.ok)

@@ -1,15 +1,23 @@
 /** All machines that the manager knows: those that are defined, and those that run. */
-import type { MachineSummary } from '../api/contract.ts';
+import type { MachineSummary, Right } from '../api/contract.ts';
+import type { Fault } from '../definition/fault.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import { Machine, type MachineServices } from './lifecycle/machine.ts';
 import type { Run } from './lifecycle/run.ts';
-import { identities } from './planner.ts';
-import { mayOnMachine, type Identity } from './roles.ts';
+import type { Outcome } from './outcome.ts';
+import { createRunJudge, type OwnStorage } from './policy-grounds.ts';
+import type { PolicySource } from './policy-source.ts';
+import { mayOnMachine, seesAll, type Access, type Identity } from './roles.ts';
 import type { DefinitionRecord } from './store/definition-store.ts';
 
 export type RegistryServices = Omit<MachineServices, 'onChanged' | 'findLockHolder' | 'keepLog'> & {
   readonly userName: (uid: number) => string;
+  readonly policy: PolicySource;
+  readonly storage: OwnStorage;
 };
+
+const nobodys: Access = { owner: null, grants: [] };
 
 export class Machines {
   readonly #services: MachineServices;
@@ -18,9 +26,14 @@ export class Machines {
   /** Rows of `list` as JSON, kept until something in them changes. */
   readonly #rows = new Map<string, string>();
   #wholeList: Buffer | undefined;
+  readonly #policy: PolicySource;
+  #policySeen: Outcome<Policy> | undefined;
+  readonly #judge: (run: Run) => readonly Fault[];
 
   constructor(services: RegistryServices) {
     this.#userName = services.userName;
+    this.#policy = services.policy;
+    this.#judge = createRunJudge(services.policy, services.storage);
     this.#services = {
       ...services,
       onChanged: (name) => {
@@ -29,7 +42,7 @@ export class Machines {
         // What was never defined is known only as long as it runs.
         if (machine?.record === null && machine.run === undefined) this.#machines.delete(name);
       },
-      findLockHolder: (run, path) => this.#findLockHolder(run, path),
+      findLockHolder: (run, path) => Promise.resolve(this.#findLockHolder(run, path)),
       keepLog: async (name, lines, at) => {
         await this.get(name)?.log.append(lines.map((text) => ({ at, from: 'qemu', text })));
       },
@@ -62,6 +75,20 @@ export class Machines {
     return machine.record?.metadata.owner ?? null;
   }
 
+  /** What decides who may do what with it. */
+  accessOf({ record }: Machine): Access {
+    return record === null ? nobodys : { owner: record.metadata.owner, grants: record.metadata.grants };
+  }
+
+  may(identity: Identity, right: Right, machine: Machine): boolean {
+    return mayOnMachine(identity, right, this.accessOf(machine));
+  }
+
+  /** Those that the user may know of. */
+  visibleTo(identity: Identity): readonly Machine[] {
+    return this.all().filter((machine) => this.may(identity, 'see', machine));
+  }
+
   summary(machine: Machine): MachineSummary {
     const { record, run, life } = machine;
     const owner = this.ownerOf(machine);
@@ -77,19 +104,26 @@ export class Machines {
       uid: run?.launched.uid ?? null,
       since: life.board.since,
       changed: run !== undefined && run.revision !== null && run.revision !== record?.revision,
+      notAdmitted: this.refusals(machine).length > 0,
+      wallsDiffer: run !== undefined && life.audit?.ok === false,
     };
+  }
+
+  /** What the policy of now has against a machine that runs. Nothing follows from it for the machine. */
+  refusals({ run }: Machine): readonly Fault[] {
+    return run === undefined ? [] : this.#judge(run);
   }
 
   /** The list that this user may see, as JSON. Made anew only where something in it changed. */
   list(identity: Identity): Buffer {
-    const seesAll = mayOnMachine(identity, 'see', null);
-    if (seesAll && this.#wholeList !== undefined) return this.#wholeList;
-    const rows = this.all()
-      .filter((machine) => mayOnMachine(identity, 'see', this.ownerOf(machine)))
+    this.#followPolicy();
+    const whole = seesAll(identity);
+    if (whole && this.#wholeList !== undefined) return this.#wholeList;
+    const rows = [...this.visibleTo(identity)]
       .sort((left, right) => (left.name < right.name ? -1 : 1))
       .map((machine) => this.#row(machine));
     const list = Buffer.from(`[${rows.join(',')}]`);
-    if (seesAll) this.#wholeList = list;
+    if (whole) this.#wholeList = list;
     return list;
   }
 
@@ -110,6 +144,15 @@ export class Machines {
     return await machine.adopt(launched, await this.#services.notes.read(launched.machine));
   }
 
+  /** A change of the policy may change every row. */
+  #followPolicy(): void {
+    const now = this.#policy.current();
+    if (now === this.#policySeen) return;
+    this.#policySeen = now;
+    this.#rows.clear();
+    this.#wholeList = undefined;
+  }
+
   #forgetRow(name: string): void {
     this.#rows.delete(name);
     this.#wholeList = undefined;
@@ -124,29 +167,23 @@ export class Machines {
   }
 
   /** By device and inode: paths may differ through links and mounts. */
-  async #findLockHolder(starting: Run, path: string): Promise<string | undefined> {
+  #findLockHolder(starting: Run, path: string): string | undefined {
     const wanted = starting.files[path];
     if (wanted === undefined) return undefined;
-    for (const { name, run, record, state } of this.all()) {
-      if (name === starting.launched.machine) continue;
+    const own = this.get(starting.launched.machine);
+    for (const machine of this.all()) {
+      const { name, run, record, state } = machine;
+      // SECURITY: promise 4. A user's machine that shares an image with another's does not say with whose.
+      if (own === undefined || machine === own || this.ownerOf(machine) !== this.ownerOf(own)) continue;
       // A start under way has the image open before its run is known.
       if (state === 'starting' && record?.definition.disks.some((disk) => disk.path === path) === true)
         return name;
       if (run === undefined) continue;
-      const files = Object.keys(run.files).length > 0 ? run.files : await this.#probe(run);
+      // What an earlier manager started is as the broker opened it: a claim for it may be gone meanwhile.
+      const files = { ...run.launched.files, ...run.files };
       if (Object.values(files).some((file) => file.device === wanted.device && file.inode === wanted.inode))
         return name;
     }
     return undefined;
-  }
-
-  /** What an earlier manager started is looked at only when somebody asks. */
-  async #probe(run: Run): Promise<Run['files']> {
-    const paths = run.launched.launch.descriptors.flatMap((descriptor) =>
-      descriptor.kind === 'file' ? [{ path: descriptor.path, access: 'ro' as const }] : [],
-    );
-    if (paths.length === 0) return {};
-    const probed = await this.#services.broker.call('probe', { paths });
-    return probed.ok ? identities(probed.value) : {};
   }
 }

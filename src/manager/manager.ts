@@ -8,23 +8,37 @@ import type { Paths } from '../protocol/paths.ts';
 import { Adopter } from './adopt.ts';
 import { auditRun } from './audit-run.ts';
 import type { BrokerPort } from './broker-port.ts';
-import { ChangeLog } from './change-log.ts';
 import { Definitions, type DefinitionServices } from './definitions/definitions.ts';
+import { DiskJobs } from './disks/disk-jobs.ts';
+import { defaultStepLimits } from './disks/run-step.ts';
+import { sweepJobs } from './disks/sweep-jobs.ts';
 import { EventHistory } from './events.ts';
 import { gatherHost } from './facts/host.ts';
+import { ImageToolSource } from './facts/image-tool.ts';
 import { KvmVerdictStore } from './facts/kvm-verdict-store.ts';
+import { createGrantHandlers } from './handlers/grant-handlers.ts';
+import { createHistoryHandlers } from './handlers/history-handlers.ts';
+import { createDrill } from './drill/drill-machine.ts';
+import { createDrillHandlers } from './handlers/drill-handlers.ts';
 import { createDefinitionHandlers } from './handlers/definition-handlers.ts';
+import { createDiskHandlers } from './handlers/disk-handlers.ts';
 import { createHostHandlers } from './handlers/host-handlers.ts';
+import { createPolicyHandlers } from './handlers/policy-handlers.ts';
 import { createMachineHandlers } from './handlers/machine-handlers.ts';
 import { createStreamHandlers } from './handlers/stream-handlers.ts';
+import { History } from './history/history.ts';
+import { recordBroker } from './history/recorded-broker.ts';
 import { KvmProof } from './kvm-proof.ts';
 import { createLog, type Log } from './log.ts';
 import { StartGate } from './lifecycle/start-gate.ts';
 import type { StartServices } from './lifecycle/start-run.ts';
 import { Machines } from './machines.ts';
 import type { Outcome } from './outcome.ts';
+import type { OwnStorage } from './policy-grounds.ts';
+import { createPolicySource, type PolicySource } from './policy-source.ts';
 import { QemuChoice } from './qemu-choice.ts';
-import { createPlanner, type Planner, type PlannerSources } from './planner.ts';
+import { createOwnerParts, type OwnerParts } from './owner-parts.ts';
+import { createPlanner, withQuota, type Planner, type PlannerSources } from './planner.ts';
 import { createServer } from './server/create-server.ts';
 import { createUserNames } from './user-names.ts';
 import { DefinitionStore, type BrokenFile } from './store/definition-store.ts';
@@ -56,15 +70,26 @@ const probeEveryMs = 10_000;
 
 /** Reads the definitions, and learns what runs. The API may listen when this returns. */
 export async function createManager(options: ManagerOptions): Promise<Manager> {
-  const { paths, broker, now, uid } = options;
+  const { paths, now, uid } = options;
+  const policy = createPolicySource(paths.policy, paths.own);
+  const storage = { path: paths.vars, ownedBy: uid };
   const log = createLog(options.writeLog, now);
+  const history = new History({
+    path: `${paths.managerState}/history.db`,
+    now,
+    onFault: (error) => {
+      log.error('the history cannot be written', { error });
+    },
+  });
+  const broker = recordBroker(options.broker, history);
   const events = new EventHistory(eventsKept, now);
   const store = new DefinitionStore(paths.managerState, parseDefinition);
   const notes = new RunNotes(paths.managerState);
   const onLost = (): void => {
     adopter.lookAgain();
   };
-  const host = createHostParts(options, log, onLost);
+  const owners = createOwnerParts({ paths, broker, policy, machines: () => machines.all() });
+  const host = createHostParts(options, owners, { log, onLost, policy });
   const machines = new Machines({
     broker,
     events,
@@ -77,25 +102,27 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     gate: new StartGate(),
     managerState: paths.managerState,
     userName: createUserNames(now),
+    policy,
+    storage,
   });
   const broken = await readState({ paths, store, notes, machines, log });
-  const services = { store, machines, broker, events, notes, paths, now, uid };
-  const changes = new ChangeLog(`${paths.managerState}/changes.log`, {
-    now,
-    onFault: (error) => {
-      log.error('a change was not logged', { error });
-    },
-  });
+  const services = { ...owners, policy, storage, store, machines, broker, events, notes, paths, now, uid };
+  const jobs = new DiskJobs(broker);
   const app = createApi({
     ...services,
+    jobs,
     log,
     host,
-    changes,
+    history,
     brokenFiles: broken,
     checkResults: options.checkResults,
   });
   const ending = new AbortController();
-  const adopter = new Adopter({ machines, broker, log, onStatus: host.onStatus, signal: ending.signal });
+  const onStatus = (status: BrokerStatus): void => {
+    host.onStatus(status);
+    void sweepJobs({ broker, running: (job) => jobs.has(job) }, status);
+  };
+  const adopter = new Adopter({ machines, broker, log, onStatus, signal: ending.signal });
   const { connected } = await adopter.adopt();
   const timer = setInterval(() => {
     for (const { life } of machines.all()) if (life.run !== undefined) void life.probe();
@@ -107,10 +134,11 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     adopted: connected,
     [Symbol.asyncDispose]: async () => {
       ending.abort();
+      jobs.end();
       clearInterval(timer);
       await Promise.all(machines.all().map(({ life }) => life.release()));
       await app.close();
-      await changes.flush();
+      await history[Symbol.asyncDispose]();
     },
   };
 }
@@ -149,8 +177,8 @@ interface HostParts {
 
 function createHostParts(
   { paths, broker, now, sources }: ManagerOptions,
-  log: Log,
-  onLost: () => void,
+  { owner, quotas }: OwnerParts,
+  { log, onLost, policy }: { readonly log: Log; readonly onLost: () => void; readonly policy: PolicySource },
 ): HostParts {
   const choice = new QemuChoice({
     directory: paths.managerRun,
@@ -178,34 +206,73 @@ function createHostParts(
     audit,
   });
   const kvm = sources?.kvm ?? (() => proof.verdict());
-  const planner = createPlanner({ broker, host, qemu, kvm, varsDirectory: paths.vars });
+  const unbounded = createPlanner({
+    broker,
+    host,
+    qemu,
+    kvm,
+    varsDirectory: paths.vars,
+    ownState: paths.own,
+    ownership: owner,
+    policy: policy.current,
+  });
+  const planner = withQuota(unbounded, quotas);
   const onStatus = (status: BrokerStatus): void => {
     choice.update(status.qemuBinaries);
   };
   return { planner, host, qemu, kvm, audit, onStatus };
 }
 
-interface ApiParts extends DefinitionServices {
+interface ApiParts extends DefinitionServices, OwnerParts {
+  readonly policy: PolicySource;
+  readonly storage: OwnStorage;
   readonly log: Log;
   readonly host: HostParts;
-  readonly changes: ChangeLog;
+  readonly history: History;
+  readonly jobs: DiskJobs;
   readonly brokenFiles: readonly BrokenFile[];
   readonly checkResults: boolean;
 }
 
 function createApi(parts: ApiParts): FastifyInstance {
-  const { machines, broker, paths, now, log, host, brokenFiles, events } = parts;
+  const { machines, broker, paths, now, log, host, brokenFiles, events, history } = parts;
   const definitions = new Definitions(parts);
   return createServer({
     machines,
     log,
     checkResults: parts.checkResults,
-    changes: parts.changes,
-    streams: createStreamHandlers({ machines, events }),
+    events,
+    history,
+    policy: () => parts.policy.roles(),
+    placed: parts.policy.placed,
+    streams: createStreamHandlers({ machines, events, history }),
     handlers: {
-      ...createMachineHandlers({ machines, managerState: paths.managerState }),
+      ...createMachineHandlers({ machines, managerState: paths.managerState, placed: parts.policy.placed }),
       ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
-      ...createHostHandlers({ ...host, machines, broker, now, brokenFiles: () => brokenFiles }),
+      ...createDrillHandlers(createDrill({ ...parts, planner: host.planner })),
+      ...createHostHandlers({
+        ...host,
+        machines,
+        quotas: parts.quotas,
+        policy: parts.policy,
+        broker,
+        now,
+        history,
+        brokenFiles: () => brokenFiles,
+      }),
+      ...createDiskHandlers({
+        broker,
+        machines,
+        now,
+        jobs: parts.jobs,
+        limits: defaultStepLimits,
+        ownState: paths.own,
+        policy: parts.policy.current,
+        tool: new ImageToolSource(parts.policy.current),
+      }),
+      ...createGrantHandlers({ ...parts, locks: definitions.locks }),
+      ...createHistoryHandlers({ history, broker, now }),
+      ...createPolicyHandlers({ ...host, owner: parts.owner, policy: parts.policy, storage: parts.storage }),
     },
   });
 }

@@ -1,15 +1,21 @@
 /** From a definition to a launch plan: what the host gives is gathered, each file looked at, and then it is planned. */
 import type { FileIdentity } from '../audit/expected-walls.ts';
 import type { Fault } from '../definition/fault.ts';
+import { filesOf } from '../definition/named-files.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import { parseImageHeader } from '../plan/image-header.ts';
 import type { FileFacts, HostFacts, LaunchPlan, QemuFacts } from '../plan/launch-plan.ts';
 import { planLaunch } from '../plan/plan-launch.ts';
 import { requiredFiles } from '../plan/required-files.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { FileProbe } from '../protocol/broker.ts';
 import type { BrokerPort } from './broker-port.ts';
+import { claimantsOf, type Ownership } from './claimant.ts';
 import type { HostBasics } from './facts/host.ts';
 import { success, type Outcome } from './outcome.ts';
+import { ownStateFaults } from './own-state.ts';
+import type { Quotas } from './quotas.ts';
+import { warningFaults } from './policy-grounds.ts';
 import { ensureVariableStore, freshVariableStore } from './variable-store.ts';
 
 export interface Planned {
@@ -19,6 +25,8 @@ export interface Planned {
 }
 
 export interface PlanOptions {
+  /** Uid of the machine's owner, with whose claims its files are opened. */
+  readonly owner: number;
   /** Make what a start needs and the manager itself provides; else plan as if it were there. */
   readonly makeFiles: boolean;
 }
@@ -30,9 +38,28 @@ export interface Planner {
 export interface PlannerSources {
   readonly broker: BrokerPort;
   readonly varsDirectory: string;
+  /** qward's own directories, in which no definition may name a file. */
+  readonly ownState: readonly string[];
+  /** What decides with whose claims files are asked for, as it is now. */
+  readonly ownership: (ownerUid: number) => Outcome<Ownership>;
+  readonly policy: () => Outcome<Policy>;
   readonly host: () => Promise<HostBasics>;
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: () => Promise<HostFacts['kvm']>;
+}
+
+/** A planner that also says where the start would be above the owner's quota. */
+export function withQuota(planner: Planner, quotas: Pick<Quotas, 'admitStart'>): Planner {
+  return {
+    plan: async (definition, options) => {
+      const [admitted, planned] = await Promise.all([
+        quotas.admitStart(options.owner, definition),
+        planner.plan(definition, options),
+      ]);
+      if (admitted.ok) return planned;
+      return { ok: false, faults: [...admitted.faults, ...(planned.ok ? [] : planned.faults)] };
+    },
+  };
 }
 
 export function createPlanner(sources: PlannerSources): Planner {
@@ -42,9 +69,17 @@ export function createPlanner(sources: PlannerSources): Planner {
 async function plan(
   sources: PlannerSources,
   definition: MachineDefinition,
-  { makeFiles }: PlanOptions,
+  { makeFiles, owner }: PlanOptions,
 ): Promise<Outcome<Planned>> {
   const { broker, varsDirectory } = sources;
+  const own = ownStateFaults(definition, sources.ownState);
+  if (own.length > 0) return { ok: false, faults: own };
+  const ownership = sources.ownership(owner);
+  if (!ownership.ok) return ownership;
+  const policy = definition.onAuditFailure === 'warn' ? sources.policy() : undefined;
+  if (policy?.ok === false) return policy;
+  const warned = policy === undefined ? [] : warningFaults(definition, policy.value);
+  if (warned.length > 0) return { ok: false, faults: warned };
   const host = await sources.host();
   const store = { directory: varsDirectory, machine: definition.name };
   const uefi = definition.firmware === 'uefi' ? host.uefi : null;
@@ -52,11 +87,18 @@ async function plan(
     const made = await ensureVariableStore(store, uefi.varsTemplate);
     if (!made.ok) return made;
   }
-  const wanted = requiredFiles(definition, varsDirectory);
+  const claimants = claimantsOf(
+    filesOf(definition).map(({ path }) => path),
+    ownership.value,
+  );
+  const wanted = requiredFiles(definition, varsDirectory).map((file) => ({
+    ...file,
+    claimant: claimants[file.path] ?? null,
+  }));
   const [qemu, kvm, probed] = await Promise.all([
     sources.qemu(),
     definition.accel === 'tcg' ? notAsked : sources.kvm(),
-    wanted.length === 0 ? success([]) : broker.call('probe', { paths: wanted }),
+    wanted.length === 0 ? success([]) : broker.call('probe', { machine: definition.name, paths: wanted }),
   ]);
   if (!probed.ok) return probed;
   const files = Object.fromEntries(probed.value.map((probe) => [probe.path, fileFacts(probe)]));
@@ -67,6 +109,7 @@ async function plan(
     qemu: qemu.ok ? qemu.value : null,
     kvm,
     files,
+    claimants,
     varsDirectory,
   });
   if (planned.ok) return success({ plan: planned.plan, files: identities(probed.value) });
@@ -85,10 +128,17 @@ function withQemuFaults(faults: readonly Fault[], qemu: Outcome<QemuFacts>): rea
 function fileFacts(probe: FileProbe): FileFacts {
   if (!probe.ok) return { ok: false, fault: probe.refusal };
   const { size, worldReadable } = probe;
-  return { ok: true, size, worldReadable, image: parseImageHeader(Buffer.from(probe.head, 'base64'), size) };
+  const kind = probe.blockDevice === true ? ({ blockDevice: true } as const) : {};
+  return {
+    ok: true,
+    size,
+    ...kind,
+    worldReadable,
+    image: parseImageHeader(Buffer.from(probe.head, 'base64'), size),
+  };
 }
 
-export function identities(probes: readonly FileProbe[]): Planned['files'] {
+function identities(probes: readonly FileProbe[]): Planned['files'] {
   return Object.fromEntries(
     probes.flatMap((probe) =>
       probe.ok ? [[probe.path, { device: probe.device, inode: probe.inode }] as const] : [],

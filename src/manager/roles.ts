@@ -1,24 +1,31 @@
-/** Who may do what. Everything that this table does not grant is refused. */
-import type { Right } from '../api/contract.ts';
+/** Who may do what. Everything that these tables do not grant is refused. */
+import { rights, type Right } from '../api/contract.ts';
+import type { Policy, Who } from '../policy/policy.ts';
+import type { Grant } from './store/metadata.ts';
 
-/** Who a connection is, read once from the kernel (SO_PEERCRED) and the system's account database. */
+/** Who a connection is: by the kernel (SO_PEERCRED), the system's account database, and the policy. */
 export interface Identity {
   readonly uid: number;
   readonly user: string;
+  /** Process that made the connection; null: not known. */
+  readonly pid: number | null;
+  /** Group ids that the account database gives the user. */
+  readonly groups: readonly number[];
   readonly administrator: boolean;
   readonly operator: boolean;
+  /** Whether the operator's rights hold on every machine. */
+  readonly operatesAll: boolean;
+  /** Whether the user may define machines, and owns them then. */
+  readonly definer: boolean;
 }
 
 export type Role = 'administrator' | 'operator' | 'owner';
 
-export const administratorsGroup = 'qward-admin';
-export const operatorsGroup = 'qward-operators';
-
 // SECURITY: promise 4. The rights of each role; what is not here is refused. `owner` counts on the own machines only.
 export const rightsOfRole: Readonly<Record<Role, readonly Right[]>> = {
-  administrator: ['see', 'operate', 'console', 'monitor', 'define', 'host'],
+  administrator: rights,
   operator: ['see', 'operate', 'console'],
-  owner: ['see', 'operate', 'console', 'monitor', 'define'],
+  owner: ['see', 'operate', 'console', 'monitor', 'define', 'grant', 'history'],
 };
 
 export interface Account {
@@ -26,43 +33,90 @@ export interface Account {
   readonly groups: readonly number[];
 }
 
-/** An account that the system does not know is still its uid. A group that does not exist has no members. */
+/** What counts on one machine: whose it is (null: nobody's), and to whom rights on it were granted. */
+export interface Access {
+  readonly owner: number | null;
+  readonly grants: readonly Grant[];
+}
+
+export interface Caller {
+  readonly uid: number;
+  readonly pid: number | null;
+  /** Undefined where the system does not know the uid: it is still itself, and in no group. */
+  readonly account: Account | undefined;
+}
+
+type RolePolicy = Pick<Policy, 'groups' | 'operate' | 'define'>;
+
+/** A group that does not exist has no members. */
 export function identify(
-  uid: number,
-  account: Account | undefined,
+  { uid, pid, account }: Caller,
+  policy: RolePolicy,
   groupIdOf: (name: string) => number | undefined,
 ): Identity {
+  const groups = account?.groups ?? [];
   const memberOf = (name: string): boolean => {
-    const group = groupIdOf(name);
-    return group !== undefined && account !== undefined && account.groups.includes(group);
+    const group = name === '' ? undefined : groupIdOf(name);
+    return group !== undefined && groups.includes(group);
   };
+  const isOneOf = ({ users, groups: names }: Who): boolean =>
+    (account !== undefined && users.includes(account.name)) || names.some(memberOf);
+  const administrator = uid === 0 || memberOf(policy.groups.administrators);
+  const operator = memberOf(policy.groups.operators);
   return {
     uid,
     user: account?.name ?? String(uid),
-    administrator: uid === 0 || memberOf(administratorsGroup),
-    operator: memberOf(operatorsGroup),
+    pid,
+    groups,
+    administrator,
+    operator,
+    operatesAll: operator && policy.operate === 'all',
+    definer: administrator || isOneOf(policy.define),
   };
 }
 
-/** The right on one machine, by its owner's uid; a machine without an owner is the administrators' and operators'. */
-export function mayOnMachine(identity: Identity, right: Right, owner: number | null): boolean {
-  return rolesOn(identity, owner).some((role) => rightsOfRole[role].includes(right));
+/** The right on one machine: by a role, or by a grant to the user or to a group of the user's. */
+export function mayOnMachine(identity: Identity, right: Right, access: Access): boolean {
+  return (
+    rolesOn(identity, access.owner).some((role) => rightsOfRole[role].includes(right)) ||
+    access.grants.some((grant) => isFor(grant, identity) && grantGives(grant, right))
+  );
 }
 
-/** The right on the host as a whole: looking at other processes, defining a machine that does not exist yet. */
+/** The right on the host as a whole: looking at other processes, giving machines away. */
 export function mayOnHost(identity: Identity, right: Right): boolean {
   return rolesOn(identity, null).some((role) => rightsOfRole[role].includes(right));
 }
 
-/** Defining a new machine is the administrators' until owners can prove which files are theirs. */
-export function mayDefineNew(identity: Identity): boolean {
-  return mayOnHost(identity, 'define');
+/** Whether every machine is visible, whoever's it is. */
+export function seesAll(identity: Identity): boolean {
+  return mayOnHost(identity, 'see');
+}
+
+/** Whether somebody with no machine in sight has anything to ask for here. */
+export function hasHostRole(identity: Identity): boolean {
+  return identity.administrator || identity.operator || identity.definer;
+}
+
+/** In a word, for the user. */
+export function roleName(identity: Identity): string {
+  if (identity.administrator) return 'administrator';
+  return identity.operator ? 'operator' : 'owner';
+}
+
+/** Any right on a machine lets it be seen. */
+function grantGives(grant: Grant, right: Right): boolean {
+  return right === 'see' || grant.rights.some((granted) => granted === right);
+}
+
+function isFor({ kind, id }: Grant, identity: Identity): boolean {
+  return kind === 'user' ? id === identity.uid : identity.groups.includes(id);
 }
 
 function rolesOn(identity: Identity, owner: number | null): readonly Role[] {
   const roles: Role[] = [];
   if (identity.administrator) roles.push('administrator');
-  if (identity.operator) roles.push('operator');
+  if (identity.operatesAll) roles.push('operator');
   if (owner !== null && owner === identity.uid) roles.push('owner');
   return roles;
 }

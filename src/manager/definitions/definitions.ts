@@ -9,16 +9,17 @@ import { variableStorePath } from '../../plan/boot.ts';
 import type { Paths } from '../../protocol/paths.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { EventHistory } from '../events.ts';
-import { kvmProbeMachine } from '../facts/kvm-probe.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { consoleDirectory } from '../lifecycle/run.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { mayDefineNew, mayOnMachine, type Identity } from '../roles.ts';
+import type { Identity } from '../roles.ts';
 import { revisionOf, type DefinitionStore } from '../store/definition-store.ts';
 import type { RunNotes } from '../store/run-notes.ts';
+import type { Admit } from './admission.ts';
 import { applyLive, type WhenApplied } from './apply-live.ts';
 import { NameLocks } from './name-locks.ts';
+import { isReservedName } from './reserved-names.ts';
 import { removableDisks } from './removable-disks.ts';
 
 export interface DefinitionServices {
@@ -31,12 +32,18 @@ export interface DefinitionServices {
   readonly now: () => Date;
   /** The manager's own uid. */
   readonly uid: number;
+  readonly admit: Admit;
 }
 
 export interface Defined<Result extends string> {
   readonly name: string;
   readonly outcome: Result;
   readonly notes: readonly string[];
+}
+
+interface Written {
+  readonly definition: MachineDefinition;
+  readonly source: string;
 }
 
 export interface Removed {
@@ -50,6 +57,8 @@ const unknownMachine = (name: string): Outcome<never> =>
 export class Definitions {
   readonly #services: DefinitionServices;
   readonly locks = new NameLocks();
+  /** By owner: two definitions at once may not both take what is left of a quota. */
+  readonly #owners = new NameLocks();
 
   constructor(services: DefinitionServices) {
     this.#services = services;
@@ -67,17 +76,18 @@ export class Definitions {
     if (!allowed.ok) return allowed;
     if (!parsed.ok) return parsed;
     const { definition } = parsed;
-    if (definition.name === kvmProbeMachine) return reserved();
+    if (isReservedName(definition.name)) return reserved(definition.name);
     return await this.locks.hold([definition.name], async () => {
       const machine = this.#services.machines.get(definition.name);
+      const still = this.#mayDefine(identity, machine);
+      if (!still.ok) return still;
       if (machine?.record !== null && machine !== undefined && !request.replace)
         return failure(
           'machine-exists',
           `machine "${definition.name}" is defined already`,
           'change it with `qward edit`, or define it with --replace',
         );
-      if (request.dryRun)
-        return success(this.#compare(machine, { name: definition.name, source: request.source }));
+      if (request.dryRun) return await this.#check(identity, machine, { definition, source: request.source });
       return await this.#write(identity, machine, { definition, source: request.source });
     });
   }
@@ -145,7 +155,7 @@ export class Definitions {
       const { record } = machine;
       if (record === null) return unknownMachine(machine.name);
       const own = record.definition.disks.map(({ path }) => path);
-      const removable = disks ? await this.#removable(record.definition) : success([]);
+      const removable = disks ? await this.#removable(identity, record.definition) : success([]);
       if (!removable.ok) return removable;
       const removed = await machine.change(() => this.#forget(machine));
       if (!removed.ok) return removed;
@@ -171,41 +181,65 @@ export class Definitions {
     return await this.define(identity, { source: cloned.source, replace: false, dryRun: false });
   }
 
-  /** Also says no where the name is taken by a machine that the user may not see. */
+  /**
+   * SECURITY: promise 4. A machine of another's is never replaced; whose a name is, if the user may not see it, is not told.
+   */
   #mayDefine(identity: Identity, existing: Machine | undefined): Outcome<void> {
     const { machines } = this.#services;
-    const own = existing !== undefined && mayOnMachine(identity, 'define', machines.ownerOf(existing));
-    if (own || mayDefineNew(identity)) return success(undefined);
-    return failure(
-      'not-allowed',
-      `user ${identity.user} may not define machines`,
-      'ask a member of the group qward-admin to define it',
-    );
+    if (existing !== undefined && machines.may(identity, 'define', existing)) return success(undefined);
+    if (!identity.definer)
+      return failure(
+        'not-allowed',
+        `user ${identity.user} may not define machines`,
+        'ask an administrator to define it, or to name you under `define` in the policy',
+      );
+    return existing === undefined ? success(undefined) : nameTaken(existing.name);
   }
 
-  #compare(
+  /** What `#write` would do. */
+  async #check(
+    identity: Identity,
     machine: Machine | undefined,
-    { name, source }: { readonly name: string; readonly source: string },
-  ): Defined<'defined' | 'changed' | 'unchanged'> {
-    const before = machine?.record?.revision;
-    const outcome =
-      before === undefined ? 'defined' : before === revisionOf(source) ? 'unchanged' : 'changed';
-    return { name, outcome, notes: notesOn(outcome, machine) };
+    { definition, source }: Written,
+  ): Promise<Outcome<Defined<'defined' | 'changed' | 'unchanged'>>> {
+    const { name } = definition;
+    const before = machine?.record ?? null;
+    if (before?.revision === revisionOf(source)) return success({ name, outcome: 'unchanged', notes: [] });
+    const owner = before?.metadata.owner ?? identity.uid;
+    const admitted = await this.#services.admit(definition, { owner, by: identity.uid, dryRun: true });
+    if (!admitted.ok) return admitted;
+    const outcome = before === null ? 'defined' : 'changed';
+    return success({ name, outcome, notes: notesOn(outcome, machine) });
   }
 
   async #write(
     identity: Identity,
     machine: Machine | undefined,
-    { definition, source }: { readonly definition: MachineDefinition; readonly source: string },
+    { definition, source }: Written,
   ): Promise<Outcome<Defined<'defined' | 'changed' | 'unchanged'>>> {
+    const before = machine?.record;
+    if (before?.revision === revisionOf(source))
+      return success({ name: definition.name, outcome: 'unchanged', notes: [] });
+    const owner = before?.metadata.owner ?? identity.uid;
+    return await this.#owners.hold([String(owner)], async () => {
+      const admitted = await this.#services.admit(definition, { owner, by: identity.uid, dryRun: false });
+      return admitted.ok ? await this.#put(identity, machine, { definition, source }) : admitted;
+    });
+  }
+
+  async #put(
+    identity: Identity,
+    machine: Machine | undefined,
+    { definition, source }: Written,
+  ): Promise<Outcome<Defined<'defined' | 'changed'>>> {
     const { store, machines, events, now } = this.#services;
     const { name } = definition;
     const before = machine?.record ?? null;
-    if (before?.revision === revisionOf(source)) return success({ name, outcome: 'unchanged', notes: [] });
     const metadata = before?.metadata ?? {
-      version: 1,
+      version: 2,
       owner: identity.uid,
       definedAt: now().toISOString(),
+      grants: [],
     };
     const written = await store.put(definition, source, metadata);
     if (!written.ok) return written;
@@ -219,7 +253,7 @@ export class Definitions {
     return success({ name, outcome, notes: notesOn(outcome, current) });
   }
 
-  async #removable(definition: MachineDefinition): Promise<Outcome<readonly string[]>> {
+  async #removable(identity: Identity, definition: MachineDefinition): Promise<Outcome<readonly string[]>> {
     const { broker, machines, uid } = this.#services;
     const status = await broker.call('status', {});
     if (!status.ok) return status;
@@ -228,8 +262,12 @@ export class Definitions {
       .flatMap(({ name, record }) =>
         record === null || name === definition.name ? [] : [record.definition],
       );
+    const visible = (name: string): boolean => {
+      const machine = machines.get(name);
+      return machine !== undefined && machines.may(identity, 'see', machine);
+    };
     const storageRoots = status.value.storageRoots.map(({ path }) => path);
-    return await removableDisks(definition, { storageRoots, others, uid });
+    return await removableDisks(definition, { storageRoots, others, visible, uid });
   }
 
   /** The uid slot first: a broker that cannot be asked leaves everything as it was. */
@@ -251,8 +289,13 @@ export class Definitions {
   }
 }
 
-function reserved(): Outcome<never> {
-  return failure('request-invalid', `the name "${kvmProbeMachine}" is qward's own`, 'choose another name');
+/** Says no more than that, whoever's it is. */
+export function nameTaken(name: string): Outcome<never> {
+  return failure('machine-exists', `the name "${name}" is taken`, 'choose another name');
+}
+
+function reserved(name: string): Outcome<never> {
+  return failure('request-invalid', `the name "${name}" is qward's own`, 'choose another name');
 }
 
 function notesOn(outcome: string, machine: Machine | undefined): readonly string[] {

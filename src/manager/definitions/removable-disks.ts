@@ -10,6 +10,8 @@ export interface RemovalContext {
   readonly storageRoots: readonly string[];
   /** Definitions of all other machines. */
   readonly others: readonly MachineDefinition[];
+  /** Whether the user may know of that machine. */
+  readonly visible: (name: string) => boolean;
   /** The manager's own user. */
   readonly uid: number;
 }
@@ -37,12 +39,13 @@ export async function removableDisks(
 
 async function whyKept(
   path: string,
-  { storageRoots, others, uid }: RemovalContext,
+  { storageRoots, others, visible, uid }: RemovalContext,
 ): Promise<string | undefined> {
   const user = others.find(({ disks }) =>
     disks.some((disk) => disk.path === path || disk.backing.some((image) => image.path === path)),
   );
-  if (user !== undefined) return `machine "${user.name}" uses it too`;
+  if (user !== undefined)
+    return visible(user.name) ? `machine "${user.name}" uses it too` : 'another machine uses it too';
   if (!storageRoots.some((root) => path.startsWith(`${root}/`))) return 'it lies outside the storage roots';
   try {
     const stats = await lstat(path);

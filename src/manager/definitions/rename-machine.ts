@@ -3,14 +3,14 @@ import { link, rename, unlink } from 'node:fs/promises';
 import { parseDefinition } from '../../definition/parse.ts';
 import { renameInDefinition } from '../../definition/clone.ts';
 import { variableStorePath } from '../../plan/boot.ts';
-import { kvmProbeMachine } from '../facts/kvm-probe.ts';
+import { isReservedName } from './reserved-names.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { consoleDirectory } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
 import { errorCode } from '../store/atomic-file.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
-import type { DefinitionServices } from './definitions.ts';
+import { nameTaken, type DefinitionServices } from './definitions.ts';
 import type { NameLocks } from './name-locks.ts';
 
 export interface RenameServices extends DefinitionServices {
@@ -25,8 +25,7 @@ export async function renameMachine(
 ): Promise<Outcome<Machine>> {
   const { name } = machine;
   return await services.locks.hold([name, to], async () => {
-    if (services.machines.get(to) !== undefined || to === kvmProbeMachine)
-      return failure('machine-exists', `there is a machine "${to}" already`, 'choose another name');
+    if (services.machines.get(to) !== undefined || isReservedName(to)) return nameTaken(to);
     const renamed = await renamedRecord(services, machine, to);
     if (!renamed.ok) return renamed;
     const done = await machine.change(() => move(services, machine, renamed.value));

@@ -31,7 +31,13 @@ test('the probe is an ordinary launch with /dev/kvm, a read-only image and two s
   assert.deepEqual(launch.descriptors, [
     { kind: 'socket', name: 'qmp' },
     { kind: 'socket', name: 'console' },
-    { kind: 'file', path: '/var/lib/qward/vars/kvm-probe.img', access: 'ro', reopened: false },
+    {
+      kind: 'file',
+      path: '/var/lib/qward/vars/kvm-probe.img',
+      access: 'ro',
+      claimant: null,
+      reopened: false,
+    },
   ]);
   assert.ok(launch.argv.includes('-S'));
   assert.ok(launch.limits.memory < 512 * 1024 ** 2);

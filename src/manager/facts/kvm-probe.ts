@@ -39,6 +39,7 @@ export function planKvmProbe(qemu: QemuFacts, imagePath: string, accel: 'kvm' | 
     qemu,
     kvm: { works: true, reason: 'this machine is the proof' },
     files: { [imagePath]: { ok: true, size: probeImageBytes, worldReadable: true, image } },
+    claimants: {},
     uefi: null,
     varsDirectory: '/nonexistent',
     vhostNet: false,

@@ -3,11 +3,14 @@ import { auditForeign } from '../../audit/audit-process.ts';
 import { version } from '../../protocol/version.ts';
 import type { StartServices } from '../lifecycle/start-run.ts';
 import type { BrokerPort } from '../broker-port.ts';
-import { examineHost, type DoctorServices } from '../doctor.ts';
+import { examineHost, stateFilesCheck, type Check, type DoctorServices } from '../doctor.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success } from '../outcome.ts';
 import type { Planner } from '../planner.ts';
-import { mayOnMachine, type Identity } from '../roles.ts';
+import type { Quota } from '../../policy/policy.ts';
+import type { Use } from '../quota.ts';
+import type { OwnQuota, Quotas } from '../quotas.ts';
+import { roleName, seesAll } from '../roles.ts';
 import type { Handlers } from '../server/call.ts';
 
 type HostCalls = 'info' | 'list' | 'explain' | 'audit' | 'auditPid' | 'doctor';
@@ -16,17 +19,18 @@ export interface HostHandlerServices extends DoctorServices {
   readonly machines: Machines;
   readonly broker: BrokerPort;
   readonly planner: Planner;
+  readonly quotas: Pick<Quotas, 'of'>;
   readonly audit: StartServices['audit'];
   readonly now: () => Date;
 }
 
 export function createHostHandlers(services: HostHandlerServices): Pick<Handlers, HostCalls> {
-  const { machines, broker, planner, audit, now } = services;
+  const { machines, broker, planner, policy, quotas, audit, now } = services;
   return {
-    info: ({ identity }) => {
-      const visible = machines
-        .all()
-        .filter((machine) => mayOnMachine(identity, 'see', machines.ownerOf(machine)));
+    info: async ({ identity }) => {
+      // While the policy cannot be read nobody has a quota that could be shown.
+      const quota = await quotas.of(identity.uid);
+      const visible = machines.visibleTo(identity);
       return success({
         version,
         instance: 'system' as const,
@@ -35,6 +39,7 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
         role: roleName(identity),
         machines: visible.length,
         running: visible.filter(({ run }) => run !== undefined).length,
+        quota: quota.ok && quota.value !== undefined ? shownQuota(quota.value) : null,
       });
     },
     list: ({ identity }) => success(machines.list(identity)),
@@ -45,8 +50,12 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
           `machine "${machine.name}" is not defined`,
           'it runs, and can be audited',
         );
-      const planned = await planner.plan(machine.record.definition, { makeFiles: false });
-      return success(planned.ok ? { ok: true as const, plan: planned.value.plan } : planned);
+      const planned = await planner.plan(machine.record.definition, {
+        owner: machine.record.metadata.owner,
+        makeFiles: false,
+      });
+      if (planned.ok) return success({ ok: true as const, plan: planned.value.plan });
+      return success({ ok: false as const, faults: planned.faults.map(policy.placed) });
     },
     audit: async ({ machine }) => {
       const { run } = machine;
@@ -69,14 +78,26 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
       if (own !== undefined) return success(audit(own, facts.value, now()));
       return success(auditForeign({ facts: facts.value, at: now().toISOString() }));
     },
-    doctor: async () => {
-      const checks = await examineHost(services);
+    doctor: async ({ identity }) => {
+      const checks = (await examineHost(services)).map((check) =>
+        seesAll(identity) ? check : withoutMachines(check),
+      );
       return success({ ok: checks.every(({ state }) => state !== 'missing'), checks: [...checks] });
     },
   };
 }
 
-function roleName(identity: Identity): string {
-  if (identity.administrator) return 'administrator';
-  return identity.operator ? 'operator' : 'owner';
+/** Files of state bear names of machines: who does not see them all is told that something is wrong, and no name. */
+function withoutMachines(check: Check): Check {
+  if (check.check !== stateFilesCheck || check.state === 'ok') return check;
+  return { ...check, found: 'not well; administrators see what it is', cure: 'tell an administrator' };
+}
+
+function shownQuota({ rule, used, quota }: OwnQuota): {
+  readonly rule: string;
+  readonly used: Use;
+  readonly most: Omit<Quota, 'who'>;
+} {
+  const { who: _who, ...most } = quota;
+  return { rule, used, most };
 }

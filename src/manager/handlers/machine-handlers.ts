@@ -1,5 +1,6 @@
 /** Calls on a machine that is there: its life, its logs, its monitor. */
 import { setTimeout as wait } from 'node:timers/promises';
+import type { Fault } from '../../definition/fault.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { CommandFailure } from '../../qmp/command-result.ts';
 import { ScrollBack } from '../console/scroll-back.ts';
@@ -26,13 +27,15 @@ type MachineCalls =
 export interface MachineHandlerServices {
   readonly machines: Machines;
   readonly managerState: string;
+  /** Names the line of the policy that a fault comes from. */
+  readonly placed: (fault: Fault) => Fault;
 }
 
 const qmpTimeoutMs = 30_000;
 
 export function createMachineHandlers(services: MachineHandlerServices): Pick<Handlers, MachineCalls> {
   return {
-    status: ({ machine }) => success(describeMachine(services.machines, machine)),
+    status: ({ machine }) => success(describeMachine(services, machine)),
     start: ({ machine, identity, body }) => machine.start({ paused: body.paused, by: identity.user }),
     stop: ({ machine, identity, body }) =>
       machine.stop(body.timeoutMs ?? machine.record?.definition.stop.timeout ?? 60_000, identity.user),
@@ -40,9 +43,11 @@ export function createMachineHandlers(services: MachineHandlerServices): Pick<Ha
     reset: ({ machine, identity }) => machine.reset(identity.user),
     pause: ({ machine, identity }) => machine.pause(identity.user),
     resume: ({ machine, identity }) => machine.resume(identity.user),
-    wait: async ({ machine, body, closed }) => {
+    wait: async ({ machine, identity, body, closed }) => {
       const { states, timeoutMs } = body;
       const state = await machine.life.board.reach(states, { timeoutMs, signal: closed() });
+      // It may have been hours: the right may be gone.
+      if (!services.machines.may(identity, 'see', machine)) return unseen(machine.name);
       if (state !== undefined) return success({ name: machine.name, state, outcome: state });
       return failure(
         'timed-out',
@@ -80,8 +85,9 @@ export function createMachineHandlers(services: MachineHandlerServices): Pick<Ha
 type StatusAnswer = Awaited<ReturnType<Handlers['status']>>;
 type Status = Extract<StatusAnswer, { ok: true }>['value'];
 
-function describeMachine(machines: Machines, machine: Machine): Status {
+function describeMachine({ machines, placed }: MachineHandlerServices, machine: Machine): Status {
   const { life, run } = machine;
+  const refusals = machines.refusals(machine).map(placed);
   return {
     ...machines.summary(machine),
     cgroup: run?.launched.cgroup ?? null,
@@ -89,6 +95,9 @@ function describeMachine(machines: Machines, machine: Machine): Status {
     lastEnd: life.lastEnd,
     audit: run === undefined ? null : life.audit,
     consoleWriter: run?.console.writer ?? null,
+    notAdmittedFor: refusals.map(({ message, ruleAt }) =>
+      ruleAt === undefined ? message : `${message}: ${ruleAt}`,
+    ),
   };
 }
 
@@ -121,3 +130,10 @@ function monitorFailure(machine: Machine, result: CommandFailure): Outcome<never
     'see the QMP reference of QEMU',
   );
 }
+
+const unseen = (name: string): Outcome<never> =>
+  failure(
+    'machine-unknown',
+    `there is no machine ${JSON.stringify(name)}`,
+    '`qward list` shows which there are',
+  );

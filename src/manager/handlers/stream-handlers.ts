@@ -3,14 +3,17 @@ import type { WebSocket } from 'ws';
 import type { MachineEvent } from '../../api/contract.ts';
 import type { ConsoleClient, Seat } from '../console/console.ts';
 import type { EventHistory } from '../events.ts';
+import type { History } from '../history/history.ts';
+import { followHistory } from './history-handlers.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { mayOnMachine, type Identity } from '../roles.ts';
+import { seesAll, type Identity } from '../roles.ts';
 import type { StreamHandlers } from '../server/streams.ts';
 
 export interface StreamServices {
   readonly machines: Machines;
   readonly events: EventHistory;
+  readonly history: History;
 }
 
 /** A listener that does not read is let go: it may come back and look at the state instead. */
@@ -18,11 +21,15 @@ const maxUnsentEventBytes = 1024 * 1024;
 const goingAway = 1001;
 const tooSlow = 1008;
 
-export function createStreamHandlers({ machines, events }: StreamServices): StreamHandlers {
+export function createStreamHandlers({ machines, events, history }: StreamServices): StreamHandlers {
   return {
     events: ({ identity, query }) =>
       success((socket) => {
         streamEvents(socket, { machines, events, identity, recent: query.recent });
+      }),
+    historyFollow: ({ identity, query }) =>
+      success((socket) => {
+        followHistory(socket, { history, identity, query });
       }),
     console: ({ identity, machine, query }) => {
       const { run } = machine;
@@ -59,24 +66,19 @@ function busy(machine: string, writer: string): Outcome<never> {
   );
 }
 
-interface EventWatch extends StreamServices {
+interface EventWatch extends Omit<StreamServices, 'history'> {
   readonly identity: Identity;
   readonly recent: number;
 }
 
 function streamEvents(socket: WebSocket, { machines, events, identity, recent }: EventWatch): void {
   // What was seen before is still told when it is gone: `machine.removed` has no machine any more.
-  const seen = new Set(
-    machines
-      .all()
-      .filter((machine) => mayOnMachine(identity, 'see', machines.ownerOf(machine)))
-      .map(({ name }) => name),
-  );
+  const seen = new Set(machines.visibleTo(identity).map(({ name }) => name));
   const visible = (name: string | null): boolean => {
-    if (name === null) return mayOnMachine(identity, 'see', null);
+    if (name === null) return seesAll(identity);
     const machine = machines.get(name);
-    if (machine === undefined) return seen.has(name) || mayOnMachine(identity, 'see', null);
-    const may = mayOnMachine(identity, 'see', machines.ownerOf(machine));
+    if (machine === undefined) return seen.has(name) || seesAll(identity);
+    const may = machines.may(identity, 'see', machine);
     if (may) seen.add(name);
     else seen.delete(name);
     return may;

@@ -1,6 +1,6 @@
 /** The state of one machine and the process behind it: what is seen, kept and told of it. */
 import type { MachineState } from '../../api/contract.ts';
-import type { AuditReport } from '../../audit/report.ts';
+import { differingWalls, type AuditReport } from '../../audit/report.ts';
 import type { Fault } from '../../definition/fault.ts';
 import type { QmpEvent } from '../../qmp/events.ts';
 import { commands } from '../../qmp/commands.ts';
@@ -9,7 +9,7 @@ import type { BrokerPort } from '../broker-port.ts';
 import type { EventHistory } from '../events.ts';
 import type { Log } from '../log.ts';
 import { success, type Outcome } from '../outcome.ts';
-import type { RunNote, RunNotes } from '../store/run-notes.ts';
+import type { AuditNote, RunNote, RunNotes } from '../store/run-notes.ts';
 import type { MachineLog } from './machine-log.ts';
 import { judgeExit, type LastEnd } from './machine-state.ts';
 import { describeEvent } from './guest-events.ts';
@@ -52,7 +52,7 @@ export class Life {
   #finishing: Promise<void> | undefined;
   #lastEnd: LastEnd | null = null;
   #saving: Promise<void> = Promise.resolve();
-  #audit: { readonly ok: boolean; readonly at: string } | null = null;
+  #audit: AuditNote | null = null;
 
   constructor(name: string, log: MachineLog, services: LifeServices) {
     this.#name = name;
@@ -80,12 +80,15 @@ export class Life {
     return this.#lastEnd;
   }
 
-  get audit(): { readonly ok: boolean; readonly at: string } | null {
+  /** What was seen of the walls when the run was last looked at. */
+  get audit(): AuditNote | null {
     return this.#audit;
   }
 
-  set audit(audit: { readonly ok: boolean; readonly at: string } | null) {
+  set audit(audit: AuditNote | null) {
     this.#audit = audit;
+    this.#services.onChanged(this.#name);
+    this.#save();
   }
 
   /** While a process that ended by itself is being cleared away. */
@@ -119,8 +122,13 @@ export class Life {
     this.#audit = { ok: audit.ok, at: audit.at };
     this.#take(run);
     this.#board.set(paused ? 'paused' : 'running');
-    this.note(`started as pid ${run.launched.pid}, uid ${run.launched.uid}, every wall proved`);
-    this.#tell('machine.started', by, { pid: run.launched.pid, tookMs: Math.round(tookMs) });
+    const walls = audit.ok ? 'every wall proved' : `although walls differ: ${differingWalls(audit)}`;
+    this.note(`started as pid ${run.launched.pid}, uid ${run.launched.uid}, ${walls}`);
+    this.#tell('machine.started', by, {
+      pid: run.launched.pid,
+      tookMs: Math.round(tookMs),
+      walls: audit.ok ? 'proved' : 'differ',
+    });
     this.#save();
     void this.#watch(run, true);
   }
@@ -171,6 +179,7 @@ export class Life {
     });
     run.begun = known !== undefined;
     this.#lastEnd = lastEnd;
+    this.#audit = known?.audit ?? null;
     this.#take(run);
     this.#board.set('unreachable');
     return async () => {
@@ -313,6 +322,7 @@ export class Life {
       launchedAt: run?.launched.launchedAt ?? null,
       revision: run?.revision ?? null,
       logOffset: run?.logOffset ?? 0,
+      audit: this.#audit,
       lastEnd: this.#lastEnd,
     };
   }

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import { lockedImage } from './locked-image.ts';
 
-const file = (path: string) => ({ kind: 'file', path, access: 'rw', reopened: false }) as const;
+const file = (path: string) =>
+  ({ kind: 'file', path, access: 'rw', claimant: null, reopened: false }) as const;
 const launch = {
   argv: ['-add-fd', 'fd=4,set=1,opaque=ro', '-add-fd', 'fd=5,set=2,opaque=ro'],
   descriptors: [{ kind: 'socket', name: 'qmp' }, file('/srv/one.raw'), file('/srv/two.raw')],

@@ -181,7 +181,14 @@ export class Machine {
     this.life.settle('starting');
     this.life.note(`start asked for by ${options.by}`);
     const { definition, revision } = record;
-    const outcome = await startRun(this.#services, { definition, revision, paused: options.paused, signal });
+    const { owner } = record.metadata;
+    const outcome = await startRun(this.#services, {
+      definition,
+      owner,
+      revision,
+      paused: options.paused,
+      signal,
+    });
     if (!outcome.ok) {
       this.life.startFailed(outcome.faults, { log: outcome.log, cancelled: signal.aborted, by: options.by });
       return outcome;

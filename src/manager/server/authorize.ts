@@ -1,9 +1,9 @@
 /** Whether this user may make this call. */
-import type { Right } from '../../api/contract.ts';
+import { grantableRights, type Right } from '../../api/contract.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { administratorsGroup, mayOnHost, mayOnMachine, operatorsGroup, type Identity } from '../roles.ts';
+import { hasHostRole, mayOnHost, type Identity } from '../roles.ts';
 
 export interface AskedRight {
   readonly right: Right;
@@ -22,37 +22,41 @@ export function authorize(
     return failure(
       'not-allowed',
       `user ${identity.user} has no rights here`,
-      `ask an administrator for membership of the group ${operatorsGroup} or ${administratorsGroup}`,
+      'ask the owner of a machine for rights on it (`qward grant`), or an administrator for a role',
     );
   if (name === undefined) return authorizeHost(identity, right);
   const machine = machines.get(name);
-  if (machine === undefined || !mayOnMachine(identity, 'see', machines.ownerOf(machine)))
+  if (machine === undefined || !machines.may(identity, 'see', machine))
     return failure(
       'machine-unknown',
       `there is no machine ${JSON.stringify(name)}`,
       '`qward list` shows which there are',
     );
-  if (mayOnMachine(identity, right, machines.ownerOf(machine))) return success(machine);
+  if (machines.may(identity, right, machine)) return success(machine);
   return failure(
     'not-allowed',
     `user ${identity.user} may not do that with machine "${name}": it needs the right "${right}"`,
-    right === 'monitor' || right === 'define'
-      ? `its owner and the group ${administratorsGroup} have it`
-      : `the group ${operatorsGroup} has it`,
+    hintFor(right, name),
   );
 }
 
-/** `see` shows each user the own part of what there is; `define` is looked into by its handler, which knows the name. */
+function hintFor(right: Right, name: string): string {
+  if (grantableRights.some((grantable) => grantable === right))
+    return `its owner can grant it: \`qward grant ${name} USER ${right}\``;
+  return right === 'transfer' ? 'administrators have it' : 'its owner and administrators have it';
+}
+
+/** `see` shows each user the own part of what there is; `define` and `disk` are looked into by their handlers. */
 function authorizeHost(identity: Identity, right: Right): Outcome<undefined> {
-  if (right === 'see' || right === 'define' || mayOnHost(identity, right)) return success(undefined);
+  if (right === 'see' || right === 'define' || right === 'disk' || mayOnHost(identity, right))
+    return success(undefined);
   return failure(
     'not-allowed',
     `user ${identity.user} may not do that: it needs the right "${right}" on this host`,
-    `the group ${administratorsGroup} has it`,
+    'administrators have it',
   );
 }
 
 export function hasRole(machines: Machines, identity: Identity): boolean {
-  if (identity.administrator || identity.operator) return true;
-  return machines.all().some((machine) => mayOnMachine(identity, 'see', machines.ownerOf(machine)));
+  return hasHostRole(identity) || machines.all().some((machine) => machines.may(identity, 'see', machine));
 }

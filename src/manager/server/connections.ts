@@ -2,8 +2,9 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { accountOf, groupIdOf } from '../../linux/accounts.ts';
-import { peerCredentials } from '../../linux/peer-credentials.ts';
-import { identify, type Identity } from '../roles.ts';
+import { peerCredentials, type PeerCredentials } from '../../linux/peer-credentials.ts';
+import type { Policy } from '../../policy/policy.ts';
+import { identify, type Caller, type Identity } from '../roles.ts';
 
 const maxConnections = 1000;
 /** One user cannot take all of them. */
@@ -12,13 +13,16 @@ const maxConnectionsOfUser = 200;
 const maxConnectionsForUnknown = 300;
 
 export interface Connections {
-  /** Undefined once the connection is closed. */
+  /** By the policy of now, and the account as it was at the connection's first call. Undefined once it is closed. */
   readonly identityOf: (socket: Socket) => Identity | undefined;
+  /** The same user, read anew. */
+  readonly identifyAnew: (identity: Identity) => Identity;
 }
 
-export function watchConnections(server: Server): Connections {
-  const uids = new WeakMap<Socket, number>();
-  const identities = new WeakMap<Socket, Identity>();
+/** `policy`: the one of now, which says what the groups mean. */
+export function watchConnections(server: Server, policy: () => Policy): Connections {
+  const peers = new WeakMap<Socket, PeerCredentials>();
+  const known = new WeakMap<Socket, Known>();
   const counts = new Map<number, number>();
   server.maxConnections = maxConnections;
   let total = 0;
@@ -26,14 +30,20 @@ export function watchConnections(server: Server): Connections {
   const crowdedOut = (uid: number): boolean =>
     uid !== 0 && total >= maxConnectionsForUnknown && accountOf(uid) === undefined;
   server.on('connection', (socket: Socket) => {
-    const uid = uidOf(socket);
+    const peer = peerOf(socket);
+    const uid = peer?.uid;
     const count = counts.get(uid ?? -1) ?? 0;
     // SECURITY: rule HTTP. Any user may connect; none can keep the others out.
-    if (uid === undefined || (uid !== 0 && count >= maxConnectionsOfUser) || crowdedOut(uid)) {
+    if (
+      peer === undefined ||
+      uid === undefined ||
+      (uid !== 0 && count >= maxConnectionsOfUser) ||
+      crowdedOut(uid)
+    ) {
       socket.destroy();
       return;
     }
-    uids.set(socket, uid);
+    peers.set(socket, peer);
     counts.set(uid, count + 1);
     total += 1;
     socket.once('close', () => {
@@ -45,21 +55,31 @@ export function watchConnections(server: Server): Connections {
   });
   return {
     identityOf: (socket) => {
-      const known = identities.get(socket);
-      if (known !== undefined) return known;
-      const uid = uids.get(socket);
-      if (uid === undefined) return undefined;
+      const current = policy();
+      const before = known.get(socket);
+      if (before?.policy === current) return before.identity;
+      const peer = peers.get(socket);
+      if (peer === undefined) return undefined;
+      const { uid, pid } = peer;
       // SECURITY: promise 4. Who calls is what the kernel says, once for the connection; nothing in a request counts.
-      const identity = identify(uid, accountOf(uid), groupIdOf);
-      identities.set(socket, identity);
+      const caller = before?.caller ?? { uid, pid, account: accountOf(uid) };
+      const identity = identify(caller, current, groupIdOf);
+      known.set(socket, { caller, policy: current, identity });
       return identity;
     },
+    identifyAnew: ({ uid, pid }) => identify({ uid, pid, account: accountOf(uid) }, policy(), groupIdOf),
   };
 }
 
-function uidOf(socket: Socket): number | undefined {
+interface Known {
+  readonly caller: Caller;
+  readonly policy: Policy;
+  readonly identity: Identity;
+}
+
+function peerOf(socket: Socket): PeerCredentials | undefined {
   try {
-    return peerCredentials(socket).uid;
+    return peerCredentials(socket);
   } catch {
     return undefined;
   }

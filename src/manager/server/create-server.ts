@@ -1,17 +1,20 @@
 /** The API over HTTP: a route for each row of the contract, nothing beside it but the document that describes them. */
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { routes, type Route } from '../../api/contract.ts';
+import type { Fault } from '../../definition/fault.ts';
 import { version } from '../../protocol/version.ts';
-import type { ChangeLog } from '../change-log.ts';
+import type { EventHistory } from '../events.ts';
+import type { History } from '../history/history.ts';
 import type { Log } from '../log.ts';
 import type { Machines } from '../machines.ts';
 import { failure, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
-import { authorize, hasRole } from './authorize.ts';
+import type { Policy } from '../../policy/policy.ts';
+import { authorize } from './authorize.ts';
 import type { Handlers } from './call.ts';
-import { describeChange } from './describe-change.ts';
 import { watchConnections } from './connections.ts';
 import { parseRequest } from './parse-request.ts';
+import { createRecorder, type Recorder } from './record-call.ts';
 import { errorReply } from './reply.ts';
 import { acceptStreams, type StreamHandlers } from './streams.ts';
 
@@ -19,8 +22,13 @@ export interface ServerOptions {
   readonly handlers: Handlers;
   readonly streams: StreamHandlers;
   readonly machines: Machines;
-  readonly changes: ChangeLog;
+  readonly events: EventHistory;
+  readonly history: History;
+  /** The policy of now, for the roles. */
+  readonly policy: () => Policy;
   readonly log: Log;
+  /** Names the line of the policy that a fault comes from. */
+  readonly placed: (fault: Fault) => Fault;
   /** Hold what handlers give against the contract: for development and tests. */
   readonly checkResults: boolean;
 }
@@ -41,7 +49,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
     return503OnClosing: false,
     http: { headersTimeout: headersTimeoutMs, maxHeaderSize: 16 * 1024 },
   });
-  const connections = watchConnections(app.server);
+  const connections = watchConnections(app.server, options.policy);
+  const record = createRecorder(options);
   acceptBodies(app);
   app.setErrorHandler((error, _request, reply) => sendError(reply, error, options.log));
   app.setNotFoundHandler((request, reply) =>
@@ -63,7 +72,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
         const identity = connections.identityOf(request.raw.socket);
         if (identity === undefined) return reply.hijack();
         const closed = (): AbortSignal => closeOf(reply);
-        const outcome = await answer(options, { name, route, identity, request, closed });
+        const outcome = await answer(options, record, { name, route, identity, request, closed });
         return await send(reply, outcome);
       },
     });
@@ -77,7 +86,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     const { openApiDocument } = await import('../../api/openapi.ts');
     return await reply.send(openApiDocument(version));
   });
-  const closeStreams = acceptStreams(app.server, { ...options, identityOf: connections.identityOf });
+  const closeStreams = acceptStreams(app.server, { ...options, ...connections, record });
   app.addHook('preClose', async () => {
     closeStreams();
   });
@@ -94,24 +103,22 @@ interface Incoming {
 
 type AnyHandler = (call: unknown) => Promise<Outcome<unknown>> | Outcome<unknown>;
 
-async function answer(options: ServerOptions, incoming: Incoming): Promise<Outcome<unknown>> {
+async function answer(
+  options: ServerOptions,
+  record: Recorder,
+  incoming: Incoming,
+): Promise<Outcome<unknown>> {
   const { name, route, identity, request } = incoming;
-  const machineName = nameIn(request.params);
-  const granted = authorize(options.machines, identity, { right: route.right, name: machineName });
-  const outcome = granted.ok ? await callHandler(options, incoming, granted.value) : granted;
-  if (route.logged !== true) return outcome;
-  const change = {
-    call: name,
-    machine: machineName ?? null,
-    outcome: outcome.ok ? 'done' : (outcome.faults[0]?.code ?? 'internal'),
-  };
-  if (!granted.ok && !hasRole(options.machines, identity)) options.changes.writeStranger(identity, change);
-  else options.changes.write(identity, { ...change, ...describeChange(name, request.body) });
-  return outcome;
+  const machine = nameIn(request.params);
+  const granted = authorize(options.machines, identity, { right: route.right, name: machine });
+  const work = async (): Promise<Outcome<unknown>> =>
+    granted.ok ? await callHandler(options, incoming, granted.value) : granted;
+  if (route.logged !== true) return await work();
+  return await record({ name, identity, machine, body: request.body, granted: granted.ok }, work);
 }
 
 async function callHandler(
-  { handlers, checkResults }: ServerOptions,
+  { handlers, checkResults, placed }: ServerOptions,
   { name, route, identity, request, closed }: Incoming,
   machine: unknown,
 ): Promise<Outcome<unknown>> {
@@ -127,7 +134,7 @@ async function callHandler(
     const { value } = outcome;
     route.result?.parse(Buffer.isBuffer(value) ? JSON.parse(value.toString('utf8')) : value);
   }
-  return outcome;
+  return outcome.ok ? outcome : { ok: false, faults: outcome.faults.map(placed) };
 }
 
 function send(reply: FastifyReply, outcome: Outcome<unknown>): FastifyReply {

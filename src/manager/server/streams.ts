@@ -8,11 +8,15 @@ import type { Fault } from '../../definition/fault.ts';
 import type { Log } from '../log.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
+import type { EventHistory } from '../events.ts';
 import type { Identity } from '../roles.ts';
-import { authorize } from './authorize.ts';
+import { authorize, type AskedRight } from './authorize.ts';
 import type { Call, StreamName } from './call.ts';
+import type { Connections } from './connections.ts';
 import { parseRequest } from './parse-request.ts';
+import type { Recorder } from './record-call.ts';
 import { errorReply } from './reply.ts';
+import { watchRights } from './stream-rights.ts';
 
 /** Whether the stream can be had is known before the upgrade; then the socket is handed over. */
 export type StreamHandler<Name extends StreamName> = (
@@ -20,11 +24,12 @@ export type StreamHandler<Name extends StreamName> = (
 ) => Outcome<(socket: WebSocket) => void>;
 export type StreamHandlers = { readonly [Name in StreamName]: StreamHandler<Name> };
 
-export interface StreamOptions {
+export interface StreamOptions extends Connections {
   readonly streams: StreamHandlers;
   readonly machines: Machines;
+  readonly events: EventHistory;
   readonly log: Log;
-  readonly identityOf: (socket: Socket) => Identity | undefined;
+  readonly record: Recorder;
 }
 
 const maxMessageBytes = 64 * 1024;
@@ -36,6 +41,7 @@ export function acceptStreams(server: Server, options: StreamOptions): () => voi
     maxPayload: maxMessageBytes,
     perMessageDeflate: false,
   });
+  const watch = watchRights(options);
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy());
     const opened = openStream(options, request, socket);
@@ -43,42 +49,65 @@ export function acceptStreams(server: Server, options: StreamOptions): () => voi
       refuse(socket, opened.faults);
       return;
     }
+    const { asked, identity, serve } = opened.value;
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       // What the peer sends against the protocol ends its connection, nothing else.
       webSocket.on('error', () => {
         webSocket.terminate();
       });
-      opened.value(webSocket);
+      watch.add(webSocket, { asked, identity });
+      serve(webSocket);
     });
   });
   return () => {
+    watch.end();
     for (const client of sockets.clients) client.terminate();
   };
 }
 
 type AnyStream = (call: unknown) => Outcome<(socket: WebSocket) => void>;
 
+const gone = failure('not-allowed', 'nobody is at the other end', 'connect again');
+
+interface OpenedStream {
+  readonly asked: AskedRight;
+  readonly identity: Identity;
+  readonly serve: (socket: WebSocket) => void;
+}
+
 function openStream(
-  { streams, machines, identityOf }: StreamOptions,
+  { streams, machines, identityOf, record }: StreamOptions,
   request: IncomingMessage,
   socket: Duplex,
-): Outcome<(socket: WebSocket) => void> {
+): Outcome<OpenedStream> {
   const identity = socket instanceof Socket ? identityOf(socket) : undefined;
-  if (identity === undefined) return failure('not-allowed', 'nobody is at the other end', 'connect again');
+  if (identity === undefined) return gone;
   const url = URL.parse(request.url ?? '', 'ws://qward');
   const found = url === null ? undefined : findStream(url.pathname);
   if (url === null || found === undefined)
     return failure('request-invalid', 'there is no such WebSocket', 'see /openapi.json');
   const { name, route, params } = found;
-  const granted = authorize(machines, identity, { right: route.right, name: params['name'] });
-  if (!granted.ok) return granted;
   const query = Object.fromEntries(url.searchParams);
-  const parsed = parseRequest(route, { params, query, body: undefined });
-  if (!parsed.ok) return parsed;
-  // The table is typed by stream; the compiler cannot join the name that was found with its handler.
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  const handler = streams[name as StreamName] as AnyStream;
-  return handler({ ...parsed.value, identity, machine: granted.value });
+  const asked = { right: route.right, name: params['name'] };
+  const granted = authorize(machines, identity, asked);
+  const opened = granted.ok ? openGranted() : granted;
+  if (route.logged === true) {
+    const call = { name, identity, machine: asked.name, body: query, granted: granted.ok };
+    void record(call, () => Promise.resolve(opened));
+  }
+  return opened;
+
+  function openGranted(): Outcome<OpenedStream> {
+    if (identity === undefined) return gone;
+    const parsed = parseRequest(route, { params, query, body: undefined });
+    if (!parsed.ok) return parsed;
+    // The table is typed by stream; the compiler cannot join the name that was found with its handler.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    const handler = streams[name as StreamName] as AnyStream;
+    const machine = granted.ok ? granted.value : undefined;
+    const serve = handler({ ...parsed.value, identity, machine });
+    return serve.ok ? success({ asked, identity, serve: serve.value }) : serve;
+  }
 }
 
 interface FoundStream {

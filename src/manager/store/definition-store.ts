@@ -87,6 +87,11 @@ export class DefinitionStore {
     return success({ name, definition, metadata, revision: revisionOf(source) });
   }
 
+  /** What is kept beside a definition that is there. */
+  async putMetadata(name: string, metadata: Metadata): Promise<Outcome<void>> {
+    return await replaceFile(this.#json(name), `${JSON.stringify(metadata)}\n`);
+  }
+
   async remove(name: string): Promise<Outcome<void>> {
     const removed = await removeFile(this.#yaml(name));
     return removed.ok ? removeFile(this.#json(name)) : removed;

@@ -6,6 +6,12 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { machineStates, type MachineState } from '../../api/contract.ts';
 import type { LastEnd } from '../lifecycle/machine-state.ts';
 
+/** Whether every wall was as planned, and when that was looked at, ISO 8601. */
+export interface AuditNote {
+  readonly ok: boolean;
+  readonly at: string;
+}
+
 export interface RunNote {
   readonly version: 1;
   readonly state: MachineState;
@@ -14,6 +20,7 @@ export interface RunNote {
   readonly launchedAt: string | null;
   readonly revision: string | null;
   readonly logOffset: number;
+  readonly audit: AuditNote | null;
   readonly lastEnd: LastEnd | null;
 }
 
@@ -72,8 +79,15 @@ export function parseRunNote(value: unknown): RunNote | undefined {
     launchedAt: text('launchedAt'),
     revision: text('revision'),
     logOffset,
+    audit: parseAudit(field('audit')),
     lastEnd,
   };
+}
+
+function parseAudit(value: unknown): AuditNote | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const [ok, at]: unknown[] = [Reflect.get(value, 'ok'), Reflect.get(value, 'at')];
+  return typeof ok === 'boolean' && typeof at === 'string' ? { ok, at } : null;
 }
 
 const endings = ['shut down', 'killed', 'crashed', 'start failed', 'not known'] as const;

@@ -1,0 +1,53 @@
+/** Whether a definition may be kept for its owner: no file of qward's own, the owner's quota, the owner's rights to the files. */
+import type { Fault } from '../../definition/fault.ts';
+import type { MachineDefinition } from '../../definition/schema.ts';
+import type { FileChecks } from '../file-checks.ts';
+import { success, type Outcome } from '../outcome.ts';
+import { ownStateFaults } from '../own-state.ts';
+import type { LookUpOwner } from '../owners.ts';
+import type { Quotas } from '../quotas.ts';
+
+export interface AdmissionServices {
+  /** qward's own directories. */
+  readonly ownState: readonly string[];
+  readonly owner: LookUpOwner;
+  readonly quotas: Quotas;
+  readonly files: FileChecks;
+}
+
+export interface Asked {
+  /** Uid of the machine's owner. */
+  readonly owner: number;
+  /** Uid of the user who defines it. */
+  readonly by: number;
+  /** Only a check: a client claims files once it has found no fault. */
+  readonly dryRun: boolean;
+}
+
+export type Admit = (definition: MachineDefinition, asked: Asked) => Promise<Outcome<void>>;
+
+/** Every fault at once. */
+export function createAdmission(services: AdmissionServices): Admit {
+  return async (definition, asked) => {
+    const quota = await services.quotas.admitDefinition(asked.owner, definition);
+    const faults = [...ownStateFaults(definition, services.ownState), ...(quota.ok ? [] : quota.faults)];
+    if (faults.length > 0) return { ok: false, faults };
+    const ofFiles = await fileFaults(services, definition, asked);
+    return ofFiles.length === 0 ? success(undefined) : { ok: false, faults: ofFiles };
+  };
+}
+
+/**
+ * Owners are told at once which files they cannot have. What administrators define, and what others change, is looked at when
+ * it is started: images are often made later.
+ */
+async function fileFaults(
+  { owner: lookUp, files }: AdmissionServices,
+  definition: MachineDefinition,
+  { owner, by, dryRun }: Asked,
+): Promise<readonly Fault[]> {
+  if (dryRun || by !== owner) return [];
+  const found = lookUp(owner);
+  if (!found.ok) return found.faults;
+  return found.value.ownerIsAdministrator ? [] : await files.faults(definition, owner);
+}

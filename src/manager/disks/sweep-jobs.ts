@@ -1,0 +1,44 @@
+/** What jobs of an earlier manager left: processes, uids, and parts of images. Found by the names that only jobs have. */
+import type { BrokerStatus } from '../../protocol/broker.ts';
+import { diskJobPattern, diskJobPrefix } from '../../protocol/disk-job.ts';
+import type { BrokerPort } from '../broker-port.ts';
+
+export interface SweepOptions {
+  readonly broker: BrokerPort;
+  /** Jobs of this manager. */
+  readonly running: (job: string) => boolean;
+}
+
+export const isDiskJob = (machine: string): boolean => machine.startsWith(diskJobPrefix);
+
+/** Below a root. */
+const maxDepth = 3;
+const maxDirectories = 1000;
+const partPattern = /^\.(.+)\.(qward-disk-[a-z0-9]{12,32})$/;
+
+/** SECURITY: promise 7. Nothing half made stays, whatever died: the processes go first, then what they wrote. */
+export async function sweepJobs({ broker, running }: SweepOptions, status: BrokerStatus): Promise<void> {
+  const dead = (machine: string): boolean => isDiskJob(machine) && !running(machine);
+  for (const { machine } of status.machines) if (dead(machine)) await broker.call('kill', { machine });
+  for (const { machine } of status.slots) if (dead(machine)) await broker.call('forget', { machine });
+  for (const { path, access } of status.storageRoots)
+    if (access === 'rw') await sweepParts({ broker, running }, path);
+}
+
+async function sweepParts({ broker, running }: SweepOptions, root: string): Promise<void> {
+  let level = [root];
+  for (let depth = 0; depth <= maxDepth && level.length > 0; depth++) {
+    const below: string[] = [];
+    for (const directory of level.slice(0, maxDirectories)) {
+      const listing = await broker.call('list-directory', { path: directory });
+      if (!listing.ok) continue;
+      for (const entry of listing.value.entries) {
+        if (entry.directory) below.push(`${directory}/${entry.name}`);
+        const [, name = '', machine = ''] = partPattern.exec(entry.name) ?? [];
+        if (entry.directory || !diskJobPattern.test(machine) || running(machine)) continue;
+        await broker.call('part', { machine, path: `${directory}/${name}`, action: 'discard' });
+      }
+    }
+    level = below;
+  }
+}

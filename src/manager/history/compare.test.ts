@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { compareWithBroker, parseBrokerLine, type BrokerEntry } from './compare.ts';
+import type { BrokerAction } from './messages.ts';
+
+const asked = (at: number, call = 'launch', machine = 'web'): BrokerAction[] => [
+  { at, call, machine, phase: 'asked' },
+  { at: at + 90, call, machine, phase: 'answered' },
+];
+const done = (at: number, call = 'launch', machine = 'web'): BrokerEntry => ({
+  at,
+  call,
+  machine,
+  uid: 990,
+  refused: null,
+});
+const kinds = (actions: readonly BrokerAction[], entries: readonly BrokerEntry[]): string[] =>
+  compareWithBroker(actions, entries).map(({ kind, call, machine }) => `${kind} ${call} ${machine}`);
+
+test('what was asked and done is no difference', () => {
+  assert.deepEqual(kinds([...asked(1000), ...asked(5000, 'kill')], [done(1080), done(5080, 'kill')]), []);
+});
+
+test('what the broker did unasked is one, also beside the same that was asked', () => {
+  assert.deepEqual(kinds(asked(1000), [done(1080), done(1090)]), ['not-asked launch web']);
+  assert.deepEqual(kinds(asked(1000), [done(1080, 'launch', 'other')]), [
+    'not-asked launch other',
+    'not-seen launch web',
+  ]);
+  assert.deepEqual(kinds([], [done(1080, 'rename')]), ['not-asked rename web']);
+});
+
+test('a request of long ago does not explain what is done now', () => {
+  assert.deepEqual(kinds(asked(1000).slice(0, 1), [done(500_000)]), ['not-asked launch web']);
+});
+
+test('what was sent and never answered is none', () => {
+  assert.deepEqual(kinds(asked(1000).slice(0, 1), []), []);
+});
+
+test('calls that only look are none, strangers and garbage are', () => {
+  assert.deepEqual(kinds([], [done(1, 'probe'), { ...done(2, ''), refused: 'connection' }]), [
+    'intruder  web',
+  ]);
+});
+
+test('lines of the log are read from their beginning; what is cut or foreign is left out', () => {
+  const at = '2026-01-01T00:00:00.000Z';
+  assert.deepEqual(
+    parseBrokerLine(`{"at":"${at}","call":"launch","machine":"web","uid":990,"ok":false,"refus`),
+    {
+      at: Date.parse(at),
+      call: 'launch',
+      machine: 'web',
+      uid: 990,
+      refused: null,
+    },
+  );
+  assert.equal(parseBrokerLine(`{"at":"${at}","refused":"protocol","uid":990,"pid":1}`)?.refused, 'protocol');
+  for (const line of ['', '{"at":"2026-', `{"at":"${at}","other":1}`, 'x'])
+    assert.equal(parseBrokerLine(line), undefined, line);
+});

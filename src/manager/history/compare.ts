@@ -1,0 +1,101 @@
+/**
+ * The manager's record of what it asked of the broker against the broker's own log, which the manager cannot alter. What
+ * the broker did and the manager did not ask for was somebody else's doing with the manager's rights.
+ */
+import type { BrokerAction } from './messages.ts';
+import { recordedCalls } from './recorded-broker.ts';
+
+export interface BrokerEntry {
+  readonly at: number;
+  readonly uid: number | null;
+  readonly call: string;
+  readonly machine: string;
+  /** What was no request, by whom the log does not say more: `connection`, `protocol`. */
+  readonly refused: string | null;
+}
+
+export interface Difference {
+  readonly at: number;
+  /** not-asked: the broker did it unasked. not-seen: the broker's log lacks it. intruder: no request at all. */
+  readonly kind: 'not-asked' | 'not-seen' | 'intruder';
+  readonly call: string;
+  readonly machine: string;
+  readonly message: string;
+}
+
+/** A launch and a kill take this long at most, with the time that a broker needs to begin. */
+const longestMs = 120_000;
+/** Both read the same clock, the broker after its work is done: no more than the grain of it. */
+const slackMs = 1000;
+
+/** Fields of the beginning of a line; undefined where it is cut or about something else. */
+export function parseBrokerLine(line: string): BrokerEntry | undefined {
+  const field = (name: string): string | undefined => new RegExp(`[,{]"${name}":"?([^",}]*)`).exec(line)?.[1];
+  const at = Date.parse(/^\{"at":"([^"]*)"/.exec(line)?.[1] ?? '');
+  const [call, refused, uid] = [field('call') ?? '', field('refused') ?? null, field('uid')];
+  if (Number.isNaN(at) || (call === '' && refused === null)) return undefined;
+  return { at, call, refused, machine: field('machine') ?? '', uid: uid === undefined ? null : Number(uid) };
+}
+
+/** Both from the same time on; oldest first. */
+export function compareWithBroker(
+  actions: readonly BrokerAction[],
+  entries: readonly BrokerEntry[],
+): readonly Difference[] {
+  const asked = actions.filter(({ phase }) => phase === 'asked');
+  const done = entries.filter(({ call }) => recordedCalls.some((recorded) => recorded === call));
+  const unasked = unmatched(done, asked, (entry, action) => {
+    const late = entry.at - action.at;
+    return late >= -slackMs && late <= longestMs;
+  });
+  const answered = actions.filter(({ phase }) => phase === 'answered');
+  const unseen = unmatched(answered, done, (action, entry) => Math.abs(entry.at - action.at) <= longestMs);
+  return [
+    ...unasked.map((entry) => difference('not-asked', entry, unaskedText(entry))),
+    ...unseen.map((action) =>
+      difference('not-seen', action, `the broker's log has no "${action.call}" that it answered then`),
+    ),
+    ...entries.flatMap((entry) =>
+      entry.refused === null ? [] : [difference('intruder', entry, intruderText(entry))],
+    ),
+  ].toSorted((left, right) => left.at - right.at);
+}
+
+interface Doing {
+  readonly at: number;
+  readonly call: string;
+  readonly machine: string;
+}
+
+/** Those without a partner of the same call and machine; each partner counts once, the earliest that fits. */
+function unmatched<Wanted extends Doing, Partner extends Doing>(
+  wanted: readonly Wanted[],
+  partners: readonly Partner[],
+  fits: (one: Wanted, partner: Partner) => boolean,
+): readonly Wanted[] {
+  const open = new Map<string, Partner[]>();
+  const key = ({ call, machine }: Doing): string => `${call} ${machine}`;
+  for (const partner of partners) open.set(key(partner), [...(open.get(key(partner)) ?? []), partner]);
+  return wanted.filter((one) => {
+    const candidates = open.get(key(one)) ?? [];
+    const index = candidates.findIndex((partner) => fits(one, partner));
+    if (index >= 0) candidates.splice(index, 1);
+    return index < 0;
+  });
+}
+
+function difference(kind: Difference['kind'], { at, call, machine }: Doing, message: string): Difference {
+  return { at, kind, call, machine, message };
+}
+
+function unaskedText({ call, uid }: BrokerEntry): string {
+  const who = uid === null ? '' : uid === 0 ? ' of root' : ` of uid ${uid}`;
+  return `the broker had a "${call}"${who} that the manager's history does not know of`;
+}
+
+function intruderText({ refused, uid }: BrokerEntry): string {
+  const who = uid === null ? 'somebody' : `uid ${uid}`;
+  return refused === 'connection'
+    ? `${who}, who is not the manager, connected to the broker and was turned away`
+    : `${who} sent the broker what is no request of its protocol`;
+}

@@ -1,0 +1,28 @@
+/** What holds machines to what their owners may have, put together. */
+import type { Paths } from '../protocol/paths.ts';
+import type { BrokerPort } from './broker-port.ts';
+import { createAdmission, type Admit } from './definitions/admission.ts';
+import { createFileChecks } from './file-checks.ts';
+import { createOwners, type LookUpOwner } from './owners.ts';
+import type { PolicySource } from './policy-source.ts';
+import { Quotas, type CountedMachine } from './quotas.ts';
+
+export interface OwnerParts {
+  readonly owner: LookUpOwner;
+  readonly quotas: Quotas;
+  readonly admit: Admit;
+}
+
+export interface OwnerPartsServices {
+  readonly paths: Paths;
+  readonly broker: BrokerPort;
+  readonly policy: PolicySource;
+  readonly machines: () => readonly CountedMachine[];
+}
+
+export function createOwnerParts({ paths, broker, policy, machines }: OwnerPartsServices): OwnerParts {
+  const owner = createOwners(() => policy.current());
+  const files = createFileChecks({ broker, ownership: owner });
+  const quotas = new Quotas({ machines, owner, diskBytes: files.diskBytes });
+  return { owner, quotas, admit: createAdmission({ ownState: paths.own, owner, quotas, files }) };
+}

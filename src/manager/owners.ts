@@ -1,0 +1,35 @@
+/** Owners of machines as the account database and the policy have them now. */
+import { accountOf, groupIdOf } from '../linux/accounts.ts';
+import { defaultPolicy, type Policy } from '../policy/policy.ts';
+import type { Person } from '../policy/who.ts';
+import type { Ownership } from './claimant.ts';
+import { success, type Outcome } from './outcome.ts';
+import { identify } from './roles.ts';
+
+export interface Owner extends Ownership {
+  readonly name: string;
+  readonly person: Person;
+}
+
+export type LookUpOwner = (uid: number) => Outcome<Owner>;
+
+/** Root needs no policy: the broker holds each request of its machines against its own. */
+export function createOwners(policy: () => Outcome<Policy>): LookUpOwner {
+  return (uid) => {
+    const current = uid === 0 ? success(defaultPolicy) : policy();
+    if (!current.ok) return current;
+    const account = accountOf(uid);
+    const { user, administrator } = identify({ uid, pid: null, account }, current.value, groupIdOf);
+    const isIn = (group: string): boolean => {
+      const gid = groupIdOf(group);
+      return gid !== undefined && account?.groups.includes(gid) === true;
+    };
+    return success({
+      ownerUid: uid,
+      ownerIsAdministrator: administrator,
+      policy: current.value,
+      name: user,
+      person: { name: account?.name, isIn },
+    });
+  };
+}

@@ -1,0 +1,104 @@
+/** Holds what an owner's machines have together against the owner's quota, at each change and each start. */
+import { endedStates, type MachineState } from '../api/endpoints.ts';
+import type { MachineDefinition } from '../definition/schema.ts';
+import type { LookUpOwner, Owner } from './owners.ts';
+import { success, type Outcome } from './outcome.ts';
+import { noUse, quotaFaults, quotaFor, sumOf, type AppliedQuota, type Use } from './quota.ts';
+import type { DefinitionRecord } from './store/definition-store.ts';
+
+/** What of a machine counts. */
+export interface CountedMachine {
+  readonly name: string;
+  readonly record: DefinitionRecord | null;
+  /** `starting` counts as running: of two starts at once none may pass the other by. */
+  readonly state: MachineState;
+}
+
+export interface QuotaServices {
+  readonly machines: () => readonly CountedMachine[];
+  readonly owner: LookUpOwner;
+  /** Virtual sizes of the writable disks together, bytes, as far as they can be looked at. */
+  readonly diskBytes: (definition: MachineDefinition, owner: number) => Promise<number>;
+}
+
+export interface OwnQuota extends AppliedQuota {
+  readonly used: Use;
+}
+
+type Scope = 'defined' | 'running';
+
+export class Quotas {
+  readonly #services: QuotaServices;
+
+  constructor(services: QuotaServices) {
+    this.#services = services;
+  }
+
+  /** What the user's definitions have together; undefined: no quota names the user. */
+  async of(uid: number): Promise<Outcome<OwnQuota | undefined>> {
+    const found = this.#find(uid);
+    if (!found.ok) return found;
+    if (found.value === undefined) return success(undefined);
+    const { applied } = found.value;
+    return success({ ...applied, used: await this.#used(uid, applied, { scope: 'defined' }) });
+  }
+
+  /** Whether the owner's definitions are within the quota with this one among them. */
+  async admitDefinition(owner: number, definition: MachineDefinition): Promise<Outcome<void>> {
+    return await this.#admit(owner, definition, 'defined');
+  }
+
+  /** Whether the owner's running machines are within the quota with this one among them. */
+  async admitStart(owner: number, definition: MachineDefinition): Promise<Outcome<void>> {
+    return await this.#admit(owner, definition, 'running');
+  }
+
+  async #admit(uid: number, definition: MachineDefinition, scope: Scope): Promise<Outcome<void>> {
+    const found = this.#find(uid);
+    if (!found.ok) return found;
+    if (found.value === undefined) return success(undefined);
+    const { owner, applied } = found.value;
+    const others = await this.#used(uid, applied, { scope, but: definition.name });
+    const own = await this.#useOf(uid, applied, definition);
+    const old = this.#services.machines().find(({ name }) => name === definition.name)?.record ?? null;
+    // A machine that is defined already counted before; one that is to start did not run.
+    const was = scope === 'running' || old === null ? noUse : await this.#useOf(uid, applied, old.definition);
+    const faults = quotaFaults(owner.name, applied, {
+      before: sumOf([others, was]),
+      needed: sumOf([others, own]),
+    });
+    return faults.length === 0 ? success(undefined) : { ok: false, faults };
+  }
+
+  #find(uid: number): Outcome<{ readonly owner: Owner; readonly applied: AppliedQuota } | undefined> {
+    const owner = this.#services.owner(uid);
+    if (!owner.ok) return owner;
+    // Administrators have none: they could write any definition under another's name anyway.
+    if (owner.value.ownerIsAdministrator) return success(undefined);
+    const applied = quotaFor(owner.value.policy.quotas, owner.value.person);
+    return success(applied && { owner: owner.value, applied });
+  }
+
+  async #used(
+    uid: number,
+    applied: AppliedQuota,
+    { scope, but }: { readonly scope: Scope; readonly but?: string },
+  ): Promise<Use> {
+    const definitions = this.#services
+      .machines()
+      .flatMap(({ name, record, state }) =>
+        record?.metadata.owner === uid &&
+        name !== but &&
+        (scope === 'defined' || !endedStates.includes(state))
+          ? [record.definition]
+          : [],
+      );
+    return sumOf(await Promise.all(definitions.map((one) => this.#useOf(uid, applied, one))));
+  }
+
+  /** Images are looked at only where the quota bounds disks. */
+  async #useOf(uid: number, { quota }: AppliedQuota, definition: MachineDefinition): Promise<Use> {
+    const disk = quota.disk === null ? 0 : await this.#services.diskBytes(definition, uid);
+    return { machines: 1, cpus: definition.cpu.count, memory: definition.memory, disk };
+  }
+}
