@@ -7,13 +7,13 @@ _qward() {
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     if [[ -n $skip ]]; then skip=; continue; fi
     case $command:$word in
-      list:--state|list:-s|list:--socket|status:--socket|start:--socket|stop:--timeout|stop:-t|stop:--socket|kill:--socket|reset:--socket|pause:--socket|resume:--socket|wait:--for|wait:--timeout|wait:-t|wait:--socket|console:--escape|console:-e|console:--socket|logs:--lines|logs:-n|logs:--socket|events:--event|events:-e|events:--count|events:-n|events:--socket|monitor:--socket|qmp:--socket|define:--socket|edit:--socket|show:--socket|set:--unset|set:-u|set:--socket|apply:--socket|rename:--socket|clone:--disk|clone:-d|clone:--socket|rm:--socket|explain:--socket|audit:--pid|audit:-p|audit:--socket|doctor:--socket|host:--run-dir|host:--state-dir|host:--config-dir|host:--manager-user|host:--manager-uid|host:--cgroup-parent|host:--socket|info:--socket|version:--socket|help:--socket|completion:--socket|:--socket) skip=1 ;;
+      list:--state|list:-s|list:--socket|status:--socket|start:--socket|stop:--timeout|stop:-t|stop:--socket|kill:--socket|reset:--socket|pause:--socket|resume:--socket|wait:--for|wait:--timeout|wait:-t|wait:--socket|console:--escape|console:-e|console:--socket|logs:--lines|logs:-n|logs:--socket|events:--event|events:-e|events:--count|events:-n|events:--socket|monitor:--socket|qmp:--socket|define:--socket|edit:--socket|show:--socket|set:--unset|set:-u|set:--socket|apply:--socket|rename:--socket|clone:--disk|clone:-d|clone:--socket|rm:--socket|grant:--socket|revoke:--socket|grants:--socket|give:--socket|history:--user|history:-u|history:--since|history:--limit|history:-n|history:--socket|disk:--format|disk:-f|disk:--to|disk:--backing|disk:-b|disk:--onto|disk:--preallocation|disk:--rate|disk:--repair|disk:--socket|explain:--socket|audit:--pid|audit:-p|audit:--socket|drill:--socket|claims:--socket|claim:--socket|unclaim:--socket|policy:--socket|doctor:--socket|host:--run-dir|host:--state-dir|host:--config-dir|host:--manager-user|host:--manager-uid|host:--cgroup-parent|host:--socket|info:--socket|version:--socket|help:--socket|completion:--socket|:--socket) skip=1 ;;
       *:-*) ;;
       *) if [[ -z $command ]]; then command=$word; else position=$((position + 1)); fi ;;
     esac
   done
   case $command in
-    '') _qward_words "list status start stop kill reset pause resume wait console logs events monitor qmp define edit show set apply rename clone rm explain audit doctor host info version help completion" ;;
+    '') _qward_words "list status start stop kill reset pause resume wait console logs events monitor qmp define edit show set apply rename clone rm grant revoke grants give history disk explain audit drill claims claim unclaim policy doctor host info version help completion" ;;
     list)
       case $previous in
         --state|-s) _qward_words "stopped starting running paused stopping crashed failed unreachable"; return ;;
@@ -228,6 +228,76 @@ _qward() {
         *) _qward_machines ;;
       esac
       ;;
+    grant)
+      case $previous in
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+        1) : ;;
+        2) _qward_words "see operate start stop console monitor" ;;
+      esac
+      ;;
+    revoke)
+      case $previous in
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+        1) : ;;
+        2) _qward_words "see operate start stop console monitor" ;;
+      esac
+      ;;
+    grants)
+      case $previous in
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+      esac
+      ;;
+    give)
+      case $previous in
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+        1) : ;;
+      esac
+      ;;
+    history)
+      case $previous in
+        --user|-u) :; return ;;
+        --since) :; return ;;
+        --limit|-n) :; return ;;
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--user --refused --since --limit --follow --compare --help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+      esac
+      ;;
+    disk)
+      case $previous in
+        --format|-f) :; return ;;
+        --to) _qward_words "raw qcow2"; return ;;
+        --backing|-b) compopt -o default; return ;;
+        --onto) compopt -o default; return ;;
+        --preallocation) _qward_words "off metadata falloc full"; return ;;
+        --rate) :; return ;;
+        --repair) _qward_words "leaks all"; return ;;
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--format --to --backing --onto --preallocation --compress --rate --shrink --repair --shared --metadata-only --help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_words "list info create resize convert import check rebase commit snapshot" ;;
+        *) compopt -o default ;;
+      esac
+      ;;
     explain)
       case $previous in
         --socket) compopt -o default; return ;;
@@ -245,6 +315,54 @@ _qward() {
       if [[ $current == -* ]]; then _qward_words "--all --pid --help --json --quiet --no-color --socket"; return; fi
       case $position in
         *) _qward_machines ;;
+      esac
+      ;;
+    drill)
+      case $previous in
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+      esac
+      ;;
+    claims)
+      case $previous in
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+      esac
+      ;;
+    claim)
+      case $previous in
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--rw --help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+        *) compopt -o default ;;
+      esac
+      ;;
+    unclaim)
+      case $previous in
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+        *) compopt -o default ;;
+      esac
+      ;;
+    policy)
+      case $previous in
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --socket"; return; fi
+      case $position in
+        0) _qward_words "check show explain" ;;
+        1) _qward_machines ;;
       esac
       ;;
     doctor)
@@ -286,7 +404,7 @@ _qward() {
       esac
       if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --socket"; return; fi
       case $position in
-        0) _qward_words "list status start stop kill reset pause resume wait console logs events monitor qmp define edit show set apply rename clone rm explain audit doctor host info version help completion" ;;
+        0) _qward_words "list status start stop kill reset pause resume wait console logs events monitor qmp define edit show set apply rename clone rm grant revoke grants give history disk explain audit drill claims claim unclaim policy doctor host info version help completion" ;;
       esac
       ;;
     completion)

@@ -31,9 +31,24 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     clone: async () => (await import('./commands/clone.ts')).clone,
     rm: async () => (await import('./commands/rm.ts')).rm,
   },
+  Rights: {
+    grant: async () => (await import('./commands/grant.ts')).grant,
+    revoke: async () => (await import('./commands/revoke.ts')).revoke,
+    grants: async () => (await import('./commands/grants.ts')).grants,
+    give: async () => (await import('./commands/give.ts')).give,
+    history: async () => (await import('./commands/history.ts')).history,
+  },
+  Images: {
+    disk: async () => (await import('./commands/disk.ts')).disk,
+  },
   Confinement: {
     explain: async () => (await import('./commands/explain.ts')).explain,
     audit: async () => (await import('./commands/audit.ts')).audit,
+    drill: async () => (await import('./commands/drill.ts')).drill,
+    claims: async () => (await import('./commands/claims.ts')).claims,
+    claim: async () => (await import('./commands/claim.ts')).claim,
+    unclaim: async () => (await import('./commands/unclaim.ts')).unclaim,
+    policy: async () => (await import('./commands/policy.ts')).policy,
     doctor: async () => (await import('./commands/doctor.ts')).doctor,
   },
   'qward itself': {

@@ -10,6 +10,8 @@ interface PlanFault {
   readonly hint: string;
   readonly line?: number;
   readonly column?: number;
+  readonly rule?: string;
+  readonly ruleAt?: string;
 }
 
 export function asFaults(faults: readonly PlanFault[]): readonly CommandFault[] {

@@ -7,10 +7,11 @@ import type { Context } from '../context.ts';
 import { placeFaults } from '../definition-faults.ts';
 import { mapBounded } from '../each-machine.ts';
 import { withoutAsking } from '../machine-arguments.ts';
+import { claimsNothing } from '../own-files.ts';
 import { renderDefined } from '../render/defined.ts';
 import { done, failed } from '../results.ts';
 import { isAlive } from '../select-machines.ts';
-import { readDefinition } from './define.ts';
+import { defineSource, readDefinition } from './define.ts';
 
 const atOnce = 8;
 
@@ -70,8 +71,9 @@ async function checkAll(
 /** Defines what is new or changed; stops at the first fault, which a check before cannot have foreseen. */
 async function defineAll(context: Context, checked: readonly Checked[]): Promise<readonly CommandFault[]> {
   for (const { file, source, result } of checked) {
-    if (result.outcome === 'unchanged') continue;
-    const reply = await context.client.call('define', { source, replace: true });
+    // Root has nothing to claim; for others a claim may be missing, or be no longer needed.
+    if (result.outcome === 'unchanged' && claimsNothing()) continue;
+    const reply = await defineSource(context, source, true);
     if (!reply.ok) return placeFaults(reply.faults, file, source);
   }
   return [];

@@ -1,6 +1,8 @@
 import { defineCommand } from '../command.ts';
 import { outcomeLine } from '../each-machine.ts';
 import { oneMachine } from '../machine-arguments.ts';
+import { withClaims } from '../own-files.ts';
+import { escapeLine } from '../render/escape.ts';
 import { fromReply, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
 import { parseChange } from './set.ts';
@@ -33,8 +35,16 @@ export const clone = defineCommand({
       if (change === undefined) return usage(`clone: --disk "${word}" is not ID=PATH`);
       disks[change.key] = change.value;
     }
-    const call = context.client.call('clone', disk.length === 0 ? { name, to } : { name, to, disks });
-    const reply = await withNearestName(context, name, await context.during(`cloning ${name}`, call));
-    return fromReply(reply, (result, style) => (context.quiet ? '' : `${outcomeLine(result, style)}\n`));
+    const input = disk.length === 0 ? { name, to } : { name, to, disks };
+    const call = withClaims(
+      context,
+      () => context.client.call('clone', input),
+      (files) => files.clone(input),
+    );
+    const { reply, notes } = await context.during(`cloning ${name}`, call);
+    return fromReply(await withNearestName(context, name, reply), (result, style) => {
+      const lines = [outcomeLine(result, style), ...notes.map((note) => `  ${escapeLine(note)}`)];
+      return context.quiet ? '' : `${lines.join('\n')}\n`;
+    });
   },
 });

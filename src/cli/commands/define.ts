@@ -1,14 +1,19 @@
 import { readFileSync } from 'node:fs';
 import type { CallResult } from '../../api/calls.ts';
+import type { Reply } from '../../api/client.ts';
 import { placeFaults } from '../definition-faults.ts';
 import { defineCommand, type CommandFault } from '../command.ts';
+import type { Context } from '../context.ts';
+import { withClaims, withNotes } from '../own-files.ts';
 import { renderDefined } from '../render/defined.ts';
 import { done, failed } from '../results.ts';
 
 export const define = defineCommand({
   name: 'define',
   summary: 'Define machines from YAML files.',
-  details: 'Every fault is shown at once, with line and column; a file with a fault defines nothing.',
+  details:
+    'Every fault is shown at once, with line and column; a file with a fault defines nothing. Files of your own that a ' +
+    'definition names are claimed for the machine: it may open them with your rights (`qward claims`).',
   arguments: {
     FILE: { help: 'A file with one definition; "-" is standard input.', complete: 'file', repeated: true },
   },
@@ -30,7 +35,9 @@ export const define = defineCommand({
         faults.push(source);
         continue;
       }
-      const call = context.client.call('define', { source, replace, dryRun });
+      const call = dryRun
+        ? context.client.call('define', { source, replace, dryRun })
+        : defineSource(context, source, replace);
       const reply = await context.during(`defining ${file}`, call);
       if (reply.ok) results.push(reply.result);
       else faults.push(...placeFaults(reply.faults, file === '-' ? '' : file, source));
@@ -44,6 +51,21 @@ export const define = defineCommand({
     return failed(faults);
   },
 });
+
+/** Defines, with claims for the files that the text names. */
+export async function defineSource(
+  context: Context,
+  source: string,
+  replace: boolean,
+): Promise<Reply<CallResult<'define'>>> {
+  return withNotes(
+    await withClaims(
+      context,
+      () => context.client.call('define', { source, replace, dryRun: false }),
+      (files) => files.define({ source, replace }),
+    ),
+  );
+}
 
 /** The text of a file, or why it cannot be read. */
 export function readDefinition(file: string): string | CommandFault {

@@ -3,6 +3,7 @@ import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import { EditedFile, withFaultComments, withoutFaultComments } from '../edited-file.ts';
 import { oneMachine } from '../machine-arguments.ts';
+import { withClaims, withNotes } from '../own-files.ts';
 import { renderDefined } from '../render/defined.ts';
 import { done, failed } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
@@ -25,7 +26,15 @@ async function editUntilRight(
       return done({ name, outcome: 'unchanged', notes: [] }, () => `${name}: unchanged\n`);
     if (text === shown)
       return failed([{ message: `${name}: given up; the definition stays as it was`, hint: file.keep() }], 2);
-    const reply = await context.client.call('edit', { name, source, revision });
+    const input = { name, source, revision };
+    const reply = withNotes(
+      await withClaims(
+        context,
+        () => context.client.call('edit', input),
+        // SECURITY: promise 4. Compared with what the user would have saved without a change, not with what was sent.
+        (files) => files.edit(input, withoutFaultComments(original.source)),
+      ),
+    );
     if (reply.ok) return done(reply.result, (style) => renderDefined(reply.result, style));
     const isWrong = reply.faults.every(({ code }) => code === 'definition-invalid');
     if (!isWrong) return failed([...reply.faults, { message: 'nothing was changed', hint: file.keep() }]);

@@ -1,7 +1,24 @@
+import type { CallResult } from '../../api/calls.ts';
 import { defineCommand } from '../command.ts';
+import { formatBytes } from '../render/sizes.ts';
 import { escapeLine } from '../render/escape.ts';
 import { renderFields } from '../render/table.ts';
 import { fromReply } from '../results.ts';
+
+type Quota = CallResult<'info'>['quota'];
+
+const sizes = new Set<keyof NonNullable<Quota>['used']>(['memory', 'disk']);
+
+/** What is used of each bound. */
+function quotaFields(quota: Quota): [string, string][] {
+  if (quota === null) return [];
+  const shown = (['machines', 'cpus', 'memory', 'disk'] as const).flatMap((key) => {
+    const [used, most] = [quota.used[key], quota.most[key]];
+    const text = (value: number): string => (sizes.has(key) ? formatBytes(value) : String(value));
+    return most === null ? [] : [`${key} ${text(used)} of ${text(most)}`];
+  });
+  return [['quota', escapeLine(`${shown.join(', ')} (${quota.rule})`)]];
+}
 
 export const info = defineCommand({
   name: 'info',
@@ -11,12 +28,13 @@ export const info = defineCommand({
   examples: [{ line: 'qward info', meaning: 'version, instance, your role' }],
   async run(context) {
     return fromReply(await context.client.call('info'), (result, style) => {
-      const { version, instance, user, uid, role, machines, running } = result;
+      const { version, instance, user, uid, role, machines, running, quota } = result;
       const fields = renderFields(
         [
           ['socket', escapeLine(context.client.socketPath)],
           ['you', escapeLine(`${user} (uid ${uid}), ${role}`)],
           ['machines', `${machines}, ${running} running`],
+          ...quotaFields(quota),
         ],
         style,
       );

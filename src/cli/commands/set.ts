@@ -1,5 +1,6 @@
 import { defineCommand } from '../command.ts';
 import { oneMachine } from '../machine-arguments.ts';
+import { withClaims } from '../own-files.ts';
 import { escapeLine } from '../render/escape.ts';
 import { fromReply, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
@@ -49,11 +50,17 @@ export const set = defineCommand({
       changes.push(change);
     }
     if (changes.length === 0) return usage('set: what? Give KEY=VALUE or --unset KEY');
-    const reply = await context.during(`changing ${name}`, context.client.call('set', { name, changes }));
+    const call = withClaims(
+      context,
+      () => context.client.call('set', { name, changes }),
+      (files) => files.set({ name, changes }),
+    );
+    const { reply, notes } = await context.during(`changing ${name}`, call);
     return fromReply(await withNearestName(context, name, reply), ({ applied, atNextStart }, style) => {
       const lines = [
         ...applied.map((key) => `${escapeLine(key)}: ${style.green('applies now')}`),
         ...atNextStart.map((key) => `${escapeLine(key)}: ${style.yellow('applies at the next start')}`),
+        ...notes.map((note) => `${escapeLine(name)} ${escapeLine(note)}`),
       ];
       return lines.length === 0 ? 'Nothing changed.\n' : `${lines.join('\n')}\n`;
     });

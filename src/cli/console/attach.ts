@@ -44,7 +44,6 @@ export async function attach(stream: ConsoleStream, options: AttachOptions): Pro
   } finally {
     stdin.off('data', typed);
     stdin.pause();
-    stdin.unref();
     stream.close();
   }
   return end;

@@ -20,8 +20,9 @@ export function renderFaults(faults: readonly CommandFault[], style: Style, subj
       const hint = fault.hint === '' ? '' : `  ${style.dim(indent(escapeLines(fault.hint)))}\n`;
       const excerpt =
         fault.excerpt === undefined ? '' : `  ${style.dim(indent(escapeLines(fault.excerpt)))}\n`;
+      const rule = fault.ruleAt === undefined ? '' : `  ${escapeLines(fault.ruleAt)}\n`;
       const message = indent(escapeLines(fault.message));
-      return `${about}${style.bold(escapeLines(place(fault)))}${style.red(message)}\n${excerpt}${hint}`;
+      return `${about}${style.bold(escapeLines(place(fault)))}${style.red(message)}\n${excerpt}${rule}${hint}`;
     })
     .join('');
 }

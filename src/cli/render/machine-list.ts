@@ -9,13 +9,13 @@ type Summary = CallResult<'list'>[number];
 
 export function renderMachineList(machines: readonly Summary[], style: Style): string {
   if (machines.length === 0) return 'No machines. Define one: qward define FILE\n';
-  return renderTable(
+  const table = renderTable(
     machines,
     [
       { title: 'NAME', cell: ({ name }) => name, paint: (text) => style.bold(text) },
       {
         title: 'STATE',
-        cell: ({ state, changed }) => (changed ? `${state} *` : state),
+        cell: (machine) => `${machine.state}${marksOf(machine)}`,
         paint: (text, { state }) => paintState(text, state, style),
       },
       { title: 'CPUS', cell: ({ cpus }) => String(cpus), align: 'right' },
@@ -27,4 +27,14 @@ export function renderMachineList(machines: readonly Summary[], style: Style): s
     ],
     style,
   );
+  return machines.some(isMarked) ? `${table}\n${legend}` : table;
+}
+
+const legend = '! the policy of now would not let it start, or a wall differs: see `qward status`\n';
+
+const isMarked = ({ notAdmitted, wallsDiffer }: Summary): boolean => notAdmitted || wallsDiffer;
+
+/** `*`: the definition was changed since the start. `!`: what the legend says. */
+function marksOf(machine: Summary): string {
+  return `${machine.changed ? ' *' : ''}${isMarked(machine) ? ' !' : ''}`;
 }

@@ -25,6 +25,10 @@ function auditText(audit: Status['audit'], style: Style, now: number): string {
   return audit.ok ? `${style.green('every wall stands')}, ${ago}` : `${style.red('a wall differs')}, ${ago}`;
 }
 
+function notAdmittedText({ notAdmittedFor }: Status): string {
+  return notAdmittedFor.length === 0 ? '' : `would not be started now: ${notAdmittedFor.join('; ')}`;
+}
+
 /** `now` in milliseconds since the epoch: ages are counted from it. */
 export function renderMachineStatus(machine: Status, style: Style, now: number): string {
   const state = paintState(machine.state, machine.state, style);
@@ -42,6 +46,7 @@ export function renderMachineStatus(machine: Status, style: Style, now: number):
       ['audit', auditText(machine.audit, style, now)],
       ['console', machine.consoleWriter === null ? '' : `written by ${escapeLine(machine.consoleWriter)}`],
       ['definition', machine.changed ? style.yellow('changed since the start; applies at the next one') : ''],
+      ['policy', style.yellow(escapeLine(notAdmittedText(machine)))],
       ['last end', machine.lastEnd === null ? '' : lastEndText(machine.lastEnd, now)],
     ],
     style,
