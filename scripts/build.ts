@@ -24,12 +24,17 @@ const programs: readonly Program[] = [
   { name: 'qward-broker', entry: 'src/broker/main.ts', script: 'qward-broker', nodeOptions: [] },
 ];
 
-/** Writes DIRECTORY/NAME.js, NAME.meta.json and bin/SCRIPT. */
-async function buildProgram(program: Program, directory: string): Promise<number> {
+/** Code of the manager's that runs in a thread of its own, beside its bundle. */
+const threads: readonly Pick<Program, 'name' | 'entry'>[] = [
+  { name: 'qward-history', entry: 'src/manager/history/thread.ts' },
+];
+
+/** Writes DIRECTORY/NAME.js and NAME.meta.json. */
+async function bundle({ name, entry }: Pick<Program, 'name' | 'entry'>, directory: string): Promise<void> {
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: [program.entry],
-    outfile: join(directory, `${program.name}.js`),
+    entryPoints: [entry],
+    outfile: join(directory, `${name}.js`),
     bundle: true,
     platform: 'node',
     target: 'node26',
@@ -40,21 +45,25 @@ async function buildProgram(program: Program, directory: string): Promise<number
     metafile: true,
     logLevel: 'warning',
   });
-  await writeFile(join(directory, `${program.name}.meta.json`), JSON.stringify(metafile));
+  await writeFile(join(directory, `${name}.meta.json`), JSON.stringify(metafile));
+  const bytes = Object.values(metafile.outputs).reduce((sum, output) => sum + output.bytes, 0);
+  console.log(`built ${name}.js, ${Math.round(bytes / 1024)} KiB`);
+}
+
+/** The bundle, and bin/SCRIPT that runs it. */
+async function buildProgram(program: Program, directory: string): Promise<void> {
+  await bundle(program, directory);
   const wrapper = join(directory, 'bin', program.script);
   await writeFile(wrapper, wrapperScript(program));
   await chmod(wrapper, 0o755);
-  return Object.values(metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 export async function buildPrograms(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true });
   await mkdir(join(directory, 'bin'), { recursive: true });
   await writeFile(join(directory, 'package.json'), '{"type":"commonjs"}\n');
-  for (const program of programs) {
-    const bytes = await buildProgram(program, directory);
-    console.log(`built ${program.name}.js, ${Math.round(bytes / 1024)} KiB`);
-  }
+  for (const program of programs) await buildProgram(program, directory);
+  for (const thread of threads) await bundle(thread, directory);
   await compileProgram(join(directory, 'qward.js'), join(directory, 'bin/qward'));
   console.log('built bin/qward');
 }

@@ -15,6 +15,7 @@ import { cliPage } from './generate/cli-page.ts';
 import { definitionManPage } from './generate/definition-man-page.ts';
 import { errorPage } from './generate/error-page.ts';
 import { definitionPage } from './generate/definition-page.ts';
+import { rolesPage } from './generate/roles-page.ts';
 
 interface GeneratedFile {
   /** Path from the root of the repository. */
@@ -35,6 +36,7 @@ export const generatedFiles: readonly GeneratedFile[] = [
       definitionPage(await readFile(join(root, 'resources/examples/minimal.yaml'), 'utf8')),
   },
   { file: 'docs/api.md', content: apiPage },
+  { file: 'docs/roles.md', content: rolesPage },
   { file: 'docs/openapi.json', content: () => `${JSON.stringify(openApiDocument(qwardVersion), null, 2)}\n` },
   { file: 'docs/errors.md', content: errorPage },
   { file: 'docs/cli.md', content: cliPage },

@@ -113,7 +113,7 @@ nothing to log in with. [openapi.json](openapi.json) is this page as an OpenAPI 
 
 A reply that is not 2xx has the body [Error](#error): every fault that was found, each with a code of
 [errors.md](errors.md). Unknown fields are refused. Booleans in a query are \`true\` or \`false\`. Calls marked *logged* go
-to the log of changes with who asked and what came of it. Streams upgrade to a WebSocket: \`events\` sends one JSON object a
+to the [history](roles.md#history) with who asked and what came of it. Streams upgrade to a WebSocket: \`events\` and \`historyFollow\` send one JSON object a
 text frame; \`console\` carries the guest's bytes in binary frames both ways, and notices as JSON in text frames.
 
 `;
