@@ -6,7 +6,7 @@ import { closeSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
 import { after, test } from 'node:test';
 import { accountNamed, accountOf, groupIdOf } from '../../src/linux/accounts.ts';
-import { listenFds } from '../../src/linux/listen-fds.ts';
+import { listenFds, namedListenFds } from '../../src/linux/listen-fds.ts';
 import { peerCredentials } from '../../src/linux/peer-credentials.ts';
 import { openPidfd, pidfdExit, signalPidfd } from '../../src/linux/pidfd.ts';
 import { isAlive, processesOfUids, startTimeOf } from '../../src/linux/process.ts';
@@ -75,6 +75,26 @@ test('inherited sockets are taken only where they are meant for this process', (
   assert.deepEqual(environment, {});
   assert.deepEqual(listenFds({ LISTEN_FDS: '1', LISTEN_PID: '41' }, 42), []);
   assert.deepEqual(listenFds({ LISTEN_FDS: '-1', LISTEN_PID: '42' }, 42), []);
+});
+
+test('inherited sockets are told apart by their names, and by their order where the service manager made names up', () => {
+  const names = ['broker', 'claims'];
+  const told = (count: number, given?: string): object => {
+    const environment = {
+      LISTEN_FDS: String(count),
+      LISTEN_PID: '42',
+      ...(given === undefined ? {} : { LISTEN_FDNAMES: given }),
+    };
+    return Object.fromEntries(namedListenFds(environment, 42, names));
+  };
+  assert.deepEqual(told(2, 'claims:broker'), { claims: 3, broker: 4 });
+  assert.deepEqual(told(2), { broker: 3, claims: 4 });
+  assert.deepEqual(told(2, 'a.socket:b.socket'), { broker: 3, claims: 4 });
+  assert.deepEqual(told(1), { broker: 3 });
+  assert.deepEqual(told(1, 'claims'), { claims: 3 });
+  assert.deepEqual(told(0), {});
+  for (const given of ['broker:broker', 'claims:other', 'broker'])
+    assert.throws(() => told(2, given), /broker and claims expected/);
 });
 
 test('what a process was left with is not passed on, but for what it passes itself', () => {

@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { routes } from '../../src/api/contract.ts';
-import { changesOf } from '../support/change-log.ts';
+import { historyOf } from '../support/history.ts';
 import { definition, startManager, type TestManager } from '../support/test-manager.ts';
 
 interface Raw {
@@ -112,16 +112,16 @@ test('calls that change something are logged with user and outcome, those that l
   await test.client.call('start', { name: 'nothing' });
   await test.client.call('qmp', { name: 'web', execute: 'query-status' });
   await test.client.call('status', { name: 'web' });
-  const lines = await changesOf(test, 'query-status');
+  const lines = await historyOf(test, ({ call }) => call === 'qmp');
   assert.deepEqual(
-    lines.map(({ call, machine, outcome, uid }) => [call, machine, outcome, uid]),
+    lines.map(({ call, machine, outcome, code, uid }) => [call, machine, outcome, code, uid]),
     [
-      ['define', null, 'done', process.getuid?.()],
-      ['start', 'nothing', 'machine-unknown', process.getuid?.()],
-      ['qmp', 'web', 'machine-not-running', process.getuid?.()],
+      ['define', 'web', 'done', null, process.getuid?.()],
+      ['start', 'nothing', 'refused', 'machine-unknown', process.getuid?.()],
+      ['qmp', 'web', 'failed', 'machine-not-running', process.getuid?.()],
     ],
   );
-  assert.match(String(lines[2]?.['details']), /query-status/);
+  assert.match(String(lines[2]?.details), /query-status/);
 });
 
 test('doctor says what is well and what is not, each with a cure', async (context) => {

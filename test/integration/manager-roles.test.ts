@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { changesOf } from '../support/change-log.ts';
+import { historyOf } from '../support/history.ts';
 import { definition, startManager, type TestManager } from '../support/test-manager.ts';
 
 const owner = 900_100_001;
@@ -89,6 +89,6 @@ test('a user without a role is refused everything, alike whether it exists or no
   assert.equal(answers.size, 1, [...answers].join('\n'));
   assert.match([...answers][0] ?? '', /^403 .*not-allowed/);
   assert.deepEqual([...test.broker.machines.keys()], []);
-  const changes = await changesOf(test, 'not-allowed');
-  assert.ok(changes.some(({ uid, outcome }) => uid === stranger && outcome === 'not-allowed'));
+  const changes = await historyOf(test, ({ code }) => code === 'not-allowed');
+  assert.ok(changes.some(({ uid, outcome }) => uid === stranger && outcome === 'refused'));
 });

@@ -180,7 +180,7 @@ function prepare(directory: string, cgroup: string, change: JailChange): LaunchR
   for (const name of ['root', 'tools'])
     writeFileSync(`${directory}/${name}.img`, Buffer.alloc(1024 * 1024), { mode: 0o600 });
   const file = (name: string, access: 'ro' | 'rw') =>
-    ({ kind: 'file', path: `${directory}/${name}.img`, access, reopened: false }) as const;
+    ({ kind: 'file', path: `${directory}/${name}.img`, access, claimant: null, reopened: false }) as const;
   return {
     machine,
     binary,
@@ -195,7 +195,7 @@ function prepare(directory: string, cgroup: string, change: JailChange): LaunchR
     devices: [],
     root,
     limits,
-    seccomp: 'qemu',
+    program: 'qemu',
   };
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { changesOf } from '../support/change-log.ts';
+import { historyOf } from '../support/history.ts';
 import { groupIdsOfTests, startWithAccounts } from '../support/accounts.ts';
 import { asUser } from '../support/as-user.ts';
 import { run, type CommandOutcome, type Instance } from '../support/instance.ts';
@@ -153,11 +153,14 @@ test('machines of others are absent, not forbidden: every answer is that of a na
     ['billing', 'absent'].map((name) => as(instance, 'nobody', ['status', name])),
   );
   assert.equal(there?.stderr.replaceAll('billing', 'absent'), nowhere?.stderr);
-  const changes = await changesOf(instance, '"billing","outcome":"machine-unknown"');
+  const changes = await historyOf(
+    instance,
+    ({ machine, code }) => machine === 'billing' && code === 'machine-unknown',
+  );
   assert.ok(
     changes.some(
-      ({ uid, call, machine, outcome }) =>
-        uid === uids.owner && call === 'start' && machine === 'billing' && outcome === 'machine-unknown',
+      ({ uid, call, machine, code }) =>
+        uid === uids.owner && call === 'start' && machine === 'billing' && code === 'machine-unknown',
     ),
   );
 });

@@ -72,7 +72,8 @@ test('a tree of nested targets reaches no place of the host, even where policy l
 test('copies of files in memory are bounded for a launch as a whole', async () => {
   await using broker = await startTestBroker();
   const path = `${broker.site.paths.vars}/sparse`;
-  const fd = openSync(path, 'w', 0o600);
+  // Its owner may not read it, so no machine can have it as its own: it is copied.
+  const fd = openSync(path, 'w', 0o040);
   ftruncateSync(fd, 200 * 1024 * 1024);
   closeSync(fd);
   chownSync(path, testManagerUid, testManagerUid);
@@ -80,6 +81,7 @@ test('copies of files in memory are bounded for a launch as a whole', async () =
     kind: 'file',
     path,
     access: 'ro',
+    claimant: null,
     reopened: true,
   }));
   const launch = await testLaunch('one', copies);

@@ -2,35 +2,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
-import { readQemuLog } from '../../src/manager/lifecycle/qemu-log.ts';
 import type { LaunchedMachine } from '../../src/protocol/broker.ts';
-import type { LaunchRequest } from '../../src/protocol/launch.ts';
 import { startTestBroker } from '../support/broker.ts';
+import { linesUntilEnd, perlLaunch } from '../support/perl-launch.ts';
 import { testLaunch } from '../support/test-launch.ts';
-
-const libraries = '/usr/lib/x86_64-linux-gnu';
-
-/** perl in place of QEMU, in the same jail: it makes the system calls that a taken-over QEMU would. */
-function perlLaunch(launch: LaunchRequest, script: string): LaunchRequest {
-  const shown = (path: string): { source: string; target: string } => ({
-    source: realpathSync(path),
-    target: path,
-  });
-  return {
-    ...launch,
-    binary: '/usr/bin/perl',
-    argv: ['-e', script],
-    root: [
-      shown('/usr/bin/perl'),
-      shown(`${libraries}/perl-base`),
-      shown('/usr/lib64/ld-linux-x86-64.so.2'),
-      ...['libc.so.6', 'libm.so.6', 'libcrypt.so.1'].map((name) => shown(`${libraries}/${name}`)),
-    ],
-  };
-}
 
 const devices = (): string[] => readdirSync('/sys/class/net');
 
@@ -66,11 +44,7 @@ test('no TAP outlives its machine or takes an address, and no lease on the log h
   const reply = await broker.ask<LaunchedMachine>({ v: 1, call: 'launch', launch });
   assert.ok(reply.ok, JSON.stringify(reply));
   const tap = devices().find((name) => !before.includes(name));
-  let lines: readonly string[] = [];
-  while (!lines.includes('end')) {
-    await delay(20);
-    ({ lines } = await readQemuLog(reply.result.log, 0));
-  }
+  const lines = await linesUntilEnd(reply.result.log);
   await broker.ask({ v: 1, call: 'kill', machine: 'one' });
   const left = devices().filter((name) => name === tap);
   for (const name of left) execFileSync('ip', ['link', 'del', name]);

@@ -6,7 +6,8 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { commandNames } from '../../src/cli/command-table.ts';
 import { definitionKeys } from '../../src/definition/definition-keys.ts';
-import { defaultPolicy, parsePolicy } from '../../src/policy/policy.ts';
+import { parsePolicy } from '../../src/policy/parse-policy.ts';
+import { defaultPolicy } from '../../src/policy/policy.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const folder = join(root, 'packaging/man');

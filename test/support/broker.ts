@@ -5,11 +5,10 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon, type Daemon } from '../../src/host/daemons.ts';
 import { locateSite, type HostSite } from '../../src/host/site.ts';
-import { makeHostDirectories } from '../../src/host/up.ts';
+import { bindSockets, makeHostDirectories } from '../../src/host/up.ts';
 import { findCgroupMounts, killCgroup, processesIn, removeCgroup } from '../../src/jail/cgroups.ts';
 import { unmount } from '../../src/linux/mount.ts';
 import { isAlive } from '../../src/linux/process.ts';
-import { bindUnixSocket } from '../../src/linux/unix-socket.ts';
 import type { BrokerReply, BrokerRequest } from '../../src/protocol/broker.ts';
 import { encodeFrame, FrameReader, maxReplyBytes } from '../../src/protocol/frame.ts';
 
@@ -63,10 +62,7 @@ export async function removeTestSite(site: HostSite): Promise<void> {
 
 export async function startTestBroker(policy: object = {}): Promise<TestBroker> {
   const site = makeTestSite(policy);
-  const start = (): Daemon => {
-    rmSync(site.paths.brokerSocket, { force: true });
-    return startDaemon('broker', site, bindUnixSocket(site.paths.brokerSocket, 0o660));
-  };
+  const start = (): Daemon => startDaemon('broker', site, bindSockets('broker', site));
   let daemon = start();
   const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
     if (isAlive(daemon.pid, daemon.startTime)) process.kill(daemon.pid, signal);
@@ -88,7 +84,12 @@ export async function startTestBroker(policy: object = {}): Promise<TestBroker> 
       await removeTestSite(site);
     },
   };
-  await broker.ask({ v: 1, call: 'status' });
+  try {
+    await broker.ask({ v: 1, call: 'status' });
+  } catch (error) {
+    await broker[Symbol.asyncDispose]();
+    throw error;
+  }
   return broker;
 }
 

@@ -16,7 +16,7 @@ import {
 import { createServer, type Server, type Socket } from 'node:net';
 import { startTimeOf } from '../../src/linux/process.ts';
 import type { BrokerPort } from '../../src/manager/broker-port.ts';
-import type { BrokerStatus, FileProbe, LaunchedMachine } from '../../src/protocol/broker.ts';
+import type { BrokerStatus, FileProbe, LaunchedMachine, Refusal } from '../../src/protocol/broker.ts';
 import type { LaunchRequest } from '../../src/protocol/launch.ts';
 import { MonitorPeer } from './monitor-peer.ts';
 
@@ -32,7 +32,7 @@ export interface FakeQemu {
   powerOff(): void;
 }
 
-export type Refuse = { readonly code: string; readonly message: string; readonly hint: string };
+export type Refuse = Pick<Refusal, 'code' | 'message' | 'hint' | 'rule'>;
 
 export class FakeBroker {
   readonly calls: string[] = [];
@@ -97,6 +97,8 @@ export class FakeBroker {
         return (field('paths') as { path: string }[]).map(({ path }) => probe(path));
       case 'status':
         return this.#status();
+      case 'list-directory':
+        return { entries: [], more: false, free: 0, total: 0 };
       default:
         return {};
     }

@@ -30,6 +30,7 @@ export function localFacts(definition: MachineDefinition, varsDirectory: string)
     },
     kvm: { works: false, reason: 'not tried by this test' },
     files: Object.fromEntries(files),
+    claimants: {},
     uefi: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.fd' },
     varsDirectory,
     vhostNet: false,

@@ -18,6 +18,8 @@ export function machineSummary(name: string, changes: Partial<Summary> = {}): Su
     uid: null,
     since: '2026-03-01T11:57:00Z',
     changed: false,
+    notAdmitted: false,
+    wallsDiffer: false,
     ...changes,
   };
 }
@@ -33,6 +35,7 @@ export function machineStatus(
     lastEnd: null,
     audit: null,
     consoleWriter: null,
+    notAdmittedFor: [],
     ...changes,
   };
 }
@@ -108,7 +111,13 @@ export const planOutcome: Extract<CallResult<'explain'>, { readonly ok: true }> 
       env: { HOME: '/' },
       descriptors: [
         { kind: 'socket', name: 'qmp' },
-        { kind: 'file', path: '/var/lib/qward/images/web.qcow2', access: 'rw', reopened: false },
+        {
+          kind: 'file',
+          path: '/var/lib/qward/images/web.qcow2',
+          access: 'rw',
+          claimant: null,
+          reopened: false,
+        },
       ],
       devices: [],
       root: [{ source: '/usr/bin/qemu-system-x86_64', target: '/usr/bin/qemu-system-x86_64' }],
@@ -121,7 +130,7 @@ export const planOutcome: Extract<CallResult<'explain'>, { readonly ok: true }> 
         openFiles: 256,
         fileSize: 12 * 1024 ** 3,
       },
-      seccomp: 'qemu',
+      program: 'qemu',
     },
     grants: [
       {

@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { checked, syscall } from '../../src/linux/libc.ts';
 
 export interface TestNetwork extends Disposable {
   /** What nsenter(1) enters. */
@@ -27,4 +28,12 @@ export async function createNetwork(): Promise<TestNetwork> {
       execFileSync('nsenter', [`--net=${path}`, program, ...args], { encoding: 'utf8', timeout: 30_000 }),
     [Symbol.dispose]: () => void holder.kill('SIGKILL'),
   };
+}
+
+const CLONE_NEWNET = 0x4000_0000;
+const SYS_unshare = 272;
+
+/** Moves this process's main thread, and what it spawns from now on, into a network namespace that ends with it (unshare(2)). */
+export function enterOwnNetwork(): void {
+  checked(syscall(SYS_unshare, [CLONE_NEWNET]), 'unshare', 'a network namespace');
 }

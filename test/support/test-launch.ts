@@ -51,7 +51,7 @@ export async function testLaunch(
       openFiles: 512,
       fileSize: 1024 * MiB,
     },
-    seccomp: 'qemu',
+    program: 'qemu',
   };
 }
 

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startTimeOf } from '../../src/linux/process.ts';
-import type { LaunchedMachine } from '../../src/protocol/broker.ts';
+import type { BrokerStatus, LaunchedMachine } from '../../src/protocol/broker.ts';
 import { askBroker, makeTestSite, removeTestSite, testManagerUid } from '../support/broker.ts';
 import { testLaunch } from '../support/test-launch.ts';
 
@@ -56,3 +56,35 @@ function commandOf(pid: number): string {
     readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, 1).join('')
   );
 }
+
+test('one broker serves both sockets, whichever it was started by, in whatever order they are handed over', async () => {
+  for (const { names, listeners } of [
+    { names: ['--fdname=claims:broker'], listeners: ['claimsSocket', 'brokerSocket'] },
+    { names: [], listeners: ['brokerSocket', 'claimsSocket'] },
+  ] as const) {
+    const site = makeTestSite();
+    const { roots, paths, cgroupParent } = site;
+    const own = ['--idle', '1', '--manager-uid', String(testManagerUid), '--cgroup-parent', cgroupParent];
+    const places = ['--config-dir', roots.config, '--run-dir', roots.run, '--state-dir', roots.state];
+    const program = [process.execPath, '--disable-warning=ExperimentalWarning', broker, ...own, ...places];
+    const sockets = listeners.flatMap((name) => ['-l', paths[name]]);
+    const activator = spawn('systemd-socket-activate', [...sockets, ...names, ...program], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const ended = once(activator, 'exit');
+    try {
+      for (const path of [paths.brokerSocket, paths.claimsSocket]) while (!existsSync(path)) await delay(5);
+      const claims = await askBroker(paths.claimsSocket, { v: 1, call: 'claims', machine: null });
+      assert.deepEqual(claims, { ok: true, result: [] }, 'the first word, on the claims’ socket, starts it');
+      const status = await askBroker<BrokerStatus>(paths.brokerSocket, { v: 1, call: 'status' });
+      assert.ok(status.ok);
+      assert.equal(status.result.pid, activator.pid);
+      await assert.rejects(askBroker(paths.claimsSocket, { v: 1, call: 'status' }), /without an answer/);
+      const [code] = await ended;
+      assert.equal(code, 0, 'it ends when both are idle');
+    } finally {
+      activator.kill('SIGKILL');
+      await removeTestSite(site);
+    }
+  }
+});

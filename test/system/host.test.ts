@@ -139,7 +139,7 @@ test('an ordinary user is refused with the cure, and nothing happens', async () 
   assert.ok(isAlive(machine, startTime));
 });
 
-test('the manager has its uid and nothing else, and no root process serves users', async () => {
+test('the manager has its uid and nothing else, and root serves users on the socket for claims alone', async () => {
   await using instance = await startInstance();
   const { managerUid: id } = instance;
   const [broker, manager] = [instance.daemon('broker'), instance.daemon('manager')];
@@ -156,9 +156,12 @@ test('the manager has its uid and nothing else, and no root process serves users
   }
   assert.deepEqual(holdersOf(instance.paths.apiSocket), [manager]);
   assert.deepEqual(holdersOf(instance.paths.brokerSocket), [broker]);
+  assert.deepEqual(holdersOf(instance.paths.claimsSocket), [broker]);
   assert.equal(statSync(instance.paths.apiSocket).mode & 0o777, 0o666);
   assert.equal(statSync(instance.paths.brokerSocket).mode & 0o777, 0o660);
   assert.equal(statSync(instance.paths.brokerSocket).gid, id);
+  const { mode, uid, gid } = statSync(instance.paths.claimsSocket);
+  assert.deepEqual([mode & 0o777, uid, gid], [0o666, 0, 0]);
 });
 
 test('any local user reaches the API, and is refused everything', async () => {

@@ -1,0 +1,162 @@
+/**
+ * Promise 1 by a generator: mutated requests of every call, most of them at the parser and the policy, some thousands at a running
+ * broker, which holds afterwards what it held before. Needs root.
+ */
+import assert from 'node:assert/strict';
+import { chownSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { before, test } from 'node:test';
+import fc from 'fast-check';
+import { parseClaimRequest } from '../../src/broker/parse-claims.ts';
+import { parseRequest } from '../../src/broker/parse.ts';
+import { ProtocolError } from '../../src/broker/parse-values.ts';
+import { admit } from '../../src/policy/admit.ts';
+import { decideClaim } from '../../src/policy/claim-rules.ts';
+import { rootsOf } from '../../src/policy/file-rules.ts';
+import { defaultPolicy } from '../../src/policy/policy.ts';
+import { encodeFrame, FrameReader, maxRequestBytes } from '../../src/protocol/frame.ts';
+import { machineNamePattern, type LaunchRequest } from '../../src/protocol/launch.ts';
+import { exchange, startTestBroker } from '../support/broker.ts';
+import { footprintOf, memoryOf } from '../support/broker-footprint.ts';
+import { mutantFrames } from '../support/mutants.ts';
+import { enterOwnNetwork } from '../support/network.ts';
+import { sampleClaimRequests, sampleRequests } from '../support/sample-requests.ts';
+import { testLaunch } from '../support/test-launch.ts';
+
+const images = '/var/lib/qward/images';
+const mutants = 50_000;
+const overSocket = 3_000;
+
+before(() => enterOwnNetwork());
+
+/** What the parser made of a frame; undefined where it refused it in the one way that ends a connection. */
+function parsed<T>(frame: Buffer, parse: (body: Buffer) => T): T | undefined {
+  try {
+    const body = new FrameReader(maxRequestBytes).push(frame);
+    return body === undefined ? undefined : parse(body);
+  } catch (error) {
+    assert.ok(error instanceof ProtocolError || error instanceof RangeError, String(error));
+    return undefined;
+  }
+}
+
+/** What holds for every launch that the policy of defaults lets through. */
+function assertWithin(launch: LaunchRequest): void {
+  assert.match(launch.machine, machineNamePattern);
+  assert.ok(
+    ['/usr/bin/qemu-system-x86_64', '/usr/bin/qemu-img', '/usr/libexec/qward-drill'].includes(launch.binary),
+  );
+  for (const descriptor of launch.descriptors) {
+    assert.notEqual(descriptor.kind, 'tap', 'no bridge is listed');
+    if (descriptor.kind !== 'file') continue;
+    assert.equal(descriptor.claimant, null, 'nobody has claimed anything');
+    assert.ok(
+      descriptor.path.startsWith(`${images}/`) && !/\/\.\.?(?:\/|$)|\0/.test(descriptor.path),
+      descriptor.path,
+    );
+  }
+  for (const { source, target } of launch.root)
+    for (const path of [source, target])
+      assert.ok(path.startsWith('/usr/') && !/\/\.\.?(?:\/|$)/.test(path), path);
+}
+
+/** A launch with a part of each kind; few files, so that mutations meet the rest too. */
+async function fullLaunch(images: string): Promise<LaunchRequest> {
+  const launch = await testLaunch('one', [
+    { kind: 'file', path: `${images}/disk`, access: 'ro', claimant: null, reopened: false },
+    { kind: 'file', path: `${images}/disk`, access: 'rw', claimant: null, reopened: true },
+    { kind: 'socket', name: 'console' },
+  ]);
+  return { ...launch, root: launch.root.slice(0, 4) };
+}
+
+test(`${mutants} mutants of requests are refused as no requests, or stay within what the policy gives`, async () => {
+  const roots = rootsOf(defaultPolicy, { path: '/var/lib/qward/vars', ownedBy: 900 });
+  const refusal = { code: 'policy-refused', message: 'nobody claimed it', hint: 'claim it' };
+  let admitted = 0;
+  let requests = 0;
+  const property = fc.property(mutantFrames(sampleRequests(await fullLaunch(images), images)), (frame) => {
+    const request = parsed(frame, parseRequest);
+    if (request === undefined) return;
+    requests += 1;
+    assert.deepEqual(parseRequest(encodeFrame(request).subarray(4)), request, 'read again it is the same');
+    if (request.call !== 'launch') return;
+    const grounds = { policy: defaultPolicy, roots, claimantOf: () => refusal };
+    if (admit(request.launch, grounds).length > 0) return;
+    admitted += 1;
+    assertWithin(request.launch);
+  });
+  fc.assert(property, { numRuns: mutants });
+  // The generator is worth nothing where all or none of its mutants get through.
+  assert.ok(requests > mutants / 50 && requests < mutants / 2, `${requests} requests`);
+  assert.ok(admitted > 0, 'no launch was admitted');
+});
+
+test(`${mutants} mutants of claims are refused as no requests, or claim plain paths outside qward and the kernel`, () => {
+  const grounds = {
+    policy: defaultPolicy,
+    roots: rootsOf(defaultPolicy, { path: '/var/lib/qward/vars', ownedBy: 900 }),
+    own: ['/etc/qward', '/run/qward', '/var/lib/qward/broker', '/var/lib/qward/manager'],
+  };
+  const user = { name: 'anna', isIn: () => false };
+  let claimed = 0;
+  const property = fc.property(mutantFrames(sampleClaimRequests(images)), (frame) => {
+    const request = parsed(frame, parseClaimRequest);
+    if (request === undefined) return;
+    assert.deepEqual(parseClaimRequest(encodeFrame(request).subarray(4)), request);
+    if (request.machine !== null) assert.match(request.machine, machineNamePattern);
+    if (request.call !== 'claim') return;
+    for (const file of request.files) {
+      if (typeof decideClaim(file, user, grounds) !== 'string') continue;
+      claimed += 1;
+      assert.match(file.path, /^\/[^\u0000-\u001f\u007f]+$/);
+      assert.doesNotMatch(
+        file.path,
+        /\/\.\.?(?:\/|$)|\/\/|^\/(?:proc|sys|dev|etc\/qward|run\/qward)(?:\/|$)/,
+      );
+    }
+  });
+  fc.assert(property, { numRuns: mutants });
+  assert.ok(claimed > 0, 'no claim was decided for');
+});
+
+test(
+  `${overSocket} mutants at a running broker leave it holding what it held`,
+  { timeout: 240_000 },
+  async () => {
+    await using broker = await startTestBroker();
+    const disk = `${broker.images}/disk`;
+    writeFileSync(disk, 'disk', { mode: 0o640 });
+    chownSync(disk, 12_345, 54_321);
+    const state = (): unknown => {
+      const { uid, gid, mode, size, mtimeMs, ctimeMs } = statSync(disk);
+      return [uid, gid, mode, size, mtimeMs, ctimeMs, readdirSync(broker.images)];
+    };
+    const [was, memory, files] = [footprintOf(broker), memoryOf(broker), state()];
+    const requests = sampleRequests(await fullLaunch(broker.images), broker.images);
+    const claims = sampleClaimRequests(broker.images);
+    const { brokerSocket, claimsSocket } = broker.site.paths;
+    const send = async (path: string, frames: readonly Buffer[]): Promise<void> => {
+      for (let first = 0; first < frames.length; first += 16)
+        await Promise.all(frames.slice(first, first + 16).map((frame) => exchangeWhole(path, frame)));
+    };
+    await send(brokerSocket, fc.sample(mutantFrames(requests), overSocket));
+    await send(claimsSocket, fc.sample(mutantFrames(claims), overSocket));
+    const status = await broker.ask<{ machines: { machine: string }[] }>({ v: 1, call: 'status' });
+    assert.ok(status.ok);
+    for (const { machine } of status.result.machines) await broker.ask({ v: 1, call: 'kill', machine });
+    const now = footprintOf(broker);
+    assert.deepEqual({ ...now, descriptors: 0 }, { ...was, descriptors: 0 });
+    assert.ok(
+      now.descriptors <= was.descriptors + 2,
+      `${now.descriptors} descriptors, ${was.descriptors} before`,
+    );
+    assert.ok(memoryOf(broker) - memory < 128 * 1024 ** 2, `${memoryOf(broker) - memory} bytes more`);
+    assert.deepEqual(state(), files);
+  },
+);
+
+/** Sends a frame whose length may announce more than comes: the sender then closes, and waits for nothing. */
+async function exchangeWhole(path: string, frame: Buffer): Promise<void> {
+  const whole = frame.length >= 4 && frame.readUInt32BE(0) + 4 <= frame.length;
+  if (whole) await exchange(path, frame);
+}
