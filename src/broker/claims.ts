@@ -1,5 +1,5 @@
 /** The register of claims: which user lets which machine open which file. Root's own file; asked at every opening. */
-import { statSync } from 'node:fs';
+import { statSync, type BigIntStats } from 'node:fs';
 import {
   maxClaimBytesOfUser,
   maxClaimsOfMachine,
@@ -45,7 +45,7 @@ export function openClaims(file: string, now: () => Date): Claims {
   const read = (): readonly Claim[] | undefined => {
     const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
     if (stats === undefined) return [];
-    const stamp = `${stats.ino} ${stats.size} ${stats.ctimeNs}`;
+    const stamp = stampOf(stats);
     if (known?.stamp !== stamp) {
       const value = readJson(file);
       // SECURITY: promise 7. One entry that is not whole tells that the file was spoilt: none of it is believed.
@@ -58,8 +58,10 @@ export function openClaims(file: string, now: () => Date): Claims {
     if (claims === undefined) throw new DamagedClaims(file);
     return claims;
   };
-  const save = (claims: readonly Claim[]): void =>
+  const save = (claims: readonly Claim[]): void => {
     writeWhole(file, `[\n${claims.map((claim) => JSON.stringify(claim)).join(',\n')}\n]\n`, true);
+    known = { stamp: stampOf(statSync(file, { bigint: true })), claims };
+  };
   return {
     find: (machine, uid, path, access) =>
       read()?.find(
@@ -108,6 +110,8 @@ export function openClaims(file: string, now: () => Date): Claims {
   };
 }
 
+const stampOf = ({ ino, size, ctimeNs }: BigIntStats): string => `${ino} ${size} ${ctimeNs}`;
+
 const serves = (claim: ClaimedFile, access: Access): boolean => claim.access === 'rw' || access === 'ro';
 
 const keyOf = ({ machine, uid, path }: Claim): string => `${uid} ${machine} ${path}`;
@@ -118,7 +122,7 @@ function isIn({ machine, uid }: ClaimScope, claim: Claim): boolean {
 
 function isTooMuch(claims: readonly Claim[], machine: string, uid: number): boolean {
   const own = claims.filter((claim) => claim.uid === uid);
-  const bytes = own.reduce((sum, { path }) => sum + path.length, 0);
+  const bytes = own.reduce((sum, { path }) => sum + Buffer.byteLength(path), 0);
   const ofMachine = own.filter((claim) => claim.machine === machine).length;
   return ofMachine > maxClaimsOfMachine || own.length > maxClaimsOfUser || bytes > maxClaimBytesOfUser;
 }

@@ -9,13 +9,16 @@ export interface CrowdLimits {
 export interface Crowd {
   /** Whether there is room for one more of the user. */
   readonly enter: (socket: Socket, uid: number) => boolean;
-  /** The connection has sent its request: it is no longer pushed out. */
+  /** The connection has sent its request: it is no longer pushed out until that is answered. */
   readonly asked: (socket: Socket) => void;
+  /** Its answer was sent: what it does now is its own affair. */
+  readonly answered: (socket: Socket) => void;
   readonly leave: (socket: Socket) => void;
 }
 
 export function createCrowd({ ofUser, ofAll }: CrowdLimits): Crowd {
   const users = new Map<Socket, number>();
+  /** Those for which nothing is done, in the order in which they began to wait. */
   const silent = new Set<Socket>();
   const leave = (socket: Socket): void => {
     users.delete(socket);
@@ -37,6 +40,8 @@ export function createCrowd({ ofUser, ofAll }: CrowdLimits): Crowd {
       return true;
     },
     asked: (socket) => void silent.delete(socket),
+    // SECURITY: rule manager. Many users who take their answers slowly, or not at all, do not fill the socket.
+    answered: (socket) => void (users.has(socket) && silent.add(socket)),
     leave,
   };
 }

@@ -3,6 +3,7 @@ import { readFileSync, type Stats } from 'node:fs';
 import { accountOf } from '../linux/accounts.ts';
 import type { FilePlace } from '../policy/file-rules.ts';
 import type { FileRequest, Refusal } from '../protocol/broker.ts';
+import type { OwnRule } from '../protocol/rules.ts';
 
 interface Attempt {
   readonly place: FilePlace | null;
@@ -13,22 +14,33 @@ interface Attempt {
 }
 
 /** Errno names, and those of `NotOpenedError`. */
-const explanations: Readonly<Record<string, Omit<Refusal, 'rule'>>> = {
-  ENOENT: { code: 'file-missing', message: 'does not exist', hint: 'check the path in the definition' },
-  ENOTDIR: { code: 'file-missing', message: 'does not exist', hint: 'check the path in the definition' },
+const explanations: Readonly<Record<string, Omit<Refusal, 'rule'> & { readonly rule?: OwnRule }>> = {
+  ENOENT: { code: 'file-missing', message: 'does not exist', hint: 'check the path' },
+  ENOTDIR: { code: 'file-missing', message: 'does not exist', hint: 'check the path' },
   ELOOP: {
     code: 'file-kind',
     message: 'is, or lies behind, a symbolic link',
     hint: 'write the path that the link leads to; links are never followed',
+    rule: 'no-links',
   },
   EXDEV: { code: 'policy-refused', message: 'leads out of its storage root', hint: 'write the plain path' },
-  ENOTREG: { code: 'file-kind', message: 'is not a regular file', hint: 'name an image file' },
+  ENOTREG: {
+    code: 'file-kind',
+    message: 'is not a regular file',
+    hint: 'name an image file',
+    rule: 'regular-files',
+  },
   ENOTBLK: {
     code: 'file-kind',
     message: 'is not a block device',
     hint: 'mend the policy, or name an image file',
   },
-  EKERNEL: { code: 'file-kind', message: "is one of the kernel's own files", hint: 'name an image file' },
+  EKERNEL: {
+    code: 'file-kind',
+    message: "is one of the kernel's own files",
+    hint: 'name an image file',
+    rule: 'kernel-files',
+  },
   EISBLK: {
     code: 'policy-refused',
     message: 'is a block device that the policy does not list',
@@ -62,13 +74,13 @@ export function explainFile({ path, access }: FileRequest, code: string, attempt
     return closedTo(user, { path, access }, stats);
   // A node beyond /dev is none that a policy could list.
   const kind = code === 'EISBLK' && !path.startsWith('/dev/') ? 'ENOTREG' : code;
-  const { message, ...rest } = explanations[kind] ?? {
+  const { message, ...rest }: Refusal = explanations[kind] ?? {
     code: 'file-unreadable',
     message: `cannot be opened (${code})`,
     hint: 'look at the file and its file system',
   };
-  const rule =
-    kind === 'EISBLK' ? 'blockDevices' : kind === 'EOTHER' || kind === 'EXDEV' ? place?.rule : undefined;
+  const ofPlace = ['ENOTBLK', 'EOTHER', 'EXDEV'].includes(kind) ? place?.rule : undefined;
+  const rule = kind === 'EISBLK' ? 'blockDevices' : ofPlace;
   return { ...rest, message: `"${path}" ${message}`, ...(rule === undefined ? {} : { rule }) };
 }
 
@@ -77,7 +89,13 @@ function closedTo(
   { path, access }: Omit<FileRequest, 'claimant'>,
   stats: Stats | null,
 ): Refusal {
-  const refusal = (message: string, hint: string): Refusal => ({ code: 'file-unreadable', message, hint });
+  const rule: OwnRule = 'owner-rights';
+  const refusal = (message: string, hint: string): Refusal => ({
+    code: 'file-unreadable',
+    message,
+    hint,
+    rule,
+  });
   if (stats !== null) {
     const owner = accountOf(stats.uid)?.name ?? `uid ${stats.uid}`;
     const mode = `0${(stats.mode & 0o7777).toString(8)}`;

@@ -1,7 +1,7 @@
 /** Opens what a launch names, in its order. All of it or nothing: on a refusal everything that was opened is closed. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { sealedCopy, type OpenFile } from '../linux/descriptors.ts';
-import { openAsOwn } from '../linux/idmapped.ts';
+import { openAsOwn, openReadOnly } from '../linux/idmapped.ts';
 import { openTap } from '../linux/tap.ts';
 import { bindUnixSocket } from '../linux/unix-socket.ts';
 import type { FileGrounds } from '../policy/file-rules.ts';
@@ -131,13 +131,27 @@ async function openFileOf(descriptor: FileDescriptor, giving: Giving): Promise<n
   const opened = openGranted(descriptor, giving.grounds);
   if (!opened.ok) return opened.refusal;
   // What others may do is what the machine's uid may do.
-  const others = opened.stats.mode & 0o006;
-  if (!reopened || (opened.stats.isFile() && others === (access === 'ro' ? 0o004 : 0o006))) return opened.fd;
+  const others = opened.stats.isFile() ? opened.stats.mode & 0o006 : 0;
+  const open = !reopened || others === 0o006 || (access === 'ro' && others === 0o004);
+  // SECURITY: promise 2. To be read means so: by /proc/self/fd/N a descriptor leads past the directories that keep others away.
+  const mayBeWritten = access === 'ro' && (others & 0o002) !== 0;
+  if (open && !mayBeWritten) return opened.fd;
   try {
-    return await reopenable(descriptor, opened, giving);
+    return open ? shutToWriters(descriptor, opened.fd) : await reopenable(descriptor, opened, giving);
   } finally {
     closeSync(opened.fd);
   }
+}
+
+function shutToWriters({ path }: FileDescriptor, fd: number): number | Refusal {
+  return refusedAs(
+    () => openReadOnly(fd),
+    (code) => ({
+      code: 'file-unreadable',
+      message: `"${path}": everybody may write it, and it cannot be shown to be read alone (${code})`,
+      hint: `chmod o-w "${path}"`,
+    }),
+  );
 }
 
 /** A descriptor that the machine's uid may open again at /proc/self/fd/N: the file as if its own, else a copy of it. */

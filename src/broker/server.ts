@@ -61,7 +61,8 @@ function serve(socket: Socket, service: Service, crowd: Crowd): void {
       taken = true;
       clearTimeout(deadline);
       crowd.asked(socket);
-      void answer(socket, { body, peer, closed }, service).finally(() => crowd.leave(socket));
+      const answered = (): void => crowd.answered(socket);
+      void answer(socket, { body, peer, closed, answered }, service).finally(() => crowd.leave(socket));
     } catch (error) {
       service.log({ refused: 'protocol', uid: peer.uid, pid: peer.pid, why: describe(error) });
       socket.destroy();
@@ -73,15 +74,22 @@ interface Question {
   readonly body: Buffer;
   readonly peer: PeerCredentials;
   readonly closed: Promise<void>;
+  /** To be called when the answer was sent. */
+  readonly answered: () => void;
 }
 
-async function answer(socket: Socket, { body, peer, closed }: Question, service: Service): Promise<void> {
+async function answer(
+  socket: Socket,
+  { body, peer, closed, answered }: Question,
+  service: Service,
+): Promise<void> {
   service.onActivity(1);
   try {
     const reply: BrokerReply<unknown> = await service.answer(body, peer);
     // SECURITY: rule manager. A peer that neither reads nor closes keeps neither its connection nor our memory.
     const deadline = setTimeout(() => socket.destroy(), replyDeadlineMs);
     socket.end(encodeFrame(reply));
+    answered();
     // A broker that is to end does so after its reply has left.
     await closed;
     clearTimeout(deadline);
@@ -94,9 +102,11 @@ async function answer(socket: Socket, { body, peer, closed }: Question, service:
 }
 
 /** The outcome of a handler, also of one that failed; what the peer did wrong is thrown on. */
-export async function settled(outcome: HandlerOutcome | Promise<HandlerOutcome>): Promise<HandlerOutcome> {
+export async function settled(
+  handle: () => HandlerOutcome | Promise<HandlerOutcome>,
+): Promise<HandlerOutcome> {
   try {
-    return await outcome;
+    return await handle();
   } catch (error) {
     if (error instanceof ProtocolError) throw error;
     return refuse(

@@ -29,7 +29,7 @@ export function managerService({ context, log, onActivity }: ServiceOptions): Se
     onActivity,
     answer: async (body, { uid }) => {
       const request = parseRequest(body);
-      const outcome = await settled(dispatch(context, request));
+      const outcome = await settled(() => dispatch(context, request));
       if (!outcome.ok || !quiet.has(request.call))
         log({
           call: request.call,
@@ -50,7 +50,7 @@ export function claimsService({ context, log, onActivity }: ServiceOptions): Ser
     // SECURITY: rule manager. One at a time, and what came on the manager's socket first: a flood of claims delays only claims.
     await nextTurn();
     const request = parseClaimRequest(body);
-    const outcome = await settled(handleClaimRequest(context, request, uid));
+    const outcome = await settled(() => handleClaimRequest(context, request, uid));
     if (!outcome.ok || !quiet.has(request.call)) {
       const { v: _version, ...said } = request;
       log({ ...said, uid, pid, ok: outcome.ok, ...refusalsOf(outcome) });

@@ -1,5 +1,6 @@
 /** `qward policy check`: what is wrong with a policy, and what of it this host does not have. Needs no daemon and no right. */
 import { readFileSync } from 'node:fs';
+import { errnoText } from '../api/errno-text.ts';
 import { readOwnFile } from '../linux/own-file.ts';
 import { findLines, positionOfRule, type PolicyLines } from '../policy/policy-lines.ts';
 import { judgePolicy, maxPolicyBytes, type PolicyText } from '../policy/read-policy.ts';
@@ -39,7 +40,7 @@ function readDraft(path: string): PolicyText {
   try {
     return { ok: true, text: readFileSync(path, 'utf8') };
   } catch (error) {
-    const message = error instanceof Error ? error.message : 'it cannot be read';
+    const message = `it cannot be read: ${errnoText(error)}`;
     return { ok: false, faults: [{ message, cure: 'name a file that you can read' }] };
   }
 }

@@ -73,6 +73,19 @@ export function openBlockDevice(
   });
 }
 
+/**
+ * SECURITY: rule manager. A descriptor of what does not say what it is (a FUSE file system says so to nobody but its user,
+ * and its user chooses when) is closed, not left to fill the table.
+ */
+function withStats(fd: number): OpenFile {
+  try {
+    return { fd, stats: fstatSync(fd) };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
 /** What is wrong with a path that was found: of another kind, a block device, not the device, not a file but the kernel. */
 type KindFault = 'ENOTREG' | 'EISBLK' | 'ENOTBLK' | 'EOTHER' | 'EKERNEL';
 
@@ -96,7 +109,7 @@ const faultOfRegular = (stats: Stats): KindFault | null =>
  * SECURITY: promise 1. An O_PATH descriptor has no side effects: a FIFO or device is refused before it is opened.
  */
 function openAgain(pathFd: number, access: Access, faultOf: (stats: Stats) => KindFault | null): OpenFile {
-  const stats = fstatSync(pathFd);
+  const { stats } = withStats(pathFd);
   try {
     const fault = faultOf(stats) ?? (isKernels(pathFd) ? 'EKERNEL' : null);
     if (fault !== null) throw new NotOpenedError(fault, stats);
@@ -104,8 +117,7 @@ function openAgain(pathFd: number, access: Access, faultOf: (stats: Stats) => Ki
     const path = `/proc/self/fd/${pathFd}`;
     // SECURITY: promise 7. A device that is mounted is never written by a machine as well: open(2), O_EXCL.
     if (stats.isBlockDevice() && access === 'rw') closeSync(openSync(path, flags | constants.O_EXCL));
-    const fd = openSync(path, flags);
-    return { fd, stats: fstatSync(fd) };
+    return withStats(openSync(path, flags));
   } catch (error) {
     const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
     throw error instanceof NotOpenedError || typeof code !== 'string'
@@ -171,6 +183,5 @@ export function sealedCopy(source: number, name: string, maxBytes: number): numb
 
 /** A descriptor (O_PATH) of what a path names, following no link anywhere in it. Throws SystemError. The caller closes it. */
 export function openSystemPath(path: string): { fd: number; stats: Stats } {
-  const fd = openat2(-100, path, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
-  return { fd, stats: fstatSync(fd) };
+  return withStats(openat2(-100, path, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
 }

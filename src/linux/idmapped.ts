@@ -30,24 +30,33 @@ export async function openAsOwn(
 ): Promise<number> {
   const namespace = await mappingNamespace(stats, uid);
   try {
-    const empty = cString('');
-    const flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC;
-    const mount = checked(syscall(SYS_open_tree, [fd, addressOf(empty), flags]), 'open_tree', 'file');
-    try {
-      // SECURITY: promise 3. What is given to be read cannot be opened again to be written, though the uid counts as owner.
-      const readOnly = access === 'ro' ? MOUNT_ATTR_RDONLY : 0n;
-      const set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID_NODEV_NOEXEC | readOnly;
-      const attributes = new BigUint64Array([set, 0n, 0n, BigInt(namespace)]);
-      const bytes = new Uint8Array(attributes.buffer);
-      const call = [mount, addressOf(empty), AT_EMPTY_PATH, addressOf(bytes), bytes.length];
-      checked(syscall(SYS_mount_setattr, call), 'mount_setattr', 'file');
-      const mode = access === 'ro' ? constants.O_RDONLY : constants.O_RDWR;
-      return openSync(`/proc/self/fd/${mount}`, mode | constants.O_NONBLOCK);
-    } finally {
-      closeSync(mount);
-    }
+    return openOnMount(fd, access, namespace);
   } finally {
     closeSync(namespace);
+  }
+}
+
+/** The file of `fd` to be read, on a mount on which nobody can open it to be written. Throws an error with a code. */
+export const openReadOnly = (fd: number): number => openOnMount(fd, 'ro', null);
+
+/** `namespace` maps the ids on the mount; null: they are as they are. */
+function openOnMount(fd: number, access: Access, namespace: number | null): number {
+  const empty = cString('');
+  const flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC;
+  const mount = checked(syscall(SYS_open_tree, [fd, addressOf(empty), flags]), 'open_tree', 'file');
+  try {
+    // SECURITY: promise 3. What is given to be read cannot be opened again to be written, though the uid counts as owner.
+    const readOnly = access === 'ro' ? MOUNT_ATTR_RDONLY : 0n;
+    const mapped = namespace === null ? 0n : MOUNT_ATTR_IDMAP;
+    const set = mapped | MOUNT_ATTR_NOSUID_NODEV_NOEXEC | readOnly;
+    const attributes = new BigUint64Array([set, 0n, 0n, BigInt(namespace ?? 0)]);
+    const bytes = new Uint8Array(attributes.buffer);
+    const call = [mount, addressOf(empty), AT_EMPTY_PATH, addressOf(bytes), bytes.length];
+    checked(syscall(SYS_mount_setattr, call), 'mount_setattr', 'file');
+    const mode = access === 'ro' ? constants.O_RDONLY : constants.O_RDWR;
+    return openSync(`/proc/self/fd/${mount}`, mode | constants.O_NONBLOCK);
+  } finally {
+    closeSync(mount);
   }
 }
 

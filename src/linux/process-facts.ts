@@ -45,7 +45,8 @@ function reasonOf(error: unknown): 'gone' | 'refused' | 'too-large' {
   if (error instanceof RangeError) return 'too-large';
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'ENOENT' || code === 'ESRCH') return 'gone';
-  if (code === 'EACCES' || code === 'EPERM') return 'refused';
+  // EINVAL: the thread that was looked at ended at this moment (mountinfo), whether others live or not.
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EINVAL') return 'refused';
   throw error;
 }
 

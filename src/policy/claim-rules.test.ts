@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { OwnRule } from '../protocol/rules.ts';
 import { decideClaim, refuseClaimant } from './claim-rules.ts';
 import { defaultPolicy, type Policy } from './policy.ts';
 import type { Person } from './who.ts';
@@ -24,12 +25,12 @@ const policy: Policy = {
 };
 const own = ['/etc/qward', '/run/qward', '/var/lib/qward/broker'];
 
-/** `claim`, `by-policy`, or the rule that refuses; `refused` where none of the policy does. */
+/** `claim`, `by-policy`, or the rule that refuses. */
 function decide(path: string, access: 'ro' | 'rw', user: Person, change: Partial<Policy> = {}): string {
   const changed = { ...policy, ...change };
   const roots = changed.storageRoots.map((root, index) => ({ ...root, rule: `storageRoots[${index}]` }));
   const decision = decideClaim({ path, access }, user, { policy: changed, roots, own });
-  return typeof decision === 'string' ? decision : (decision.rule ?? 'refused');
+  return typeof decision === 'string' ? decision : (decision.rule ?? 'no rule');
 }
 
 test('a user claims own files anywhere, and where users may not, only what a `who` gives', () => {
@@ -59,28 +60,24 @@ test('devices: those that the policy lists, for whom it names', () => {
   assert.equal(decide('/dev/mapper/vg--a-disk', 'rw', bob), 'claim');
   assert.equal(decide('/dev/mapper/vg--a--b-disk', 'rw', bob), 'blockDevices');
   assert.equal(decide('/dev/shm/x', 'rw', alice), 'blockDevices');
-  assert.equal(decide('/dev/sdb/../sda', 'ro', alice), 'refused');
+  assert.equal(decide('/dev/sdb/../sda', 'ro', alice), 'plain-paths');
 });
 
 test('what is nobody’s to give is refused whatever the policy says', () => {
   const everywhere = { storageRoots: [{ path: '/var', access: 'rw' as const, who: null }] };
-  for (const path of [
-    '/proc/1/root/etc/shadow',
-    '/proc',
-    '/sys/kernel',
-    '/dev',
-    '/etc/qward/policy.json',
-    '/run/qward',
-    '/run/qward/claims.sock',
-    '/var/lib/qward/broker/claims.json',
-    '/home/bob/../alice/a',
-    '/home//a',
-    '/home/a/',
-    '/home/a\nb',
-    'a.img',
-    '',
-  ])
-    for (const user of [alice, admin]) assert.equal(decide(path, 'ro', user, everywhere), 'refused', path);
+  const paths = {
+    'kernel-files': ['/proc/1/root/etc/shadow', '/proc', '/sys/kernel', '/dev'],
+    'own-files': [
+      '/etc/qward/policy.json',
+      '/run/qward',
+      '/run/qward/claims.sock',
+      '/var/lib/qward/broker/claims.json',
+    ],
+    'plain-paths': ['/home/bob/../alice/a', '/home//a', '/home/a/', '/home/a\nb', 'a.img', ''],
+  } as const satisfies Partial<Record<OwnRule, readonly string[]>>;
+  for (const [rule, named] of Object.entries(paths))
+    for (const path of named)
+      for (const user of [alice, admin]) assert.equal(decide(path, 'ro', user, everywhere), rule, path);
   assert.equal(decide('/run/qward2/a', 'ro', bob), 'claim');
   assert.equal(decide('/process/a', 'ro', bob), 'claim');
 });

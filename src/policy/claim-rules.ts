@@ -63,12 +63,21 @@ function closedPath(path: string, own: readonly string[]): Refusal | undefined {
     return policyRefusal(
       `${JSON.stringify(path)} is not an absolute path without "." and ".." parts`,
       'write the plain path',
+      'plain-paths',
     );
   if (isWithin(path, '/proc') || isWithin(path, '/sys') || path === '/dev')
-    return policyRefusal(`"${path}" is the kernel's, no file for a machine`, 'name regular files');
+    return policyRefusal(
+      `"${path}" is the kernel's, no file for a machine`,
+      'name regular files',
+      'kernel-files',
+    );
   const ours = own.find((directory) => isWithin(path, directory));
   if (ours !== undefined)
-    return policyRefusal(`"${path}" lies in ${ours}, which is qward's own`, 'keep the file elsewhere');
+    return policyRefusal(
+      `"${path}" lies in ${ours}, which is qward's own`,
+      'keep the file elsewhere',
+      'own-files',
+    );
   return undefined;
 }
 

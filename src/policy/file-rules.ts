@@ -117,7 +117,11 @@ function findPlace(
   // SECURITY: promise 1. No `..` part ever reaches the file system, and a root is matched at a slash.
   if (!absolutePath.test(path)) {
     const found = JSON.stringify(path);
-    return refused(`${found} is not an absolute path without "." and ".." parts`, 'write the plain path');
+    return refused(
+      `${found} is not an absolute path without "." and ".." parts`,
+      'write the plain path',
+      'plain-paths',
+    );
   }
   const place = placeOf(path, policy, roots);
   if (place === null || access === 'ro' || place.access === 'rw') return { ok: true, place };
@@ -162,6 +166,7 @@ function grantByClaim(
     return refused(
       `user ${name} did not claim "${path}" ${access === 'rw' ? 'to be written' : 'to be read'} for this machine`,
       `as ${name}: qward claim VM "${path}"${access === 'rw' ? ' --rw' : ''}, or define the machine anew`,
+      'user-claims',
     );
   const who = place?.who ?? null;
   if (place !== null && who !== null && isOneOf(who, claimant)) return { ok: true, place, claimant: null };

@@ -1,4 +1,5 @@
 /** Where each key of the policy's file stands. For people: neither broker nor admission uses it. */
+import { ownRuleText } from '../protocol/rules.ts';
 import { withoutComments } from './parse-policy.ts';
 
 /** Both from 1; columns count UTF-16 units, as editors do. */
@@ -139,8 +140,13 @@ export function positionOfRule(lines: PolicyLines, rule: string): Position | und
   return lines.positionOf(rule) ?? lines.positionOf(/^.*\]/.exec(rule)?.[0] ?? rule);
 }
 
-/** `/etc/qward/policy.json line 12 (storageRoots[1])`; where the file does not say it, `default of ... (storageRoots)`. */
+/**
+ * `/etc/qward/policy.json line 12 (storageRoots[1])`; where the file does not say it, `default of ... (storageRoots)`; of a
+ * rule that no policy changes, its name and words.
+ */
 export function ruleText(path: string, lines: PolicyLines, rule: string): string {
+  const own = ownRuleText(rule);
+  if (own !== undefined) return own;
   const position = positionOfRule(lines, rule);
   return position === undefined ? `default of ${path} (${rule})` : `${path} line ${position.line} (${rule})`;
 }

@@ -81,7 +81,7 @@ export interface Refusal {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
-  /** The key of the policy that decides, `storageRoots[1]`; where one does. */
+  /** The key of the policy that decides, `storageRoots[1]`, or a name of rules.ts. */
   readonly rule?: string;
 }
 

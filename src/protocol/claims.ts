@@ -54,5 +54,5 @@ export type ClaimReply<Call extends ClaimCall> =
 /** Of one user for one machine, and of one user in all: the register stays small whatever a user sends. */
 export const maxClaimsOfMachine = 256;
 export const maxClaimsOfUser = 4096;
-/** All paths of one user together, in characters. */
+/** All paths of one user together, in bytes of UTF-8. */
 export const maxClaimBytesOfUser = 1024 * 1024;

@@ -21,14 +21,17 @@ import { errorCode } from '../../linux/errno.ts';
 /** Entries that are told of one directory. */
 const maxEntries = 4096;
 
-/** The roots of the policy that give their files to every machine, as it is now. */
-function rootsForAll(
+/**
+ * The roots of the policy, as it is now.
+ * SECURITY: promise 1. All of them: one for certain users, or to be read alone, may lie within one for every machine.
+ */
+function rootsOfPolicy(
   context: BrokerContext,
 ): { ok: true; roots: StorageRoot[] } | { ok: false; refusals: readonly Refusal[] } {
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
   const roots = storageRoots(policy.policy, context);
-  return { ok: true, roots: roots.filter(({ who, ownedBy }) => who === null && ownedBy === undefined) };
+  return { ok: true, roots: roots.filter(({ ownedBy }) => ownedBy === undefined) };
 }
 
 /**
@@ -39,7 +42,7 @@ export function handlePart(
   context: BrokerContext,
   { machine, path, action }: { readonly machine: string; readonly path: string; readonly action: PartAction },
 ): HandlerOutcome {
-  const given = rootsForAll(context);
+  const given = rootsOfPolicy(context);
   if (!given.ok) return given;
   const found = rootOf(path, 'rw', given.roots);
   if (!found.ok) return { ok: false, refusals: [found.refusal] };
@@ -70,12 +73,11 @@ export function handlePart(
 
 /** A storage root, or a directory beneath one. */
 export function handleListDirectory(context: BrokerContext, path: string): HandlerOutcome {
-  const given = rootsForAll(context);
+  const given = rootsOfPolicy(context);
   if (!given.ok) return given;
-  if (!given.roots.some((root) => root.path === path)) {
-    const found = rootOf(path, 'ro', given.roots);
-    if (!found.ok) return { ok: false, refusals: [found.refusal] };
-  }
+  // What lies in it, so that a root is in itself.
+  const found = rootOf(`${path}/*`, 'ro', given.roots);
+  if (!found.ok) return { ok: false, refusals: [found.refusal] };
   return inDirectory(path, path, (directory) => {
     const names = readdirSync(directory);
     const entries = names.slice(0, maxEntries).flatMap((name) => {
