@@ -3,6 +3,7 @@
  * The manager has no part in it. A connection a request, framed as protocol/frame.ts says.
  */
 import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   maxClaimsOfMachine,
   type ClaimRequest,
@@ -14,6 +15,7 @@ import {
 import { encodeFrame, FrameReader, maxReplyBytes } from '../protocol/frame.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
 import { pathsBelow, systemRoots } from '../protocol/paths.ts';
+import { ownRuleText } from '../protocol/rules.ts';
 import type { Reply } from './client.ts';
 import { errorKinds, type ApiFault, type ErrorCode } from './errors.ts';
 import { parseTrusted } from './json.ts';
@@ -24,6 +26,8 @@ export interface ClaimsClientOptions {
 }
 
 const deadlineMs = 15_000;
+const retryMs = 10;
+const queueFull = 'too many connect to it at once';
 
 /** The claims' socket of the instance whose manager listens here: it stands beside the manager's. */
 export function claimsSocketBeside(apiSocket: string): string {
@@ -75,7 +79,17 @@ export class ClaimsClient {
 }
 
 /** The body of the answer, or why there is none. */
-function exchange(path: string, frame: Buffer): Promise<Buffer | string> {
+async function exchange(path: string, frame: Buffer): Promise<Buffer | string> {
+  const giveUpAt = performance.now() + deadlineMs;
+  for (;;) {
+    const outcome = await exchangeOnce(path, frame);
+    // SECURITY: rule manager. Who connects without end fills the socket's queue (EAGAIN) again and again, and never for long.
+    if (outcome !== queueFull || performance.now() > giveUpAt) return outcome;
+    await delay(retryMs);
+  }
+}
+
+function exchangeOnce(path: string, frame: Buffer): Promise<Buffer | string> {
   return new Promise((resolve) => {
     const reader = new FrameReader(maxReplyBytes);
     const socket = connect(path);
@@ -93,7 +107,9 @@ function exchange(path: string, frame: Buffer): Promise<Buffer | string> {
         settle(error instanceof Error ? error.message : 'no frame');
       }
     });
-    socket.on('error', ({ message }) => settle(message));
+    socket.on('error', (error) =>
+      settle(Reflect.get(error, 'code') === 'EAGAIN' ? queueFull : error.message),
+    );
     socket.on('close', () => settle('the connection was closed'));
     socket.write(frame);
   });
@@ -103,11 +119,15 @@ function asReply<Call extends ClaimCall>(reply: ClaimReply<Call>): Reply<ClaimRe
   if (reply.ok) return { ok: true, result: reply.result };
   const faults = reply.refusals.map(({ code, ...refusal }): ApiFault => ({
     ...refusal,
+    ...(refusal.rule === undefined ? {} : { ruleAt: ruleText(refusal.rule) }),
     code: isErrorCode(code) ? code : 'broker-refused',
   }));
   const [first] = faults;
   return { ok: false, status: errorKinds[first?.code ?? 'internal'].status, faults };
 }
+
+/** The broker does not say where a key of the policy stands: `qward policy show` does. */
+const ruleText = (rule: string): string => ownRuleText(rule) ?? `the policy (${rule})`;
 
 const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(errorKinds, code);
 

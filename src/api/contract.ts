@@ -11,7 +11,7 @@ import { endpoints, machineStates, type MachineState } from './endpoints.ts';
 
 /** What a call needs, and what each right lets its holder do. */
 export const rightMeanings = {
-  see: 'know that a machine exists, its state, definition, plan and walls',
+  see: 'know that a machine exists, its state and how it ended, its definition and plan with the paths of its files, and its walls',
   operate: 'start, stop, kill, reset, pause, resume',
   console: "read and write the serial console, read QEMU's log",
   monitor: 'raw QMP and the human monitor',
@@ -143,7 +143,7 @@ export const historyEntry = z
       .enum(historyOutcomes)
       .describe('begun: a call that took longer, at its start; its end is another entry.'),
     code: z.string().nullable().describe('Of the fault that refused it, or with which it failed.'),
-    rule: z.string().nullable().describe('The key of the policy that decided.'),
+    rule: z.string().nullable().describe('The key of the policy, or the rule of qward, that decided.'),
     details: z.string().nullable(),
   })
   .meta({ id: 'HistoryEntry' });
@@ -159,7 +159,7 @@ const historyFilter = {
 const policyFault = z.object({
   message: z.string(),
   hint: z.string(),
-  rule: z.string().nullable().describe('The key of the policy: `storageRoots[1]`.'),
+  rule: z.string().nullable().describe('The key of the policy, `storageRoots[1]`, or a rule of qward.'),
   ruleAt: z.string().nullable().describe('Where it stands, or that it is the default.'),
 });
 const policyReport = z

@@ -105,7 +105,7 @@ export interface ApiFault {
   readonly path?: readonly (string | number)[];
   readonly line?: number;
   readonly column?: number;
-  /** The key of the policy that refuses it: `storageRoots[1]`. */
+  /** The key of the policy that refuses it, `storageRoots[1]`, or a rule that always holds, `owner-rights`. */
   readonly rule?: string;
   /** Where the rule stands: `/etc/qward/policy.json line 12 (storageRoots[1])`, or `default (storageRoots)`. */
   readonly ruleAt?: string;

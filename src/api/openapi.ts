@@ -19,8 +19,16 @@ const faultSchema = z
       .describe('Place in the definition.'),
     line: z.int().optional(),
     column: z.int().optional(),
-    rule: z.string().optional().describe('The key of the policy that refuses it: `storageRoots[1]`.'),
-    ruleAt: z.string().optional().describe('Where the rule stands, or that it is the default.'),
+    rule: z
+      .string()
+      .optional()
+      .describe(
+        'The key of the policy that refuses it, `storageRoots[1]`, or a rule of qward, `owner-rights`.',
+      ),
+    ruleAt: z
+      .string()
+      .optional()
+      .describe('Where the rule stands, or that it is the default; of a rule of qward what it says.'),
   })
   .meta({ id: 'Fault' });
 const errorSchema = z.object({ faults: z.array(faultSchema) }).meta({ id: 'Error' });

@@ -7,7 +7,7 @@ export interface Fault {
   readonly path?: readonly (string | number)[];
   readonly line?: number;
   readonly column?: number;
-  /** The key of the policy that refuses it, `storageRoots[1]`, and where that stands. */
+  /** The key of the policy that refuses it, `storageRoots[1]`, and where that stands; or a rule that always holds, and its words. */
   readonly rule?: string;
   readonly ruleAt?: string;
 }

@@ -17,6 +17,8 @@ export interface ValueFault {
   readonly absent: boolean;
   /** The key has no value. */
   readonly empty: boolean;
+  /** The rule of qward that the value breaks, where it is more than a matter of form. */
+  readonly rule?: string;
 }
 
 type Issue = z.core.$ZodIssue;
@@ -98,6 +100,7 @@ export function valueFaults(value: Plain): readonly ValueFault[] {
         at: 'value',
         absent: false,
         empty: found === null,
+        ...(key?.schema.title === 'path' ? { rule: 'plain-paths' } : {}),
       },
     ];
   });

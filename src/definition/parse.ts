@@ -52,7 +52,10 @@ function faultsOfValues(reading: YamlReading): readonly Placed[] {
   const wrong = valueFaults(value)
     // In a tree that is wrong, what seems to be missing may stand in another place.
     .filter((fault) => !reading.refused(fault.path) && !(reading.malformed && (fault.absent || fault.empty)))
-    .map((fault) => place(fault.path, fault.at, `${fault.absent ? ' ' : ': '}${fault.message}`, fault.hint));
+    .map(({ rule, ...fault }) => ({
+      ...place(fault.path, fault.at, `${fault.absent ? ' ' : ': '}${fault.message}`, fault.hint),
+      ...(rule === undefined ? {} : { rule }),
+    }));
   if (reading.malformed) return wrong;
   const rules = brokenRules(draftOf(value)).map((fault) =>
     place(fault.path, 'value', `: ${fault.message}`, fault.hint),

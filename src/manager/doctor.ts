@@ -21,7 +21,7 @@ export const stateFilesCheck = 'state files';
 
 export interface DoctorServices {
   readonly broker: BrokerPort;
-  readonly policy: Pick<PolicySource, 'current' | 'placed'>;
+  readonly policy: Pick<PolicySource, 'current' | 'placed' | 'named'>;
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: () => Promise<HostFacts['kvm']>;
   readonly host: () => Promise<HostBasics>;
@@ -36,7 +36,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
   const [qemu, host] = await Promise.all([services.qemu(), services.host()]);
   // The proof runs a machine: without broker and QEMU it would only say the same again.
   const kvm = status.ok && qemu.ok ? await services.kvm() : { works: false, reason: 'not tried yet' };
-  return [
+  const checks = [
     ...(status.ok ? brokerChecks(status.value) : [faultCheck('broker', status)]),
     policyCheck(services, status),
     qemuCheck(qemu),
@@ -46,6 +46,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
     historyCheck(services.history.state),
   ];
+  return checks.map((check) => ({ ...check, cure: services.policy.named(check.cure) }));
 }
 
 const fine = (check: string, found: string): Check => ({ check, state: 'ok', found, cure: '' });

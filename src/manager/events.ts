@@ -32,9 +32,21 @@ export class EventHistory {
     return count <= 0 ? [] : this.#events.slice(-count);
   }
 
+  /** The same without what happened under a name before the machine that has it now. */
+  recentOfPresent(count: number): readonly MachineEvent[] {
+    const recent = this.recent(count);
+    const begins = new Map(
+      recent.map(({ event, machine }, index) => [isBirth(event) ? machine : null, index]),
+    );
+    return recent.filter(({ machine }, index) => machine === null || index >= (begins.get(machine) ?? 0));
+  }
+
   /** Calls back for each event from now on; the result ends it. */
   subscribe(listener: EventListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 }
+
+/** With it begins what belongs to a machine of this name. */
+const isBirth = (event: string): boolean => event === 'machine.defined' || event === 'machine.renamed';

@@ -18,7 +18,14 @@ export interface FileChecks {
   /** Why the broker does not open files for the owner's machine. A file that is not there is for the start to tell. */
   readonly faults: (definition: MachineDefinition, owner: number) => Promise<readonly Fault[]>;
   /** Virtual sizes of the writable disks together, bytes; those that cannot be looked at count nothing. */
-  readonly diskBytes: (definition: MachineDefinition, owner: number) => Promise<number>;
+  readonly diskBytes: (
+    definition: MachineDefinition,
+    of: {
+      readonly owner: number;
+      /** Files that the machine writes to, if they are not those of the definition. */
+      readonly written?: readonly string[];
+    },
+  ) => Promise<number>;
 }
 
 export function createFileChecks(sources: FileCheckSources): FileChecks {
@@ -30,8 +37,10 @@ export function createFileChecks(sources: FileCheckSources): FileChecks {
         probe.ok || probe.refusal.code === 'file-missing' ? [] : [placed(definition, probe)],
       );
     },
-    diskBytes: async (definition, owner) => {
-      const files = filesOf(definition).filter(({ access }) => access === 'rw');
+    diskBytes: async (definition, { owner, written }) => {
+      const files =
+        written?.map((path) => ({ path, access: 'rw' as const })) ??
+        filesOf(definition).filter(({ access }) => access === 'rw');
       const looked = await look(sources, { definition, owner, files });
       if (!looked.ok) return 0;
       return looked.value.reduce((sum, probe) => sum + (probe.ok ? virtualSize(probe) : 0), 0);

@@ -166,6 +166,15 @@ export class Machines {
     return row;
   }
 
+  /** Whether whoever may see `own` may see the other, too: what is said of it stands in the state of `own`. */
+  #sameEyes(other: Machine, own: Machine): boolean {
+    const [theirs, ours] = [this.accessOf(other), this.accessOf(own)];
+    return (
+      theirs.owner === ours.owner &&
+      ours.grants.every(({ kind, id }) => theirs.grants.some((one) => one.kind === kind && one.id === id))
+    );
+  }
+
   /** By device and inode: paths may differ through links and mounts. */
   #findLockHolder(starting: Run, path: string): string | undefined {
     const wanted = starting.files[path];
@@ -173,8 +182,8 @@ export class Machines {
     const own = this.get(starting.launched.machine);
     for (const machine of this.all()) {
       const { name, run, record, state } = machine;
-      // SECURITY: promise 4. A user's machine that shares an image with another's does not say with whose.
-      if (own === undefined || machine === own || this.ownerOf(machine) !== this.ownerOf(own)) continue;
+      // SECURITY: promise 4. A machine that shares an image with one that not all may see does not say with which.
+      if (own === undefined || machine === own || !this.#sameEyes(machine, own)) continue;
       // A start under way has the image open before its run is known.
       if (state === 'starting' && record?.definition.disks.some((disk) => disk.path === path) === true)
         return name;

@@ -89,7 +89,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     adopter.lookAgain();
   };
   const owners = createOwnerParts({ paths, broker, policy, machines: () => machines.all() });
-  const host = createHostParts(options, owners, { log, onLost, policy });
+  const host = createHostParts({ ...options, broker }, owners, { log, onLost, policy });
   const machines = new Machines({
     broker,
     events,
@@ -270,7 +270,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         policy: parts.policy.current,
         tool: new ImageToolSource(parts.policy.current),
       }),
-      ...createGrantHandlers({ ...parts, locks: definitions.locks }),
+      ...createGrantHandlers({ ...parts, locks: definitions.locks, owners: definitions.owners }),
       ...createHistoryHandlers({ history, broker, now }),
       ...createPolicyHandlers({ ...host, owner: parts.owner, policy: parts.policy, storage: parts.storage }),
     },

@@ -1,6 +1,7 @@
 /** Files that no definition may name: qward's own. */
 import type { Fault } from '../definition/fault.ts';
 import { namedFiles, type PartsWithFiles } from '../definition/named-files.ts';
+import type { OwnRule } from '../protocol/rules.ts';
 
 /**
  * SECURITY: promise 4. The store of UEFI variables is opened for a machine because the manager made it, whoever owns the
@@ -16,6 +17,7 @@ export function ownStateFaults(parts: PartsWithFiles, own: readonly string[]): r
         message: `${subject}: "${path}" lies in ${directory}, which is qward's own and no machine's`,
         hint: 'name a file beneath a storage root, or one of your own',
         path: place,
+        rule: 'own-files' satisfies OwnRule,
       },
     ];
   });

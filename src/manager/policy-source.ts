@@ -6,7 +6,7 @@ import { lstatSync } from 'node:fs';
 import type { Fault } from '../definition/fault.ts';
 import { nearest } from '../definition/suggest.ts';
 import { readOwnFile } from '../linux/own-file.ts';
-import { defaultPolicy, type Policy } from '../policy/policy.ts';
+import { defaultPolicy, policyFile, type Policy } from '../policy/policy.ts';
 import { findLines, ruleText, type PolicyLines } from '../policy/policy-lines.ts';
 import type { PolicyFault } from '../policy/parse-policy.ts';
 import { maxPolicyBytes, readPolicy } from '../policy/read-policy.ts';
@@ -28,6 +28,8 @@ export interface PolicySource {
   readonly text: () => string | undefined;
   /** The fault with the place of its rule, where it has one: `/etc/qward/policy.json line 12 (storageRoots[1])`. */
   readonly placed: (fault: Fault) => Fault;
+  /** Hints name the file where it lies by default: here they name that of this instance. */
+  readonly named: (hint: string) => string;
 }
 
 /** Roles while no policy could be read: a group without a name has no members. */
@@ -54,6 +56,7 @@ export function createPolicySource(path: string, own: readonly string[]): Policy
     if (state.policy.ok) lastGood = state.policy.value;
     return state;
   };
+  const named = (hint: string): string => hint.replaceAll(policyFile, path);
   return {
     path,
     current: () => now().policy,
@@ -62,10 +65,12 @@ export function createPolicySource(path: string, own: readonly string[]): Policy
       return policy.ok ? policy.value : lastGood;
     },
     text: () => now().text,
+    named,
     placed: (fault) => {
-      if (fault.rule === undefined) return fault;
+      const hint = named(fault.hint);
+      if (fault.rule === undefined) return { ...fault, hint };
       const { text } = now();
-      return { ...fault, ruleAt: ruleText(path, (state.lines ??= findLines(text ?? '')), fault.rule) };
+      return { ...fault, hint, ruleAt: ruleText(path, (state.lines ??= findLines(text ?? '')), fault.rule) };
     },
   };
 }

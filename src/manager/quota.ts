@@ -39,6 +39,19 @@ export function sumOf(uses: readonly Use[]): Use {
   );
 }
 
+/** The most of each. */
+export function mostOf(uses: readonly Use[]): Use {
+  return uses.reduce(
+    (most, use) => ({
+      machines: Math.max(most.machines, use.machines),
+      cpus: Math.max(most.cpus, use.cpus),
+      memory: Math.max(most.memory, use.memory),
+      disk: Math.max(most.disk, use.disk),
+    }),
+    noUse,
+  );
+}
+
 const bounded = ['machines', 'cpus', 'memory', 'disk'] as const;
 
 /**

@@ -1,9 +1,12 @@
 /** Holds what an owner's machines have together against the owner's quota, at each change and each start. */
 import { endedStates, type MachineState } from '../api/endpoints.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
+import { guestSize } from '../plan/guest-size.ts';
+import type { LaunchedMachine } from '../protocol/broker.ts';
+import type { FileChecks } from './file-checks.ts';
 import type { LookUpOwner, Owner } from './owners.ts';
 import { success, type Outcome } from './outcome.ts';
-import { noUse, quotaFaults, quotaFor, sumOf, type AppliedQuota, type Use } from './quota.ts';
+import { mostOf, noUse, quotaFaults, quotaFor, sumOf, type AppliedQuota, type Use } from './quota.ts';
 import type { DefinitionRecord } from './store/definition-store.ts';
 
 /** What of a machine counts. */
@@ -12,13 +15,16 @@ export interface CountedMachine {
   readonly record: DefinitionRecord | null;
   /** `starting` counts as running: of two starts at once none may pass the other by. */
   readonly state: MachineState;
+  /** The definition that a start under way was begun with. */
+  readonly starting: MachineDefinition | null;
+  readonly run: { readonly launched: Pick<LaunchedMachine, 'launch'> } | undefined;
 }
 
 export interface QuotaServices {
   readonly machines: () => readonly CountedMachine[];
   readonly owner: LookUpOwner;
   /** Virtual sizes of the writable disks together, bytes, as far as they can be looked at. */
-  readonly diskBytes: (definition: MachineDefinition, owner: number) => Promise<number>;
+  readonly diskBytes: FileChecks['diskBytes'];
 }
 
 export interface OwnQuota extends AppliedQuota {
@@ -60,7 +66,9 @@ export class Quotas {
     const { owner, applied } = found.value;
     const others = await this.#used(uid, applied, { scope, but: definition.name });
     const own = await this.#useOf(uid, applied, definition);
-    const old = this.#services.machines().find(({ name }) => name === definition.name)?.record ?? null;
+    const known = this.#services.machines().find(({ name }) => name === definition.name)?.record ?? null;
+    // What another had counted for that other.
+    const old = known?.metadata.owner === uid ? known : null;
     // A machine that is defined already counted before; one that is to start did not run.
     const was = scope === 'running' || old === null ? noUse : await this.#useOf(uid, applied, old.definition);
     const faults = quotaFaults(owner.name, applied, {
@@ -84,21 +92,54 @@ export class Quotas {
     applied: AppliedQuota,
     { scope, but }: { readonly scope: Scope; readonly but?: string },
   ): Promise<Use> {
-    const definitions = this.#services
+    const machines = this.#services
       .machines()
-      .flatMap(({ name, record, state }) =>
-        record?.metadata.owner === uid &&
-        name !== but &&
-        (scope === 'defined' || !endedStates.includes(state))
-          ? [record.definition]
-          : [],
+      .filter(
+        ({ name, record, state }) =>
+          record?.metadata.owner === uid &&
+          name !== but &&
+          (scope === 'defined' || !endedStates.includes(state)),
       );
-    return sumOf(await Promise.all(definitions.map((one) => this.#useOf(uid, applied, one))));
+    const uses = machines.map(async ({ record, starting, run }) => {
+      if (record === null) return noUse;
+      if (scope === 'defined') return await this.#useOf(uid, applied, record.definition);
+      return await this.#useOfRunning(uid, applied, { definition: record.definition, starting, run });
+    });
+    return sumOf(await Promise.all(uses));
+  }
+
+  /** SECURITY: promise 4. A definition that was made smaller meanwhile gives back nothing of what the process has. */
+  async #useOfRunning(
+    uid: number,
+    applied: AppliedQuota,
+    {
+      definition,
+      starting,
+      run,
+    }: Pick<CountedMachine, 'starting' | 'run'> & { readonly definition: MachineDefinition },
+  ): Promise<Use> {
+    const known = starting === null ? [definition] : [definition, starting];
+    const uses = await Promise.all(known.map((one) => this.#useOf(uid, applied, one)));
+    if (run === undefined) return mostOf(uses);
+    const { launch } = run.launched;
+    const written = launch.descriptors.flatMap((one) =>
+      one.kind === 'file' && one.access === 'rw' ? [one.path] : [],
+    );
+    const disk = await this.#diskBytes(applied, definition, { owner: uid, written });
+    return mostOf([...uses, { machines: 1, ...guestSize(launch.argv), disk }]);
   }
 
   /** Images are looked at only where the quota bounds disks. */
   async #useOf(uid: number, { quota }: AppliedQuota, definition: MachineDefinition): Promise<Use> {
-    const disk = quota.disk === null ? 0 : await this.#services.diskBytes(definition, uid);
+    const disk = await this.#diskBytes({ quota }, definition, { owner: uid });
     return { machines: 1, cpus: definition.cpu.count, memory: definition.memory, disk };
+  }
+
+  async #diskBytes(
+    { quota }: Pick<AppliedQuota, 'quota'>,
+    definition: MachineDefinition,
+    of: Parameters<FileChecks['diskBytes']>[1],
+  ): Promise<number> {
+    return quota.disk === null ? 0 : await this.#services.diskBytes(definition, of);
   }
 }

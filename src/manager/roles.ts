@@ -98,10 +98,11 @@ export function hasHostRole(identity: Identity): boolean {
   return identity.administrator || identity.operator || identity.definer;
 }
 
-/** In a word, for the user. */
-export function roleName(identity: Identity): string {
+/** In a word, for the user. `owns`: one machine at least. */
+export function roleName(identity: Identity, owns: boolean): string {
   if (identity.administrator) return 'administrator';
-  return identity.operator ? 'operator' : 'owner';
+  if (identity.operator) return 'operator';
+  return owns || identity.definer ? 'owner' : 'grantee';
 }
 
 /** Any right on a machine lets it be seen. */

@@ -107,11 +107,12 @@ function vmdkTextReferences(head: Head, offset: number, namesExtents: boolean): 
   const add = (kind: Reference['kind'], name: string): void => {
     references.push({ kind, name: head.nameOf(Buffer.from(name, 'latin1')) });
   };
-  const parent = /^\s*parentFileNameHint\s*=\s*"([^"\r\n]*)/m.exec(text);
+  // QEMU looks for the word anywhere (vmdk_parent_open).
+  const parent = /parentFileNameHint[ \t]{0,64}=[ \t]{0,64}"([^"\r\n]*)/.exec(text);
   if (parent !== null) add('backing file', parent[1] ?? '');
   if (!namesExtents) return references;
   // A descriptor without an extent has no data: one that lies beyond the bytes at hand is not seen, and counts too.
-  const extents = [...text.matchAll(/^\s*(?:RW|RDONLY|NOACCESS)\s+\d+\s+\w+(?:\s+"([^"\r\n]*))?/gm)];
+  const extents = [...text.matchAll(/^[ \t]*(?:RW|RDONLY|NOACCESS)\s+\d+\s+\w+(?:\s+"([^"\r\n]*))?/gm)];
   for (const extent of extents.slice(0, maxReferences)) add('extent', extent[1] ?? '');
   if (extents.length === 0) add('extent', '');
   return references;

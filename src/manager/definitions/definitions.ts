@@ -58,7 +58,7 @@ export class Definitions {
   readonly #services: DefinitionServices;
   readonly locks = new NameLocks();
   /** By owner: two definitions at once may not both take what is left of a quota. */
-  readonly #owners = new NameLocks();
+  readonly owners = new NameLocks();
 
   constructor(services: DefinitionServices) {
     this.#services = services;
@@ -81,6 +81,8 @@ export class Definitions {
       const machine = this.#services.machines.get(definition.name);
       const still = this.#mayDefine(identity, machine);
       if (!still.ok) return still;
+      if ((machine?.record ?? null) === null && this.#services.store.isBroken(definition.name))
+        return nameTaken(definition.name);
       if (machine?.record !== null && machine !== undefined && !request.replace)
         return failure(
           'machine-exists',
@@ -175,7 +177,8 @@ export class Definitions {
     request: { readonly to: string; readonly disks: Readonly<Record<string, string>> },
   ): Promise<Outcome<Defined<'defined' | 'changed' | 'unchanged'>>> {
     const source = await this.#services.store.source(machine.name);
-    if (source === undefined) return unknownMachine(machine.name);
+    // What is read after the machine went may be another's of the same name.
+    if (source === undefined || machine.record === null) return unknownMachine(machine.name);
     const cloned = cloneDefinition(source, { name: request.to, diskPaths: request.disks });
     if (!cloned.ok) return cloned;
     return await this.define(identity, { source: cloned.source, replace: false, dryRun: false });
@@ -221,7 +224,7 @@ export class Definitions {
     if (before?.revision === revisionOf(source))
       return success({ name: definition.name, outcome: 'unchanged', notes: [] });
     const owner = before?.metadata.owner ?? identity.uid;
-    return await this.#owners.hold([String(owner)], async () => {
+    return await this.owners.hold([String(owner)], async () => {
       const admitted = await this.#services.admit(definition, { owner, by: identity.uid, dryRun: false });
       return admitted.ok ? await this.#put(identity, machine, { definition, source }) : admitted;
     });
@@ -267,7 +270,8 @@ export class Definitions {
       return machine !== undefined && machines.may(identity, 'see', machine);
     };
     const storageRoots = status.value.storageRoots.map(({ path }) => path);
-    return await removableDisks(definition, { storageRoots, others, visible, uid });
+    const { administrator } = identity;
+    return await removableDisks(definition, { storageRoots, others, visible, administrator, uid });
   }
 
   /** The uid slot first: a broker that cannot be asked leaves everything as it was. */

@@ -25,7 +25,8 @@ export async function renameMachine(
 ): Promise<Outcome<Machine>> {
   const { name } = machine;
   return await services.locks.hold([name, to], async () => {
-    if (services.machines.get(to) !== undefined || isReservedName(to)) return nameTaken(to);
+    const { machines, store } = services;
+    if (machines.get(to) !== undefined || store.isBroken(to) || isReservedName(to)) return nameTaken(to);
     const renamed = await renamedRecord(services, machine, to);
     if (!renamed.ok) return renamed;
     const done = await machine.change(() => move(services, machine, renamed.value));

@@ -3,7 +3,9 @@ import type { z } from 'zod';
 import type { diskRoutes } from '../../api/disk-contract.ts';
 import { filesOf } from '../../definition/named-files.ts';
 import { parseImageHeader } from '../../plan/image-header.ts';
-import type { Policy } from '../../policy/policy.ts';
+import { groupIdOf } from '../../linux/accounts.ts';
+import type { Policy, Who } from '../../policy/policy.ts';
+import { isOneOf } from '../../policy/who.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { Machines } from '../machines.ts';
 import { success, type Outcome } from '../outcome.ts';
@@ -34,17 +36,22 @@ export async function listDisks(
   if (!current.ok) return current;
   const users = usersOfFiles(machines, identity);
   const roots: Root[] = [];
-  // SECURITY: promise 4. What lies in the roots that the policy gives to every machine is shown to those who may use it.
-  if (identity.administrator || identity.operator)
-    for (const { path, access, who } of current.value.storageRoots) {
-      if (who !== null) continue;
-      const root = await listRoot(broker, { path, access, users });
-      if (root.ok) roots.push(root.value);
-      else roots.push({ path, access, free: 0, total: 0, images: [], more: false });
-    }
+  for (const { path, access, who } of current.value.storageRoots) {
+    if (!mayUseRoot(identity, who)) continue;
+    const root = who === null ? await listRoot(broker, { path, access, users }) : undefined;
+    // The broker shows nobody but the users themselves what lies in a root that is theirs.
+    if (root?.ok === true) roots.push(root.value);
+    else roots.push({ path, access, free: 0, total: 0, images: [], more: false });
+  }
   const told = new Set(roots.flatMap(({ images }) => images.map(({ path }) => path)));
   const files = [...users].filter(([path]) => !told.has(path)).map(([path, usedBy]) => ({ path, usedBy }));
   return success({ roots, files });
+}
+
+/** SECURITY: promise 4. What lies in the roots that the policy gives to every machine is shown to those who may use it. */
+function mayUseRoot({ administrator, operator, user, groups }: Identity, who: Who | null): boolean {
+  if (administrator || who === null) return administrator || operator;
+  return isOneOf(who, { name: user, isIn: (group) => groups.includes(groupIdOf(group) ?? -1) });
 }
 
 /** Machines by file: those that the user may see. */

@@ -4,6 +4,7 @@ import type { ImageHeader } from '../../plan/launch-plan.ts';
 import type { Fault } from '../../definition/fault.ts';
 import type { Policy } from '../../policy/policy.ts';
 import type { Access } from '../../protocol/launch.ts';
+import type { OwnRule } from '../../protocol/rules.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import { claimantOf } from '../claimant.ts';
 import type { Machines } from '../machines.ts';
@@ -109,6 +110,7 @@ function ownFault(path: string, ownState: readonly string[]): readonly Fault[] {
       code: 'policy-refused',
       message: `"${path}" lies in ${directory}, which is qward's own`,
       hint: 'name a file beneath a storage root, or one of your own',
+      rule: 'own-files' satisfies OwnRule,
     },
   ];
 }

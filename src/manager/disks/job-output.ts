@@ -20,7 +20,9 @@ export function progressOf(output: string): number | null {
   return last === undefined ? null : Math.min(100, Number(last));
 }
 
-const withoutProgress = (output: string): string => output.replaceAll(/\s*\(\d{1,3}\.\d\d\/100%\)\r?/g, '');
+// SECURITY: rule images. A qemu-img that was taken over writes what it likes: every expression here takes time by the length.
+const withoutProgress = (output: string): string =>
+  output.replaceAll(/ {0,4}\(\d{1,3}\.\d\d\/100%\)\r?/g, '');
 
 /**
  * What each step writes when all of it was done. The exit status of a process that is not the manager's child is not
@@ -69,19 +71,24 @@ function hasMark(step: DiskStep, output: string, words: string): boolean {
   return mark.test(output) && !complained;
 }
 
+const complaint = 'qemu-img: ';
+/** Of a complaint; what follows is not looked at. */
+const maxLine = 8 * 1024;
+
 /** Lines of error, with files by their own names. SECURITY: rule images. An image may have chosen parts of this text. */
 function complaintsIn(words: string, launch: LaunchRequest): readonly string[] {
-  const named = words
-    .replaceAll(/'?json:\{.*\}'?/g, 'the image')
-    .replaceAll(/\/proc\/self\/fd\/(\d+)/g, (text, number: string) => {
-      const descriptor = launch.descriptors[Number(number) - firstDescriptor];
-      return descriptor?.kind === 'file' ? descriptor.path : text;
-    });
-  return named
+  const named = (line: string): string =>
+    line
+      .replaceAll(/'?json:\{.*\}'?/g, 'the image')
+      .replaceAll(/\/proc\/self\/fd\/(\d+)/g, (text, number: string) => {
+        const descriptor = launch.descriptors[Number(number) - firstDescriptor];
+        return descriptor?.kind === 'file' ? descriptor.path : text;
+      });
+  return words
     .split('\n')
-    .filter((line) => line.startsWith('qemu-img: '))
+    .filter((line) => line.startsWith(complaint))
     .slice(0, 4)
-    .map((line) => capText(line.slice('qemu-img: '.length), 400));
+    .map((line) => capText(named(line.slice(complaint.length, maxLine)), 400));
 }
 
 function explain(complaints: readonly string[], end: ProcessEnd | undefined): Outcome<never> {

@@ -32,19 +32,20 @@ export type Drill = (machine: Machine) => Promise<Outcome<DrillReport>>;
 export function createDrill(services: DrillServices): Drill {
   // What a manager that was killed in the middle of one left.
   rmSync(drillDirectory(services), { recursive: true, force: true });
-  let underWay: string | undefined;
+  let underWay = false;
   return async (machine) => {
-    if (underWay !== undefined)
+    // SECURITY: promise 4. Not of which machine: it may be one that the caller does not see.
+    if (underWay)
       return failure(
         'machine-busy',
-        `a drill of machine "${underWay}" is under way, and there is one at a time`,
+        'a drill is under way, and there is one at a time',
         'try again in some seconds',
       );
-    underWay = machine.name;
+    underWay = true;
     try {
       return await drillMachine(services, machine);
     } finally {
-      underWay = undefined;
+      underWay = false;
     }
   };
 }

@@ -17,8 +17,8 @@ export function createDefinitionHandlers(
       return outcome.ok ? success({ ...outcome.value, notes: [...outcome.value.notes] }) : outcome;
     },
     definition: async ({ machine, query }) => {
-      const { record } = machine;
       const source = await services.store.source(machine.name);
+      const { record } = machine;
       if (record === null || source === undefined)
         return failure(
           'machine-unknown',

@@ -1,6 +1,7 @@
 /** Calls that give rights on a machine to others, take them back, and give the machine itself away. */
 import type { GrantableRight, Grants } from '../../api/contract.ts';
 import { accountNamed, accountOf, groupIdOf } from '../../linux/accounts.ts';
+import type { NameLocks } from '../definitions/name-locks.ts';
 import type { RenameServices } from '../definitions/rename-machine.ts';
 import { granteeText, withGrant, withoutGrant, type Grantee } from '../grants.ts';
 import type { Machine } from '../lifecycle/machine.ts';
@@ -9,7 +10,13 @@ import type { Handlers } from '../server/call.ts';
 import type { Grant, Metadata } from '../store/metadata.ts';
 
 type GrantCalls = 'grants' | 'grant' | 'revoke' | 'give';
-type Services = Pick<RenameServices, 'store' | 'machines' | 'events' | 'locks'>;
+interface Services extends Pick<
+  RenameServices,
+  'store' | 'machines' | 'events' | 'locks' | 'broker' | 'admit'
+> {
+  /** By owner, as for definitions. */
+  readonly owners: NameLocks;
+}
 
 export function createGrantHandlers(services: Services): Pick<Handlers, GrantCalls> {
   const { machines, events } = services;
@@ -42,11 +49,9 @@ export function createGrantHandlers(services: Services): Pick<Handlers, GrantCal
       const account = accountOfWord(body.to);
       if (account === undefined) return noUser(body.to);
       const given = await services.locks.hold([machine.name], () =>
-        machine.change(async () => {
-          // What the owner before granted, and claimed, was for a machine of that owner's.
-          const put = await keep(services, machine, { owner: account.id, grants: [] });
-          return put.ok ? success(`given to ${account.name}`) : put;
-        }),
+        services.owners.hold([String(account.id)], () =>
+          machine.change(() => give(services, machine, { to: account, by: identity.uid })),
+        ),
       );
       if (!given.ok) return given;
       machine.life.note(`${given.value} by ${identity.user}`);
@@ -54,6 +59,24 @@ export function createGrantHandlers(services: Services): Pick<Handlers, GrantCal
       return success({ name: machine.name, state: machine.state, outcome: given.value });
     },
   };
+}
+
+/** SECURITY: promise 4. What the owner before granted, and claimed, was for a machine of that owner's. */
+async function give(
+  services: Services,
+  machine: Machine,
+  { to, by }: { readonly to: { readonly id: number; readonly name: string }; readonly by: number },
+): Promise<Outcome<string>> {
+  const { record, name } = machine;
+  if (record !== null && record.metadata.owner !== to.id) {
+    const asked = { owner: to.id, by, dryRun: false };
+    const admitted = await services.admit(record.definition, asked);
+    if (!admitted.ok) return admitted;
+    const forgotten = await services.broker.call('forget', { machine: name });
+    if (!forgotten.ok) return forgotten;
+  }
+  const put = await keep(services, machine, { owner: to.id, grants: [] });
+  return put.ok ? success(`given to ${to.name}`) : put;
 }
 
 function describe(owner: string, { name }: Machine, grants: readonly Grant[]): Grants {

@@ -31,12 +31,13 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
       // While the policy cannot be read nobody has a quota that could be shown.
       const quota = await quotas.of(identity.uid);
       const visible = machines.visibleTo(identity);
+      const owns = visible.some((machine) => machines.ownerOf(machine) === identity.uid);
       return success({
         version,
         instance: 'system' as const,
         user: identity.user,
         uid: identity.uid,
-        role: roleName(identity),
+        role: roleName(identity, owns),
         machines: visible.length,
         running: visible.filter(({ run }) => run !== undefined).length,
         quota: quota.ok && quota.value !== undefined ? shownQuota(quota.value) : null,

@@ -88,7 +88,9 @@ function streamEvents(socket: WebSocket, { machines, events, identity, recent }:
     if (socket.bufferedAmount > maxUnsentEventBytes) socket.close(tooSlow, 'this client is too slow');
     else socket.send(JSON.stringify(event));
   };
-  for (const event of events.recent(recent)) tell(event);
+  // SECURITY: promise 4. A name that was free again may have been another user's machine before.
+  const past = seesAll(identity) ? events.recent(recent) : events.recentOfPresent(recent);
+  for (const event of past) tell(event);
   const end = events.subscribe(tell);
   socket.once('close', end);
 }

@@ -3,7 +3,15 @@
  * second after the first of them; a manager that is killed loses no more than those. What a full disk refuses waits.
  */
 import type { Identity } from '../roles.ts';
-import type { BrokerAction, EntryFilter, KeptEntry, StoredEntry } from './messages.ts';
+import type {
+  BrokerAction,
+  EntryFilter,
+  KeptEntry,
+  StoredEntry,
+  ThreadRequest,
+  ThreadResults,
+} from './messages.ts';
+import { inTime } from './in-time.ts';
 import { HistoryWorker } from './worker.ts';
 
 export interface Change {
@@ -39,6 +47,9 @@ const maxWaiting = 10_000;
 /** Refusals of users without any right: so many at once, and then one in so long. */
 const strangerBurst = 20;
 const strangerEveryMs = 10_000;
+/** Who asks for the history waits so long for its disk; and one that is silent for so long is told of. */
+const patienceMs = 5000;
+const silence = (ms: number): string => `its disk has not answered for ${Math.round(ms / 1000)} s`;
 const maxNameLength = 63;
 
 export class History {
@@ -50,6 +61,8 @@ export class History {
   #timer: NodeJS.Timeout | undefined;
   #due = 0;
   #writing: Promise<void> | undefined;
+  /** What is being written, and since when (`performance.now`). */
+  #under = { entries: 0, since: 0 };
   #fault: string | null = null;
   #lost = 0;
   #strangersLeft = strangerBurst;
@@ -93,13 +106,19 @@ export class History {
 
   /** The last `filter.limit` entries, oldest first, those of this moment among them. */
   async entries(filter: EntryFilter): Promise<readonly KeptEntry[]> {
-    await this.flush();
-    return await this.#worker.ask({ ask: 'entries', filter });
+    return await this.#ask({ ask: 'entries', filter });
   }
 
   async actions(since: number): Promise<readonly BrokerAction[]> {
-    await this.flush();
-    return await this.#worker.ask({ ask: 'actions', since });
+    return await this.#ask({ ask: 'actions', since });
+  }
+
+  /** Throws where the disk does not answer in time: whoever waits for it longer is told nothing. */
+  async #ask<Ask extends ThreadRequest['ask']>(
+    request: Extract<ThreadRequest, { ask: Ask }>,
+  ): Promise<ThreadResults[Ask]> {
+    const work = this.flush().then(() => this.#worker.ask(request));
+    return await inTime(work, patienceMs, silence(patienceMs));
   }
 
   /** Calls back for each entry once it is kept; the result ends it. */
@@ -109,8 +128,14 @@ export class History {
   }
 
   get state(): HistoryState {
-    const [fault, lost, waiting] = [this.#fault, this.#lost, this.#entries.length];
-    return { fault, lost, waiting, damaged: this.#worker.damaged };
+    const { entries, since } = this.#under;
+    const silentMs = this.#writing === undefined ? 0 : performance.now() - since;
+    return {
+      fault: silentMs > patienceMs ? silence(silentMs) : this.#fault,
+      lost: this.#lost,
+      waiting: this.#entries.length + entries,
+      damaged: this.#worker.damaged,
+    };
   }
 
   /** Tries to write all that waits. */
@@ -122,7 +147,8 @@ export class History {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.flush();
+    // A disk that does not answer keeps no manager from ending.
+    await inTime(this.flush(), patienceMs, silence(patienceMs)).catch(() => undefined);
     clearTimeout(this.#timer);
     await this.#worker.end();
   }
@@ -153,6 +179,7 @@ export class History {
   async #write(): Promise<void> {
     const [entries, actions] = [this.#entries, this.#actions];
     [this.#entries, this.#actions] = [[], []];
+    this.#under = { entries: entries.length, since: performance.now() };
     try {
       const kept = await this.#worker.ask({ ask: 'write', entries, actions });
       this.#fault = null;
@@ -164,6 +191,7 @@ export class History {
       this.#actions = [...actions, ...this.#actions];
       this.#schedule(retryMs);
     } finally {
+      this.#under = { entries: 0, since: 0 };
       this.#writing = undefined;
     }
   }

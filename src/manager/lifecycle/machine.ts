@@ -1,5 +1,6 @@
 /** One machine: its definition, its state, and what may be done with it when. */
 import type { Done, MachineState } from '../../api/contract.ts';
+import type { MachineDefinition } from '../../definition/schema.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import type { CommandResult } from '../../qmp/command-result.ts';
 import { commands } from '../../qmp/commands.ts';
@@ -31,6 +32,7 @@ export class Machine {
   readonly #operations: Operations;
   #record: DefinitionRecord | null;
   #killing: Promise<Outcome<string>> | undefined;
+  #starting: MachineDefinition | null = null;
 
   /** `record` is null for a machine that runs and is not defined: it can be seen and ended, nothing else. */
   constructor(name: string, record: DefinitionRecord | null, services: MachineServices) {
@@ -57,6 +59,11 @@ export class Machine {
   set record(record: DefinitionRecord | null) {
     this.#record = record;
     this.#services.onChanged(this.name);
+  }
+
+  /** The definition that a start under way was begun with. */
+  get starting(): MachineDefinition | null {
+    return this.#starting;
   }
 
   get state(): MachineState {
@@ -182,12 +189,15 @@ export class Machine {
     this.life.note(`start asked for by ${options.by}`);
     const { definition, revision } = record;
     const { owner } = record.metadata;
+    this.#starting = definition;
     const outcome = await startRun(this.#services, {
       definition,
       owner,
       revision,
       paused: options.paused,
       signal,
+    }).finally(() => {
+      this.#starting = null;
     });
     if (!outcome.ok) {
       this.life.startFailed(outcome.faults, { log: outcome.log, cancelled: signal.aborted, by: options.by });

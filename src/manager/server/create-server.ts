@@ -10,7 +10,7 @@ import type { Machines } from '../machines.ts';
 import { failure, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
 import type { Policy } from '../../policy/policy.ts';
-import { authorize } from './authorize.ts';
+import { authorize, hasRole } from './authorize.ts';
 import type { Handlers } from './call.ts';
 import { watchConnections } from './connections.ts';
 import { parseRequest } from './parse-request.ts';
@@ -68,6 +68,15 @@ export function createServer(options: ServerOptions): FastifyInstance {
       method: route.method,
       url: route.path,
       exposeHeadRoute: false,
+      // SECURITY: rule HTTP. Of who has no right here not a byte of a body is kept or parsed.
+      onRequest: async (request, reply) => {
+        const identity = connections.identityOf(request.raw.socket);
+        if (identity === undefined) return reply.hijack();
+        if (!hasBody(request) || hasRole(options.machines, identity)) return;
+        const closed = (): AbortSignal => closeOf(reply);
+        const outcome = await answer(options, record, { name, route, identity, request, closed });
+        return await send(reply.header('connection', 'close'), outcome);
+      },
       handler: async (request, reply) => {
         const identity = connections.identityOf(request.raw.socket);
         if (identity === undefined) return reply.hijack();
@@ -91,6 +100,10 @@ export function createServer(options: ServerOptions): FastifyInstance {
     closeStreams();
   });
   return app;
+}
+
+function hasBody({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 interface Incoming {

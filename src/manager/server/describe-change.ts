@@ -1,4 +1,6 @@
 /** What the history says of a call beside its name. */
+import { writtenFiles } from '../../definition/written-files.ts';
+import { machineNamePattern } from '../../protocol/launch.ts';
 import { capText } from '../log.ts';
 
 const maxLength = 500;
@@ -15,7 +17,10 @@ export function describeChange(call: string, body: unknown): ChangeText {
     typeof body === 'object' && body !== null ? Reflect.get(body, name) : undefined;
   if (call === 'define') {
     const name = nameIn(field('source'));
-    return name === undefined ? {} : { machine: name };
+    return {
+      ...(name === undefined ? {} : { machine: name }),
+      ...(field('dryRun') === true ? { details: 'dry run' } : {}),
+    };
   }
   const text = detailsOf(call, field);
   return text === undefined ? {} : { details: capText(text, maxLength) };
@@ -37,12 +42,22 @@ function detailsOf(call: string, field: (name: string) => unknown): string | und
     case 'revoke':
       return JSON.stringify({ who: field('who'), rights: field('rights') });
     default:
-      return undefined;
+      return call.startsWith('disk') ? imagesOf(field) : undefined;
   }
 }
 
+/** The images of a job on them, in the order in which the command line has them. */
+function imagesOf(field: (name: string) => unknown): string {
+  const paths = ['path', 'source', 'image', 'target'].flatMap((name) => {
+    const value = field(name);
+    const path: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, 'path') : value;
+    return typeof path === 'string' ? [path] : [];
+  });
+  return JSON.stringify(paths);
+}
+
+/** As the definition is read: a text may hold lines that look like the name of another's machine. */
 function nameIn(source: unknown): string | undefined {
-  return typeof source === 'string'
-    ? /^name:\s*([a-z][a-z0-9-]{0,62})\s*(?:#|$)/m.exec(source)?.[1]
-    : undefined;
+  const name = typeof source === 'string' ? writtenFiles(source)?.name : undefined;
+  return name !== undefined && machineNamePattern.test(name) ? name : undefined;
 }

@@ -65,14 +65,14 @@ export function createRecorder({
   };
 }
 
-/** Refused: no right, or a policy that says no. Failed: anything else that went wrong. */
+/** Refused: no right, or a rule that says no. Failed: anything else that went wrong. */
 function outcomeOf(outcome: Outcome<unknown>, granted: boolean): Pick<Change, 'outcome' | 'code' | 'rule'> {
   if (outcome.ok) return { outcome: 'done', code: null, rule: null };
   const [fault] = outcome.faults;
   const code = fault?.code ?? 'internal';
   const kind = Object.entries(errorKinds).find(([known]) => known === code)?.[1];
   return {
-    outcome: !granted || kind?.exit === 4 ? 'refused' : 'failed',
+    outcome: !granted || kind?.exit === 4 || fault?.rule !== undefined ? 'refused' : 'failed',
     code,
     rule: fault?.rule ?? null,
   };

@@ -141,8 +141,10 @@ function matchPath(pattern: string, path: string): Outcome<Readonly<Record<strin
 function refuse(socket: Duplex, faults: readonly Fault[]): void {
   const { status, body } = errorReply(faults);
   const text = JSON.stringify(body);
+  // The server's time limits are over for it: a peer that keeps its side open would hold the connection.
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+    () => void socket.destroy(),
   );
 }

@@ -32,6 +32,7 @@ const fileName = /^([a-z][a-z0-9-]{0,62})\.(yaml|json)$/;
 export class DefinitionStore {
   readonly #directory: string;
   readonly #parse: (source: string) => ParsedDefinition;
+  readonly #broken = new Set<string>();
 
   constructor(managerState: string, parse: (source: string) => ParsedDefinition) {
     this.#directory = `${managerState}/machines`;
@@ -51,13 +52,23 @@ export class DefinitionStore {
         broken.push({ path, reason: 'not a file of qward; half-written files end in .new' });
       } else if (kind === 'yaml') {
         const read = await this.#read(name);
-        if ('reason' in read) broken.push(read);
-        else records.push(read);
+        if ('reason' in read) {
+          broken.push(read);
+          this.#broken.add(name);
+        } else records.push(read);
       } else if (!files.includes(`${name}.yaml`)) {
         broken.push({ path, reason: `there is no ${name}.yaml beside it` });
       }
     }
     return { records, broken };
+  }
+
+  /**
+   * Whether there is a definition of this name that could not be read.
+   * SECURITY: promise 7. It is somebody's, and so is what is kept for the machine: the name is not free.
+   */
+  isBroken(name: string): boolean {
+    return this.#broken.has(name);
   }
 
   /** The definition as it was written; undefined where it is gone. */
