@@ -2,7 +2,7 @@
 import { QwardClient, defaultSocketPath } from '../api/client.ts';
 import type { Io } from './io.ts';
 import { startProgress, type Progress } from './progress.ts';
-import { escapeJson } from './render/escape.ts';
+import { escapeJson, escapeScreen } from './render/escape.ts';
 import { createStyle, type Style } from './render/style.ts';
 
 export interface Globals {
@@ -45,7 +45,8 @@ export function createContext(io: Io, globals: Globals): Context {
   let progress: Progress | undefined;
   const write = (descriptor: 1 | 2, text: string): void => {
     progress?.hide();
-    if (text !== '') io.write(descriptor, text);
+    // SECURITY: promise 4. Whatever a rendering let through: a manager that was taken over steers nobody's terminal.
+    if (text !== '') io.write(descriptor, escapeScreen(text));
   };
   const progressing = async <Result>(
     label: string,

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CallResult } from '../../api/calls.ts';
+import { errnoText } from '../../api/errno-text.ts';
 import { confirm, nameList } from '../confirm.ts';
 import { defineCommand, type CommandFault } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -28,8 +29,10 @@ function definitionFiles(directory: string): readonly string[] | CommandFault {
       .sort()
       .map((file) => join(directory, file));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { message: `${directory} cannot be read: ${reason}`, hint: 'Give a directory with *.yaml files.' };
+    return {
+      message: `${directory} cannot be read: ${errnoText(error)}`,
+      hint: 'Give a directory with *.yaml files.',
+    };
   }
 }
 
@@ -68,20 +71,36 @@ async function checkAll(
   return { checked, faults: [...faults.flat(), ...doubles(checked)] };
 }
 
+interface Applied {
+  readonly results: readonly CallResult<'define'>[];
+  readonly faults: readonly CommandFault[];
+}
+
 /** Defines what is new or changed; stops at the first fault, which a check before cannot have foreseen. */
-async function defineAll(context: Context, checked: readonly Checked[]): Promise<readonly CommandFault[]> {
+async function defineAll(context: Context, checked: readonly Checked[]): Promise<Applied> {
+  const results: CallResult<'define'>[] = [];
   for (const { file, source, result } of checked) {
     // Root has nothing to claim; for others a claim may be missing, or be no longer needed.
-    if (result.outcome === 'unchanged' && claimsNothing()) continue;
-    const reply = await defineSource(context, source, true);
-    if (!reply.ok) return placeFaults(reply.faults, file, source);
+    const idle = result.outcome === 'unchanged' && claimsNothing();
+    const reply = idle ? { ok: true as const, result } : await defineSource(context, source, true);
+    if (!reply.ok) return { results, faults: placeFaults(reply.faults, file, source) };
+    results.push(reply.result);
   }
-  return [];
+  return { results, faults: [] };
 }
 
 async function removeAll(context: Context, names: readonly string[]): Promise<readonly CommandFault[]> {
   const replies = await mapBounded(names, atOnce, (name) => context.client.call('remove', { name }));
   return replies.flatMap((reply) => (reply.ok ? [] : reply.faults));
+}
+
+async function applyAll(
+  context: Context,
+  checked: readonly Checked[],
+  pruned: readonly string[],
+): Promise<Applied> {
+  const { results, faults } = await defineAll(context, checked);
+  return { results, faults: faults.length > 0 ? faults : await removeAll(context, pruned) };
 }
 
 export const apply = defineCommand({
@@ -110,14 +129,14 @@ export const apply = defineCommand({
     const kept = new Set(checked.map(({ result }) => result.name));
     const surplus = prune ? machines.result.filter(({ name }) => !kept.has(name)) : [];
     const pruned = surplus.filter((machine) => !isAlive(machine)).map(({ name }) => name);
+    let defined = checked.map(({ result }) => result);
     if (!dryRun) {
       const refusal = pruned.length > 0 ? confirm(context, `Remove ${nameList(pruned)}?`, yes) : undefined;
       if (refusal !== undefined) return refusal;
-      const work = defineAll(context, checked).then(async (wrong) =>
-        wrong.length > 0 ? wrong : removeAll(context, pruned),
-      );
-      const wrong = await context.during(`applying ${directory}`, work);
-      if (wrong.length > 0) return failed(wrong);
+      const work = applyAll(context, checked, pruned);
+      const applied = await context.during(`applying ${directory}`, work);
+      if (applied.faults.length > 0) return failed(applied.faults);
+      defined = [...applied.results];
     }
     const removed = pruned.map((name) => ({ name, outcome: 'removed', notes: [] }));
     const running = surplus.filter(isAlive).map(({ name }) => ({
@@ -125,7 +144,7 @@ export const apply = defineCommand({
       outcome: 'kept',
       notes: ['it has no file there, and runs; stop it first'],
     }));
-    const results = [...checked.map(({ result }) => result), ...removed, ...running];
+    const results = [...defined, ...removed, ...running];
     return done({ applied: !dryRun, results }, (style) =>
       results.length === 0
         ? `No definitions in ${directory}.\n`

@@ -15,7 +15,9 @@ async function printScrollBack(context: Context, name: string): Promise<CommandR
   if (lost > 0 && !context.quiet) context.warn(`${lost} bytes before this are lost.\n`);
   return done(reply.result, () => {
     const text = Buffer.from(output, 'base64').toString('utf8');
-    return context.io.isTerminal(1) ? escapeLines(text) : text;
+    if (context.io.isTerminal(1)) return escapeLines(text);
+    context.io.write(1, text);
+    return '';
   });
 }
 

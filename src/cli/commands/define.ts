@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { CallResult } from '../../api/calls.ts';
 import type { Reply } from '../../api/client.ts';
+import { errnoText } from '../../api/errno-text.ts';
 import { placeFaults } from '../definition-faults.ts';
 import { defineCommand, type CommandFault } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -72,7 +73,6 @@ export function readDefinition(file: string): string | CommandFault {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { message: `${file} cannot be read: ${reason}`, hint: '' };
+    return { message: `${file} cannot be read: ${errnoText(error)}`, hint: '' };
   }
 }

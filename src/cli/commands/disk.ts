@@ -1,4 +1,5 @@
 import type { CallResult } from '../../api/calls.ts';
+import type { ApiFault } from '../../api/errors.ts';
 import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import type { DiskAction, DiskFlags, DiskReply, RunJob } from '../disk/disk-actions.ts';
@@ -33,9 +34,9 @@ export const disk = defineCommand({
     'disk commit FILE --backing BASE\n' +
     'disk snapshot list|create|revert|rm FILE [NAME]\n' +
     '\n' +
-    'qemu-img works in a jail of its own that has these files and nothing else. Formats come from --format or from the\n' +
-    'name that you type, never from the image; what lies below an image is what you say with --backing, never what its\n' +
-    'header names. A new image has its name only when it is whole, and nothing is ever replaced. An image that a\n' +
+    'qemu-img works in a jail of its own that has these files and nothing else. Formats come from --format or from the ' +
+    'name that you type, never from the image; what lies below an image is what you say with --backing, never what its ' +
+    'header names. A new image has its name only when it is whole, and nothing is ever replaced. An image that a ' +
     'machine runs with is refused (info: --shared).',
   arguments: {
     ACTION: { help: `One of ${actionNames.join(', ')}.`, complete: actionNames },
@@ -190,7 +191,9 @@ async function work(context: Context, { name, action, words, flags }: Work): Pro
         });
       return action.run(job, words, flags);
     });
-    return reply.ok ? await shown(context, name, reply) : failed(reply.faults);
+    return reply.ok
+      ? await shown(context, name, reply)
+      : failed(reply.faults.map((fault) => withShared(name, fault)));
   } catch (error) {
     if (error instanceof DiskUsage) return usage(error.message);
     if (ending.signal.aborted)
@@ -201,10 +204,17 @@ async function work(context: Context, { name, action, words, flags }: Work): Pro
   }
 }
 
+/** What a machine writes can be looked into all the same. */
+function withShared(name: string, fault: ApiFault): ApiFault {
+  if (name !== 'info' || fault.code !== 'image-locked') return fault;
+  return { ...fault, hint: `${fault.hint}, or look at it as it is now: --shared` };
+}
+
 const barWidth = 24;
 
 /** `[######..................]  25 %`. */
-function bar(percent: number): string {
+function bar(told: number): string {
+  const percent = Math.min(100, Math.max(0, told / 1 || 0));
   const full = Math.round((percent / 100) * barWidth);
   return `[${'#'.repeat(full)}${'.'.repeat(barWidth - full)}] ${Math.floor(percent)} %`;
 }

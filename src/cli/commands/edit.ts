@@ -1,6 +1,7 @@
 import type { CallResult } from '../../api/calls.ts';
 import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
+import { exitOfFaults } from '../exit-status.ts';
 import { EditedFile, withFaultComments, withoutFaultComments } from '../edited-file.ts';
 import { oneMachine } from '../machine-arguments.ts';
 import { withClaims, withNotes } from '../own-files.ts';
@@ -37,7 +38,11 @@ async function editUntilRight(
     );
     if (reply.ok) return done(reply.result, (style) => renderDefined(reply.result, style));
     const isWrong = reply.faults.every(({ code }) => code === 'definition-invalid');
-    if (!isWrong) return failed([...reply.faults, { message: 'nothing was changed', hint: file.keep() }]);
+    if (!isWrong)
+      return failed(
+        [...reply.faults, { message: 'nothing was changed', hint: file.keep() }],
+        exitOfFaults(reply.faults),
+      );
     shown = withFaultComments(source, reply.faults);
   }
 }

@@ -1,7 +1,7 @@
 import { defineCommand } from '../command.ts';
 import { machineStates } from '../../api/endpoints.ts';
 import { renderMachineList } from '../render/machine-list.ts';
-import { done, failed } from '../results.ts';
+import { done, failed, usage } from '../results.ts';
 import { matchingMachines } from '../select-machines.ts';
 
 export const list = defineCommand({
@@ -35,13 +35,20 @@ export const list = defineCommand({
     const reply = await context.during('listing machines', context.client.call('list'));
     if (!reply.ok) return failed(reply.faults);
     const states: readonly string[] = options.state;
+    const unknown = states.find((state) => !machineStates.some((known) => known === state));
+    if (unknown !== undefined)
+      return usage(`list: "${unknown}" is not a state; ${machineStates.join(', ')} expected`);
     const machines = reply.result
       .filter(({ state }) => states.length === 0 || states.includes(state))
       .filter(
         (machine) => words.length === 0 || words.some((word) => matchingMachines(word, [machine]).length > 0),
       );
-    return done(machines, (style) =>
-      context.quiet ? machines.map(({ name }) => `${name}\n`).join('') : renderMachineList(machines, style),
-    );
+    return done(machines, (style) => {
+      if (context.quiet) return machines.map(({ name }) => `${name}\n`).join('');
+      if (machines.length > 0) return renderMachineList(machines, style);
+      return reply.result.length > 0
+        ? 'No machine is like that.\n'
+        : 'No machines. Define one: qward define FILE\n';
+    });
   },
 });

@@ -12,8 +12,8 @@ export const policy = defineCommand({
   name: 'policy',
   summary: 'Check and show the policy, and say what it admits.',
   details:
-    '`check` looks for faults in a policy, the installed one or any FILE, and for what this host does not have of it; it needs\n' +
-    'no daemon. `show` prints every key in force, with its line or `default`. `explain` says grant by grant what the\n' +
+    '`check` looks for faults in a policy, the installed one or any FILE, and for what this host does not have of it; it needs ' +
+    'no daemon. `show` prints every key in force, with its line or `default`. `explain` says grant by grant what the ' +
     'policy admits of a machine and which line decides; nothing is started.',
   arguments: {
     ACTION: { help: 'check, show or explain.', complete: actions },

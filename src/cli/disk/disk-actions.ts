@@ -188,14 +188,15 @@ const snapshot: DiskAction = {
   options: ['format'],
   count: [2, 3],
   run: (job, words, { format }) => {
+    const [wanted, , name] = words;
+    const action = snapshotActions.find((one) => one === wanted);
+    const lists = wanted === 'list' && name === undefined;
+    if (!lists && (action === undefined || name === undefined))
+      throw new DiskUsage('disk snapshot: "list FILE", or create, revert or rm with FILE and NAME expected');
     const path = fileAt(words, 1);
     formatOf(path, format, ['qcow2']);
-    const [wanted, , name] = words;
-    if (wanted === 'list' && name === undefined)
-      return job('diskInfo', { path, format: 'qcow2' }, reads([{ path }]));
-    const action = snapshotActions.find((one) => one === wanted);
     if (action === undefined || name === undefined)
-      throw new DiskUsage('disk snapshot: "list FILE", or create, revert or rm with FILE and NAME expected');
+      return job('diskInfo', { path, format: 'qcow2' }, reads([{ path }]));
     return job('diskSnapshot', { path, action, snapshot: name }, [writes(path)]);
   },
 };

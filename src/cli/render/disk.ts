@@ -17,7 +17,8 @@ const usersOf = (users: Users): string =>
 
 export function renderDisks({ roots, files }: Listing, style: Style): string {
   const parts = roots.map(({ path, access, free, total, images, more }) => {
-    const space = total === 0 ? 'cannot be looked at' : `${formatBytes(free)} free of ${formatBytes(total)}`;
+    const space =
+      total === 0 ? 'what lies in it is not shown' : `${formatBytes(free)} free of ${formatBytes(total)}`;
     const head = `${style.bold(escapeLine(path))}  ${access === 'ro' ? 'read-only, ' : ''}${space}\n`;
     const rows = images.map((image) => ({ ...image, name: image.path.slice(path.length + 1) }));
     const table = renderTable(

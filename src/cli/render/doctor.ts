@@ -2,6 +2,7 @@
 import type { CallResult } from '../../api/calls.ts';
 import { escapeLine } from './escape.ts';
 import type { Style } from './style.ts';
+import { hangingText } from './table.ts';
 
 type Check = CallResult<'doctor'>['checks'][number];
 
@@ -18,8 +19,9 @@ export function renderDoctor(report: CallResult<'doctor'>, style: Style): string
     const cure =
       check.state === 'ok' || check.cure === ''
         ? ''
-        : `\n${' '.repeat(12)}${style.cyan(`cure: ${escapeLine(check.cure)}`)}`;
-    return `${mark(check.state, style)}  ${style.bold(name)}  ${escapeLine(check.found)}${cure}`;
+        : `\n${' '.repeat(12)}${style.cyan(hangingText(`cure: ${escapeLine(check.cure)}`, 18, style))}`;
+    const found = hangingText(escapeLine(check.found), 'degraded'.length + longest + 4, style);
+    return `${mark(check.state, style)}  ${style.bold(name)}  ${found}${cure}`;
   });
   const verdict = report.ok
     ? style.green('This host can give every mandatory wall.')

@@ -2,7 +2,7 @@
 import type { CallResult } from '../../api/calls.ts';
 import { escapeLine } from './escape.ts';
 import type { Style } from './style.ts';
-import { renderTable } from './table.ts';
+import { hangingText, renderTable, type Column } from './table.ts';
 
 type Report = CallResult<'drill'>;
 type Row = Report['rows'][number];
@@ -24,7 +24,15 @@ function headline({ machine, rows, ok }: Report, style: Style): string {
   return `${style.bold(escapeLine(machine))}  ${result}\n`;
 }
 
+/** Terminals of fewer columns have no room for the sentences: there those of what was not blocked stand below the table. */
+const leastForSentences = 110;
+
 export function renderDrill(report: Report, style: Style): string {
+  const wide = style.columns >= leastForSentences;
+  const sentences: Column<Row>[] = [
+    { title: 'ATTEMPT', cell: ({ attempt }) => attempt, fold: true },
+    { title: 'CONTROL', cell: ({ control }) => control, fold: true },
+  ];
   const table = renderTable(
     report.rows,
     [
@@ -36,10 +44,17 @@ export function renderDrill(report: Report, style: Style): string {
         paint: (text, row) => paintVerdict(text, row, style),
       },
       { title: 'HOW', cell: ({ how }) => how },
-      { title: 'ATTEMPT', cell: ({ attempt }) => attempt, fold: true },
-      { title: 'CONTROL', cell: ({ control }) => control, fold: true },
+      ...(wide ? sentences : []),
     ],
     style,
   );
-  return `${headline(report, style)}\n${table}`;
+  return `${headline(report, style)}\n${table}${wide ? '' : narrowText(report, style)}`;
+}
+
+function narrowText({ rows }: Report, style: Style): string {
+  const open = rows
+    .filter(({ verdict }) => verdict !== 'blocked')
+    .map(({ probe, attempt, control }) => `${probe}: ${attempt}; outside: ${control}`);
+  const wider = `A terminal of ${leastForSentences} columns, or --json, shows what was attempted, and what came of it outside.`;
+  return `\n${[...open, wider].map((line) => `${hangingText(escapeLine(line), 2, style)}\n`).join('')}`;
 }

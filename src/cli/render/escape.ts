@@ -23,6 +23,15 @@ export function escapeLines(text: string): string {
   return text.replaceAll('\r\n', '\n').replaceAll(unsafeButLines, visible);
 }
 
+// Our own styles (SGR), line feeds and tabs are not taken.
+const unsafeOnScreen =
+  /\u001b\[\d{1,2}m|\r\n|(?![\n\t])[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** What was put together for a terminal, colours and all: any other control character in it is shown. */
+export function escapeScreen(text: string): string {
+  return text.replaceAll(unsafeOnScreen, (found) => (found.length > 1 ? found : visible(found)));
+}
+
 /** JSON that stays the same data and has no control character in it. */
 export function escapeJson(json: string): string {
   return json.replaceAll(unsafe, (character) =>

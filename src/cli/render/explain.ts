@@ -3,7 +3,7 @@ import type { CallResult } from '../../api/calls.ts';
 import { escapeLine } from './escape.ts';
 import { formatBytes } from './sizes.ts';
 import type { Style } from './style.ts';
-import { renderFields, renderTable } from './table.ts';
+import { hangingText, renderFields, renderTable } from './table.ts';
 
 type Plan = Extract<CallResult<'explain'>, { readonly ok: true }>['plan'];
 
@@ -74,9 +74,9 @@ export function renderPlan(plan: Plan, style: Style): string {
     section('Arguments', indented([escapeLine(launch.binary), ...argumentLines(launch.argv)]), style),
     section('Environment', indented(environment), style),
     section('Grants', grantsText(plan, style), style),
-    section('Root directory', indented([root]), style),
+    section('Root directory', indented([hangingText(root, 2, style)]), style),
     section('Limits', limitsText(launch, style), style),
     section('Walls', walls, style),
-    section('Notes', indented(plan.notes.map(escapeLine)), style),
+    section('Notes', indented(plan.notes.map((note) => hangingText(escapeLine(note), 2, style))), style),
   ].join('');
 }

@@ -6,7 +6,15 @@ import { optionFlag } from '../parse-arguments.ts';
 
 const width = 78;
 
+/** Line breaks of the text are kept. */
 function fold(text: string, indent: string): string {
+  return text
+    .split('\n')
+    .map((line) => foldLine(line, indent))
+    .join('\n');
+}
+
+function foldLine(text: string, indent: string): string {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {

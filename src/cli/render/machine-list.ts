@@ -8,7 +8,6 @@ import { renderTable } from './table.ts';
 type Summary = CallResult<'list'>[number];
 
 export function renderMachineList(machines: readonly Summary[], style: Style): string {
-  if (machines.length === 0) return 'No machines. Define one: qward define FILE\n';
   const table = renderTable(
     machines,
     [
@@ -22,6 +21,7 @@ export function renderMachineList(machines: readonly Summary[], style: Style): s
       { title: 'MEMORY', cell: ({ memory }) => formatBytes(memory), align: 'right' },
       { title: 'PID', cell: ({ pid }) => String(pid ?? ''), align: 'right' },
       { title: 'UID', cell: ({ uid }) => String(uid ?? ''), align: 'right' },
+      { title: 'OWNER', cell: ({ owner }) => owner },
       { title: 'TAGS', cell: ({ tags }) => tags.join(','), fold: true },
       { title: 'DESCRIPTION', cell: ({ description }) => description, fold: true },
     ],

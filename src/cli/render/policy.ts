@@ -61,7 +61,7 @@ export function renderAdmission({ name, admitted, grants, others }: Admission, s
       },
       { title: 'WHAT', cell: ({ what }) => what },
       { title: 'RESOURCE', cell: resourceText, fold: true },
-      { title: 'DECIDED BY', cell: ({ ruleAt }) => ruleAt ?? "qward's own", fold: true },
+      { title: 'DECIDED BY', cell: ruleText, fold: true },
     ],
     style,
   );
@@ -72,6 +72,11 @@ export function renderAdmission({ name, admitted, grants, others }: Admission, s
     : style.red(`The policy does not admit ${escapeLine(name)}.`);
   const also = admitted && others.length > 0 ? ' Something else stands in the way of a start.' : '';
   return `${table}\n${renderFaults(faults, style)}${verdict}${also}\n`;
+}
+
+/** Without the path of the file, which is the same for all: `line 12 (storageRoots[1])`, `default (bridges)`. */
+function ruleText({ ruleAt }: Admission['grants'][number]): string {
+  return ruleAt?.replace(/^default of \S+/, 'default').replace(/^\S+ (?=line \d)/, '') ?? "qward's own";
 }
 
 function resourceText({ what, resource }: Admission['grants'][number]): string {

@@ -12,6 +12,7 @@ import {
 import { renderAudit } from './audit.ts';
 import { renderDefined } from './defined.ts';
 import { renderDoctor } from './doctor.ts';
+import { renderDrill } from './drill.ts';
 import { escapeJson, escapeLine, escapeLines } from './escape.ts';
 import { renderEvent } from './event.ts';
 import { renderPlan } from './explain.ts';
@@ -26,6 +27,29 @@ import { foldText, renderTable } from './table.ts';
 const event = { at: '2026', event: 'machine.started', machine: 'web', by: 'alice', details: { why: 'x' } };
 const defined = { name: 'web', outcome: 'defined', notes: ['a note'] };
 const fault = { code: 'internal', message: 'bad', hint: 'cure', file: 'web.yaml', excerpt: '1 | x' } as const;
+const drillReport: Parameters<typeof renderDrill>[0] = {
+  machine: 'web',
+  at: '2026',
+  ok: false,
+  rows: [
+    {
+      probe: 'read-shadow',
+      wall: 'root',
+      verdict: 'blocked',
+      how: 'ENOENT',
+      attempt: 'open /etc/shadow',
+      control: 'it is there',
+    },
+    {
+      probe: 'mount',
+      wall: 'seccomp',
+      verdict: 'through',
+      how: 'it succeeded',
+      attempt: 'change a mount',
+      control: 'succeeds',
+    },
+  ],
+};
 const line = { at: '2026', from: 'qemu', text: 'warning' } as const;
 
 /** Every renderer with data that it shows. */
@@ -88,6 +112,24 @@ test('tables fold to the width of the terminal', () => {
     const style = createStyle({ color: false, columns });
     for (const row of renderAudit(auditReport, style).split('\n')) assert.ok(row.length <= columns, row);
   }
+});
+
+test('a path is folded behind a slash', () => {
+  assert.deepEqual(foldText('/var/lib/qward/images/web.qcow2', 24), ['/var/lib/qward/images/', 'web.qcow2']);
+});
+
+test('prose keeps to the width of the terminal, the rest of it indented', () => {
+  const style = createStyle({ color: false, columns: 80 });
+  for (const text of [renderDoctor(doctorReport, style), renderDrill(drillReport, style)])
+    for (const shown of text.split('\n')) assert.ok(shown.length <= 80, shown);
+});
+
+test('a narrow drill tells of what was not blocked, and how to see the rest', () => {
+  const narrow = renderDrill(drillReport, createStyle({ color: false, columns: 80 }));
+  assert.doesNotMatch(narrow, /open \/etc\/shadow/);
+  assert.match(narrow, /^mount: change a mount; outside: succeeds$/m);
+  assert.match(narrow, /--json/);
+  assert.match(renderDrill(drillReport, plainStyle), /open \/etc\/shadow  it is there/);
 });
 
 test('a table without rows is its header', () => {

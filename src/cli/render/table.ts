@@ -18,14 +18,15 @@ const minimumFolded = 12;
 const width = (text: string): number => Array.from(text).length;
 const ascii = /^[ -~]*$/;
 
-/** Breaks at spaces where it can, else anywhere. */
+/** Breaks at spaces where it can, else behind commas, else behind the slashes of a path, else anywhere. */
 export function foldText(text: string, limit: number): string[] {
   const lines: string[] = [];
   let rest = text;
   while (width(rest) > limit) {
     const space = rest.lastIndexOf(' ', limit);
     const comma = rest.lastIndexOf(',', limit - 1) + 1;
-    const cut = space > limit / 3 ? space : comma > limit / 3 ? comma : limit;
+    const slash = rest.lastIndexOf('/', limit - 1) + 1;
+    const cut = [space, comma, slash].find((at) => at > limit / 3) ?? limit;
     lines.push(rest.slice(0, cut));
     rest = rest.slice(cut).trimStart();
   }
@@ -135,9 +136,19 @@ export function renderTable<Row>(
   return draw({ ...layout, lines }, columns, { widths, style });
 }
 
-/** `key  value` lines; empty values are left out. */
+/** Folded to the terminal; each line but the first begins with `indent` spaces. */
+export function hangingText(text: string, indent: number, style: Style): string {
+  const limit = Math.max(minimumFolded, style.columns - indent);
+  return foldText(text, limit).join(`\n${' '.repeat(indent)}`);
+}
+
+/** `key  value` lines; empty values are left out, and painted ones not folded. */
 export function renderFields(fields: readonly (readonly [string, string])[], style: Style): string {
   const given = fields.filter(([, value]) => value !== '');
   const longest = Math.max(0, ...given.map(([key]) => width(key)));
-  return given.map(([key, value]) => `  ${style.dim(key.padEnd(longest))}  ${value}\n`).join('');
+  const shown = (value: string): string =>
+    value.includes('\u001b') ? value : hangingText(value, longest + 2 * gap.length, style);
+  return given
+    .map(([key, value]) => `${gap}${style.dim(key.padEnd(longest))}${gap}${shown(value)}\n`)
+    .join('');
 }
