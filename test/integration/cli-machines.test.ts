@@ -30,10 +30,10 @@ test('list prints a plain table off a terminal', async () => {
   assert.equal(
     out,
     [
-      'NAME  STATE      CPUS  MEMORY  PID         UID  TAGS  DESCRIPTION',
-      'web1  running *     1    1GiB   12  1879048193  web   -',
-      'web2  stopped       1    1GiB    -           -  web   -',
-      'db    paused        1  1.5GiB    -           -  -     -',
+      'NAME  STATE      CPUS  MEMORY  PID         UID  OWNER  TAGS  DESCRIPTION',
+      'web1  running *     1    1GiB   12  1879048193  alice  web   -',
+      'web2  stopped       1    1GiB    -           -  alice  web   -',
+      'db    paused        1  1.5GiB    -           -  alice  -     -',
       '',
     ].join('\n'),
   );

@@ -229,5 +229,5 @@ test('the metadata says who defined it and when', async (context) => {
   const test = await startManager(context);
   await test.client.call('define', { source: definition('web') });
   const metadata = JSON.parse(readFileSync(`${test.paths.managerState}/machines/web.json`, 'utf8')) as object;
-  assert.deepEqual(Object.keys(metadata).sort(), ['definedAt', 'owner', 'version']);
+  assert.deepEqual(Object.keys(metadata).sort(), ['definedAt', 'grants', 'owner', 'version']);
 });

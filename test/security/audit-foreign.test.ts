@@ -1,5 +1,5 @@
 /**
- * Promise: the audit says of any QEMU of the host which walls it lacks. Here of one that root starts by hand, and of
+ * Promise 5: the audit says of any QEMU of the host which walls it lacks. Here of one that root starts by hand, and of
  * one that libvirt starts.
  */
 import assert from 'node:assert/strict';
@@ -16,6 +16,7 @@ import type { AuditReport } from '../../src/audit/report.ts';
 import { findCgroupMounts, removeCgroup } from '../../src/jail/cgroups.ts';
 import { readProcessFacts } from '../../src/linux/process-facts.ts';
 import type { WallName } from '../../src/plan/launch-plan.ts';
+import { startInstance } from '../support/instance.ts';
 
 const deadlineMs = 30_000;
 
@@ -110,6 +111,14 @@ test('a QEMU that root starts by hand lacks every wall that a host can give', as
   assert.match(foundAt(report, 'descriptors'), new RegExp(`9: ${secret}`));
   assert.match(foundAt(report, 'descriptors'), /not a Unix socket/);
   assert.match(foundAt(report, 'guest-devices'), /no -sandbox; user network in the process/);
+
+  // The same by the command, which has the broker look: it needs no plan and no machine of ours.
+  await using instance = await startInstance();
+  const told = await instance.qward(['audit', '--pid', String(pid), '--json']);
+  assert.equal(told.status, 1, told.stderr);
+  const byCommand = JSON.parse(told.stdout) as AuditReport;
+  const never = new Set<WallName>(['groups', 'cgroup', 'rlimits', 'lsm', 'device-cgroup']);
+  assert.deepEqual([...lacking(byCommand)].filter((wall) => !never.has(wall)).sort(), [...missing].sort());
 });
 
 const domain = `qward-audit-${process.pid}`;

@@ -1,5 +1,5 @@
 /**
- * Promise: no wall is missing unnoticed. Real QEMU in a real jail passes the audit, and each wall taken away from it
+ * Promise 5: no wall is missing unnoticed. Real QEMU in a real jail passes the audit, and each wall taken away from it
  * differs, alone and on the live process.
  */
 import assert from 'node:assert/strict';

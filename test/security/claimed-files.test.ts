@@ -58,8 +58,13 @@ interface Asked {
 /** Files that the broker has open: sockets come and go with connections. */
 const openFiles = ({ pid }: TestBroker): string[] =>
   readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-    const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
-    return target.startsWith('socket:') ? [] : [target];
+    try {
+      const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
+      return target.startsWith('socket:') ? [] : [target];
+    } catch {
+      // A connection's, which ended meanwhile.
+      return [];
+    }
   });
 
 /** What the broker says to a look, and to a launch: always the same, and of a refused launch nothing stays. */

@@ -1,4 +1,4 @@
-/** Promise: the broker's drill runs the broker's prober and nothing of a request's, and the prober stands in no QEMU's jail. */
+/** Promises 1 and 5: the broker's drill runs the broker's prober and nothing of a request's, and the prober stands in no QEMU's jail. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';

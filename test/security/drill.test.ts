@@ -1,5 +1,5 @@
 /**
- * Promise: what the walls are for is tried, and nothing gets through. Every probe can fail: one wall after the other is
+ * Promise 5: what the walls are for is tried, and nothing gets through. Every probe can fail: one wall after the other is
  * taken away, and just the probes that it held get through.
  */
 import assert from 'node:assert/strict';

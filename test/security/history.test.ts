@@ -137,6 +137,13 @@ test('history --follow shows what is kept, and then each entry once as it comes'
   }
 });
 
+test("the guest that proves KVM is the manager's own doing: compare has nothing to say of it", async () => {
+  await using instance = await startInstance();
+  await instance.qward(['doctor']);
+  const compared = await instance.qward(['history', '--compare']);
+  assert.equal(compared.status, 0, compared.stdout + compared.stderr);
+});
+
 test('compare finds what the broker did for a manager that was taken over, and nothing else', async () => {
   await using instance = await startInstance();
   await defineAndStart(instance, 'web');

@@ -1,4 +1,4 @@
-/** Promise 7 over the real socket with real uids: each role gets its rights and no other, and what one may not see is absent. */
+/** Promise 4 over the real socket with real uids: each role gets its rights and no other, and what one may not see is absent. */
 import assert from 'node:assert/strict';
 import { chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-/** Promises 4 and 7 against local users without rights, over the manager's real socket. Needs root. */
+/** Promise 4 and rule HTTP against local users without rights, over the manager's real socket. Needs root. */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-/** Promises 1 and 8 against a taken-over manager: what it asks the broker for beyond any machine. Needs root. */
+/** Promise 1 against a taken-over manager: what it asks the broker for beyond any machine. Needs root. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {

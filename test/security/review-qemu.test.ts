@@ -1,4 +1,4 @@
-/** Promises 2, 4 and 8 against a taken-over QEMU: what its own descriptors let it do. Needs root. */
+/** Promise 2 and rule QMP against a taken-over QEMU: what its own descriptors let it do. Needs root. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { parsePolicy } from '../../src/policy/parse-policy.ts';
 import { findLines } from '../../src/policy/policy-lines.ts';
 import { defaultPolicy } from '../../src/policy/policy.ts';
+import { ownRules } from '../../src/protocol/rules.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -31,6 +32,11 @@ test('the page of the policy has every key, and its links lead somewhere', () =>
   const keys = [...page.matchAll(/^\| `(\w+)` \|/gm)].map(([, key]) => key);
   assert.deepEqual(keys, Object.keys(defaultPolicy));
   for (const key of Object.keys(defaultPolicy.ceilings)) assert.ok(page.includes(`\`${key}\``), key);
+  const rules = [...page.matchAll(/^\| `([a-z]+-[a-z-]+)` \| (.*) \|$/gm)].map(([, rule, words]) => [
+    rule,
+    words,
+  ]);
+  assert.deepEqual(rules, Object.entries(ownRules));
   const links = [...page.matchAll(/\]\(([^)#]+)\)/g)].map(([, path = '']) => join('docs', path));
   assert.ok(links.length >= 5);
   for (const path of links) read(path);

@@ -48,6 +48,44 @@ test('everything that the model names exists', () => {
   assert.deepEqual(missing, []);
 });
 
+test('every test in test/security says in its first comment which promise or rule it keeps, and the model links it', () => {
+  const bad = globSync('test/security/*.test.ts', { cwd: root }).filter((file) => {
+    const [comment = ''] = /^\/\*\*[\s\S]*?\*\//.exec(readFileSync(join(root, file), 'utf8')) ?? [];
+    const numbers = [...comment.matchAll(/[Pp]romises? (\d+(?:(?:, | and | to )\d+)*)/g)].flatMap(
+      ([, list = '']) => list.match(/\d+/g) ?? [],
+    );
+    const named = [...comment.matchAll(/\brule (\w+)/g)].map(([, name]) => name);
+    const known =
+      numbers.every((number) => promises.some((one) => String(one.number) === number)) &&
+      named.every((name) => rules.some((rule) => rule.name === name));
+    return !known || numbers.length + named.length === 0 || !model.includes(`(../${file})`);
+  });
+  assert.deepEqual(bad, []);
+});
+
+test('every class of faults of others has examples, a rule, a promise or rule that there is, and tests', () => {
+  const table = /^## Faults of others.*\n([\s\S]*?)^## /m.exec(model)?.[1] ?? '';
+  const rows = table
+    .split('\n')
+    .filter((line) => /^\| (?!class)/.test(line))
+    .map((line) => line.slice(2, -2).split(' | '))
+    .map(([name = '', , , kept = '', tests = '', ...more]) => ({ name, kept, tests, more }));
+  assert.equal(rows.length, 22);
+  const known = new Set<string>([
+    ...promises.map(({ number }) => String(number)),
+    ...rules.map(({ name }) => `rule ${name}`),
+  ]);
+  for (const { name, kept, tests, more } of rows) {
+    assert.deepEqual(
+      kept.split(', ').filter((one) => !known.has(one)),
+      [],
+      name,
+    );
+    assert.match(tests, /\.test\.ts\)/, name);
+    assert.deepEqual(more, [], name);
+  }
+});
+
 test('every SECURITY comment names a promise or a rule, and every rule has one', () => {
   const known = new Set([
     ...promises.map(({ number }) => `promise ${number}`),

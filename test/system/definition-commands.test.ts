@@ -105,7 +105,7 @@ test('rename takes uid, log and scroll-back along, and leaves the disks where th
   await done(instance, 'kill shop');
 
   await defineBare(instance, 'taken');
-  assert.match(await refused(instance, 'rename shop taken'), /^there is a machine "taken" already\n/);
+  assert.match(await refused(instance, 'rename shop taken'), /^the name "taken" is taken\n/);
   assert.match(await refused(instance, 'rename shop Not_a_name', { status: 2 }), /Not_a_name/);
   assert.deepEqual(await names(), ['shop', 'taken']);
 });

@@ -1,10 +1,21 @@
 /** Files of one's own: a user's home of mode 0700 just works, nothing in it changes, and nobody else's machine gets it. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { after, test } from 'node:test';
 import type { Claim } from '../../src/protocol/claims.ts';
 import type { FileProbe } from '../../src/protocol/broker.ts';
+import { isOwnRule, ownRules } from '../../src/protocol/rules.ts';
 import { startWithAccounts } from '../support/accounts.ts';
 import { askBroker } from '../support/broker.ts';
 import { demoMachine } from '../support/demo-machine.ts';
@@ -151,33 +162,60 @@ test('a machine of images in a home that is closed to all others: nothing in it 
   same('removed');
 });
 
-test("nobody defines or starts a machine with another user's file, or with a file of root's", async () => {
+test("a definition that names what is not its user's is refused with the rule that refuses it", async () => {
   const theirs = image('alice', 'private.qcow2');
-  for (const path of [theirs, '/etc/shadow']) {
-    const said = await refused(instance, 'define -', {
-      uid: bob,
-      stdin: bareMachine('thief', disk(path, 'raw')),
-    });
-    assert.match(said, new RegExp(`disk "root": .*${path}`));
+  const open = `${homes}/hers.raw`;
+  makeImage(open, 'raw');
+  chownSync(open, alice, alice);
+  chmodSync(open, 0o600);
+  const link = home('bob', 'link.qcow2');
+  symlinkSync(theirs, link);
+  execFileSync('mkfifo', [home('bob', 'fifo')]);
+  chownSync(home('bob', 'fifo'), bob, bob);
+  const by = {
+    '/etc/shadow': ['owner-rights', 1],
+    [theirs]: ['owner-rights', 1],
+    [open]: ['owner-rights', 1],
+    [link]: ['no-links', 1],
+    [home('bob', 'fifo')]: ['regular-files', 1],
+    [home('bob', '../hers.raw')]: ['plain-paths', 2],
+    [`${images}/../../../../etc/shadow`]: ['plain-paths', 2],
+    '/proc/1/root/etc/shadow': ['kernel-files', 4],
+    '/proc/self/fd/3': ['kernel-files', 4],
+    '/dev/sda': ['blockDevices', 4],
+    [`${instance.paths.vars}/web.qcow2`]: ['own-files', 4],
+    [instance.paths.policy]: ['own-files', 4],
+  } as const;
+  const directory = `${instance.directory}/thief`;
+  mkdirSync(directory);
+  for (const [path, [rule, status]] of Object.entries(by)) {
+    const stdin = bareMachine('thief', disk(path, 'raw'));
+    const words = new RegExp(isOwnRule(rule) ? `^  ${rule}: ${ownRules[rule]}$` : `\\(${rule}\\)$`, 'm');
+    const json = await instance.qward(['define', '-', '--json'], { uid: bob, stdin });
+    assert.equal(json.status, status, path);
+    const { faults } = JSON.parse(json.stderr) as { faults: { rule?: string }[] };
+    assert.deepEqual(
+      faults.map((fault) => fault.rule),
+      [rule],
+      path,
+    );
+    writeFileSync(`${directory}/thief.yaml`, stdin);
+    assert.match(await refused(instance, ['apply', directory], { uid: bob, status }), words, path);
     assert.deepEqual(await claimsOf(bob, 'thief'), []);
   }
   await refused(instance, 'status thief', { uid: bob, status: 3 });
+  const history = await done(instance, 'history --refused --user bob');
+  for (const rule of ['owner-rights', 'no-links', 'regular-files', 'own-files'])
+    assert.match(history, new RegExp(`bob .* define .* thief .* refused \\(.*${rule}\\)`));
 });
 
-test("places that are nobody's to give are refused with the rule, and nothing is claimed", async () => {
-  for (const path of [
-    '/dev/sda',
-    `${instance.paths.vars}/web.qcow2`,
-    instance.paths.policy,
-    '/proc/1/root/etc/shadow',
-  ]) {
-    await refused(instance, 'define -', {
-      uid: bob,
-      status: 4,
-      stdin: bareMachine('thief', disk(path, 'raw')),
-    });
-    assert.deepEqual(await claimsOf(bob, 'thief'), []);
+test("what an administrator names is refused at the start, by the same rules or the policy's", async () => {
+  for (const path of ['/etc/shadow', home('alice', 'private.qcow2'), '/dev/sda', '/proc/1/root/etc/shadow']) {
+    await done(instance, 'define --replace -', { stdin: bareMachine('taken', disk(path, 'raw')) });
+    const rule = path.startsWith('/dev/') ? 'blockDevices' : 'storageRoots';
+    assert.match(await refused(instance, 'start taken', { status: 4 }), new RegExp(`\\(${rule}\\)$`, 'm'));
   }
+  await done(instance, 'rm taken');
 });
 
 test('an operator defines nothing', async () => {
@@ -224,7 +262,7 @@ test("a manager that was taken over uses a user's claim for that user's machine 
   await done(instance, 'rm other', { uid: bob });
 });
 
-test('claims follow the definition: set, edit, clone, rename and apply', async () => {
+test('claims follow the definition: set, edit, clone and rename', async () => {
   const [one, two, three] = ['one', 'two', 'three'].map((name) => image('alice', `${name}.qcow2`)) as [
     string,
     string,
@@ -244,6 +282,56 @@ test('claims follow the definition: set, edit, clone, rename and apply', async (
   await done(instance, 'start third', as);
   await done(instance, 'kill third', as);
   await done(instance, 'rm first third', as);
+});
+
+test('an owner applies a directory: files of their own, claims as the files say, and only own machines are pruned', async () => {
+  const [one, two] = [image('alice', 'apply1.qcow2'), image('alice', 'apply2.qcow2')] as const;
+  const directory = `${homes}/alice/machines`;
+  mkdirSync(directory);
+  chownSync(directory, alice, alice);
+  const write = (name: string, ...more: string[]): void =>
+    writeFileSync(`${directory}/${name}.yaml`, bareMachine(name, ...more));
+  const as = { uid: alice };
+  const apply = (...words: string[]): Promise<string> => done(instance, ['apply', directory, ...words], as);
+  await done(instance, 'define -', { uid: bob, stdin: bareMachine('bobs') });
+  write('first', disk(one));
+  write('second', disk(two));
+  assert.match(await apply('--dry-run'), /first: would be defined\n.*second: would be defined/s);
+  assert.deepEqual(await claimsOf(alice, 'first'), []);
+  assert.match(await apply(), /first: defined\n.*may read and write .*apply1\.qcow2 with your rights/s);
+  assert.deepEqual(
+    [await claimsOf(alice, 'first'), await claimsOf(alice, 'second')],
+    [[`rw ${one}`], [`rw ${two}`]],
+  );
+  await done(instance, 'start first', as);
+  await done(instance, 'kill first', as);
+
+  // What was taken back is claimed again, though no definition changed; with one fault nothing is done.
+  await done(instance, ['unclaim', 'first', one], as);
+  write('second', disk('/etc/shadow', 'raw'));
+  write('third');
+  const said = await refused(instance, ['apply', directory], as);
+  assert.match(said, /second\.yaml: disk "root": user alice may not write "\/etc\/shadow"/);
+  assert.deepEqual(await claimsOf(alice, 'second'), [`rw ${two}`]);
+  write('second', disk(two, 'qcow2', '    readonly: true'));
+  assert.match(await apply(), /first: unchanged.*second: changed/s);
+  assert.deepEqual(
+    [await claimsOf(alice, 'first'), await claimsOf(alice, 'second')],
+    [[`rw ${one}`], [`ro ${two}`]],
+  );
+
+  // Another's machine is neither changed nor pruned nor seen.
+  unlinkSync(`${directory}/third.yaml`);
+  unlinkSync(`${directory}/second.yaml`);
+  const pruned = await apply('--prune', '--yes');
+  assert.match(pruned, /second: removed/);
+  assert.doesNotMatch(pruned, /bobs/);
+  assert.deepEqual(await claimsOf(alice, 'second'), []);
+  write('bobs');
+  assert.match(await refused(instance, ['apply', directory], as), /the name "bobs" is taken/);
+  assert.equal((await statusOf(instance, 'bobs')).state, 'stopped');
+  await done(instance, 'rm first', as);
+  await done(instance, 'rm bobs', { uid: bob });
 });
 
 test("images of the administrator: by the user's own rights, or because `who` names the user", async () => {

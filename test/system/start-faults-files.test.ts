@@ -16,6 +16,7 @@ import {
   remains,
   statusOf,
 } from '../support/driver.ts';
+import { ownRuleText } from '../../src/protocol/rules.ts';
 import { startInstance } from '../support/instance.ts';
 import { makeImage } from '../support/test-launch.ts';
 
@@ -39,7 +40,7 @@ async function failsCleanly(words: string): Promise<void> {
 
 test('an image that is not there', async () => {
   await defineBare(instance, 'web', disk(`${images}/none.qcow2`));
-  await failsCleanly('disk "root": "DIR/none.qcow2" does not exist\n  check the path in the definition');
+  await failsCleanly('disk "root": "DIR/none.qcow2" does not exist\n  check the path');
 });
 
 test('every fault of every file at once', async () => {
@@ -190,12 +191,14 @@ test('directories, FIFOs, devices and links in place of an image are never opene
   symlinkSync(images, `${images}/elsewhere`);
   for (const name of ['directory', 'fifo', 'device']) {
     await defineBare(instance, 'web', disk(`${images}/${name}`));
-    await failsCleanly(`disk "root": "DIR/${name}" is not a regular file\n  name an image file`);
+    await failsCleanly(
+      `disk "root": "DIR/${name}" is not a regular file\n  ${ownRuleText('regular-files')}\n  name an image file`,
+    );
   }
   for (const name of ['link', 'elsewhere/good.qcow2']) {
     await defineBare(instance, 'web', disk(`${images}/${name}`));
     await failsCleanly(
-      `disk "root": "DIR/${name}" is, or lies behind, a symbolic link\n` +
+      `disk "root": "DIR/${name}" is, or lies behind, a symbolic link\n  ${ownRuleText('no-links')}\n` +
         '  write the path that the link leads to; links are never followed',
     );
   }
