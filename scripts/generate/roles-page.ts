@@ -68,7 +68,9 @@ told, to those who may define machines, and not whose it is.
     qward grants web
 
 A grant is for a uid or gid; the name is what it was called then. It is kept with the machine, goes with it through \`rename\`, is
-not copied by \`clone\`, and ends with \`rm\` and \`give\`.
+not copied by \`clone\`, and ends with \`rm\` and \`give\`. With \`give\` the owner's claims for the machine end too, and it must fit
+into the quota of who gets it; its log, its console's past and its UEFI variables go with it. Any right shows definition and plan,
+and so the paths of the machine's files. \`monitor\` is power over the guest and all that its QEMU has open.
 
 ## When a change counts
 

@@ -109,8 +109,8 @@ test('a disk that is full, and one that does not answer, delay no start; nothing
   unlinkSync(`${disk.path}/filler`);
 
   let begun = 0;
-  {
-    await using _frozen = await disk.freeze();
+  const thaw = await disk.freeze();
+  try {
     const frozen = Math.max(await started(instance), (await delay(500), await slowest(instance)));
     assert.ok(frozen < free + graceMs, `${frozen} ms on a frozen disk, ${free} ms before`);
     // Who asks for the history itself is told, and `doctor` says what is wrong.
@@ -120,6 +120,8 @@ test('a disk that is full, and one that does not answer, delay no start; nothing
     await historyIs(instance, /its disk has not answered for \d+ s; \d+ entries wait/);
     begun = await started(instance);
     assert.ok(begun < free + graceMs, `${begun} ms`);
+  } finally {
+    await thaw[Symbol.asyncDispose]();
   }
   await historyIs(instance, /^ok +history/);
   const entries = granted(await instance.client.call('history', { limit: 10_000 }));

@@ -38,16 +38,18 @@ export function createAdmission(services: AdmissionServices): Admit {
 }
 
 /**
- * Owners are told at once which files they cannot have. What administrators define, and what others change, is looked at when
- * it is started: images are often made later.
+ * Owners are told at once which files they cannot have, administrators what the policy gives to no machine of theirs: images
+ * are often made later, and then a start tells. What others change is looked at when it is started.
  */
 async function fileFaults(
   { owner: lookUp, files }: AdmissionServices,
   definition: MachineDefinition,
   { owner, by, dryRun }: Asked,
 ): Promise<readonly Fault[]> {
-  if (dryRun || by !== owner) return [];
+  if (by !== owner) return [];
   const found = lookUp(owner);
   if (!found.ok) return found.faults;
-  return found.value.ownerIsAdministrator ? [] : await files.faults(definition, owner);
+  if (!found.value.ownerIsAdministrator) return dryRun ? [] : await files.faults(definition, owner);
+  const faults = await files.faults(definition, owner);
+  return faults.filter(({ code }) => code === 'policy-refused');
 }
