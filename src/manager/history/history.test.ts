@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openHistoryDatabase } from './database.ts';
 import { History, type Change } from './history.ts';
 import type { EntryFilter, StoredEntry } from './messages.ts';
@@ -163,4 +164,15 @@ test('what is kept is not changed', (context) => {
   const raw = new DatabaseSync(path);
   assert.throws(() => raw.exec("UPDATE entry SET user = 'root'"), /only added to/);
   raw.close();
+});
+
+test('a history that was ended tries nothing more, so that its program can end', async (context) => {
+  const { begin, faults } = open(context);
+  const history = begin();
+  await history[Symbol.asyncDispose]();
+  history.record(identity(1000), change('start', 'late'));
+  history.recordAction({ call: 'kill', machine: 'late', phase: 'asked' });
+  await delay(300);
+  assert.deepEqual(faults, []);
+  assert.equal(history.state.waiting, 1);
 });

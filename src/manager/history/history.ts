@@ -68,6 +68,7 @@ export class History {
   #strangersLeft = strangerBurst;
   #strangerAt = 0;
   #leftOut = 0;
+  #ended = false;
 
   constructor(options: HistoryOptions) {
     this.#options = options;
@@ -147,6 +148,7 @@ export class History {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
     // A disk that does not answer keeps no manager from ending.
     await inTime(this.flush(), patienceMs, silence(patienceMs)).catch(() => undefined);
     clearTimeout(this.#timer);
@@ -166,6 +168,8 @@ export class History {
 
   /** The earlier of this time and one that was set before: a new entry may find room where the last one did not. */
   #schedule(afterMs: number): void {
+    // Calls may end after the history has: what they say is not tried for ever.
+    if (this.#ended) return;
     const due = performance.now() + afterMs;
     if (this.#timer !== undefined && this.#due <= due) return;
     clearTimeout(this.#timer);
