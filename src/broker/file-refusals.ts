@@ -1,7 +1,9 @@
 /** Why a file that the policy and a claim would give could not be opened, and what cures it. */
 import { readFileSync, type Stats } from 'node:fs';
 import { accountOf } from '../linux/accounts.ts';
+import { parseMountinfo } from '../linux/mountinfo.ts';
 import type { FilePlace } from '../policy/file-rules.ts';
+import { isWithin } from '../policy/policy.ts';
 import type { FileRequest, Refusal } from '../protocol/broker.ts';
 import type { OwnRule } from '../protocol/rules.ts';
 
@@ -113,17 +115,9 @@ function closedTo(
   );
 }
 
-/** Type of the file system of the innermost mount that the path lies in (proc(5), mountinfo). */
+/** Type of the file system of the innermost mount that the path lies in. */
 function fileSystemOf(path: string): string {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' '));
-  const around = mounts.filter(([, , , , at = '?']) =>
-    `${path}/`.startsWith(at === '/' ? at : `${unescaped(at)}/`),
-  );
-  const inner = around.toSorted((left, right) => (right[4] ?? '').length - (left[4] ?? '').length)[0] ?? [];
-  return inner[inner.indexOf('-') + 1] ?? '';
+  const mounts = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'));
+  const around = mounts.filter(({ point }) => point === '/' || isWithin(path, point));
+  return around.toSorted((left, right) => left.point.length - right.point.length).at(-1)?.type ?? '';
 }
-
-const unescaped = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));

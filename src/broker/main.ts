@@ -22,7 +22,7 @@ import { chooseRuntime, type ChosenRuntime } from './runtime-choice.ts';
 import { createBrokerServer } from './server.ts';
 import { claimsService, managerService } from './services.ts';
 import { openSlots } from './slots.ts';
-import { endProcesses, runs, sweep } from './sweep.ts';
+import { runs, sweep } from './sweep.ts';
 
 const usage = `usage: qward-broker [--idle SECONDS] [--manager-user NAME | --manager-uid UID --manager-gid GID]
                     [--config-dir DIR] [--run-dir DIR] [--state-dir DIR] [--cgroup-parent PATH]
@@ -91,7 +91,7 @@ function createContext(values: ReturnType<typeof options>): BrokerContext {
     readPolicy: () => readPolicy(paths.policy, readOwnFile(paths.policy, maxPolicyBytes), paths.own),
     // A choice that failed is tried again with the next request.
     runtime: () =>
-      (runtime ??= choose(context).catch((error: unknown) => {
+      (runtime ??= chooseRuntime(context).catch((error: unknown) => {
         runtime = undefined;
         throw error;
       })),
@@ -102,25 +102,6 @@ function createContext(values: ReturnType<typeof options>): BrokerContext {
     busy: new Set(),
   };
   return context;
-}
-
-async function choose(context: BrokerContext): Promise<ChosenRuntime> {
-  const policy = context.readPolicy();
-  const range = policy.ok ? policy.policy.uidRange : undefined;
-  return await chooseRuntime({
-    run: context.paths.brokerRun,
-    cgroups: context.cgroups,
-    cgroupParent: context.cgroupParent,
-    uid: range === undefined ? 65_534 : range.base + range.count - 1,
-    rootDirectory: (launch) => {
-      const root = context.roots.open(launch.root);
-      if (!root.ok) throw new Error(root.refusals[0]?.message ?? 'no root');
-      return root.directory;
-    },
-    removeTrial: async (cgroup) => {
-      await endProcesses(context, cgroup);
-    },
-  });
 }
 
 /** What a broker that was killed in the middle of a launch left. Running machines are not touched. */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { maxClaimsOfMachine } from '../protocol/claims.ts';
 import { parseClaimRequest } from './parse-claims.ts';
-import { ProtocolError } from './parse-values.ts';
+import { ValueFaults } from '../protocol/values.ts';
 
 const parse = (value: unknown): unknown => parseClaimRequest(Buffer.from(JSON.stringify(value)));
 const file = { path: '/home/a/disk.img', access: 'rw' };
@@ -47,15 +47,15 @@ test('nothing says who asks, and nothing of the manager’s protocol is understo
     [],
     null,
   ])
-    assert.throws(() => parse(request), ProtocolError, JSON.stringify(request));
+    assert.throws(() => parse(request), ValueFaults, JSON.stringify(request));
 });
 
-test('no bytes make the parser throw anything but a ProtocolError', () => {
+test('no bytes make the parser throw anything but ValueFaults', () => {
   const harmless = (body: Buffer): void => {
     try {
       parseClaimRequest(body);
     } catch (error) {
-      assert.ok(error instanceof ProtocolError);
+      assert.ok(error instanceof ValueFaults);
     }
   };
   fc.assert(fc.property(fc.uint8Array(), (bytes) => harmless(Buffer.from(bytes))));

@@ -1,25 +1,10 @@
 /** Reads what users send on the claims' socket. */
 import { maxClaimsOfMachine, type ClaimRequest } from '../protocol/claims.ts';
-import {
-  access,
-  list,
-  machine,
-  oneOf,
-  parserOf,
-  record,
-  tagged,
-  text,
-  v,
-  type Parse,
-} from './parse-values.ts';
+import { list, oneOf, orNull, record, text } from '../protocol/values.ts';
+import { access, machine, parserOf, tagged, v } from './parse-values.ts';
 
 /** Any text that a path can be: policy/claim-rules.ts says what is wrong with it. */
 const path = text(4095, /^[^\u0000]+$/);
-
-const orNull =
-  <T>(parse: Parse<T>): Parse<T | null> =>
-  (value, at) =>
-    value === null ? null : parse(value, at);
 
 export const parseClaimRequest = parserOf(
   // SECURITY: promise 4. No field says who asks: that is the kernel's word alone.

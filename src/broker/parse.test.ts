@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ProtocolError } from './parse-values.ts';
+import { ValueFaults } from '../protocol/values.ts';
 import { parseRequest } from './parse.ts';
 
 const launch = {
@@ -17,7 +17,7 @@ const launch = {
 };
 const parse = (value: unknown): unknown => parseRequest(Buffer.from(JSON.stringify(value)));
 const refused = (value: unknown): void =>
-  assert.throws(() => parse(value), ProtocolError, JSON.stringify(value));
+  assert.throws(() => parse(value), ValueFaults, JSON.stringify(value));
 
 test('well-formed requests come through unchanged', () => {
   for (const request of [
@@ -93,12 +93,12 @@ test('every field of a launch is bounded', () => {
     refused({ v: 1, call: 'launch', launch: { ...launch, ...change } });
 });
 
-test('no bytes make the parser throw anything but a ProtocolError', () => {
+test('no bytes make the parser throw anything but ValueFaults', () => {
   const harmless = (body: Buffer): void => {
     try {
       parseRequest(body);
     } catch (error) {
-      assert.ok(error instanceof ProtocolError);
+      assert.ok(error instanceof ValueFaults);
     }
   };
   fc.assert(fc.property(fc.uint8Array(), (bytes) => harmless(Buffer.from(bytes))));

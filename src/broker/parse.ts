@@ -11,37 +11,35 @@ import {
   type LaunchRequest,
 } from '../protocol/launch.ts';
 import {
-  access,
   integer,
+  isObject,
   list,
-  machine,
   oneOf,
-  parserOf,
-  ProtocolError,
+  orNull,
   record,
-  tagged,
   text,
-  v,
+  wrong,
   type Parse,
-} from './parse-values.ts';
+} from '../protocol/values.ts';
+import { access, machine, parserOf, tagged, v } from './parse-values.ts';
+
+/** No control characters. */
+const plain = /^[^\u0000-\u001f\u007f]*$/;
 
 /** Environment variables: names in capitals, as POSIX has them. */
 const environment: Parse<Record<string, string>> = (value, at) => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new ProtocolError(at, 'an object');
-  const entries = Object.entries(value);
-  if (entries.length > 64) throw new ProtocolError(at, 'at most 64 variables');
+  const entries = isObject(value) ? Object.entries(value) : wrong(at, 'an object expected');
+  if (entries.length > 64) return wrong(at, 'at most 64 variables expected');
   return Object.fromEntries(
-    entries.map(([name, content]: [string, unknown]) => [
+    entries.map(([name, content]) => [
       text(64, /^[A-Z_][A-Z0-9_]*$/)(name, `${at} name`),
-      text(4096)(content, `${at}.${name}`),
+      text(4096, plain)(content, `${at}.${name}`),
     ]),
   );
 };
 
 const path = text(4095, /^\/[^\u0000-\u001f\u007f]*$/);
-const claimant: Parse<number | null> = (value, at) =>
-  value === null ? null : integer(1, 0xffff_fffd)(value, at);
+const claimant = orNull(integer(1, 0xffff_fffd));
 const maxBytes = integer(0, Number.MAX_SAFE_INTEGER);
 
 const descriptor = tagged<Descriptor>('kind', {
@@ -55,7 +53,7 @@ const limits = record<LaunchLimits>({
   memory: maxBytes,
   pids: integer(1, 65_536),
   cpuWeight: integer(1, 10_000),
-  cpuQuota: (value, at) => (value === null ? null : integer(1000, 1_000_000_000)(value, at)),
+  cpuQuota: orNull(integer(1000, 1_000_000_000)),
   ioWeight: integer(1, 10_000),
   openFiles: integer(16, 1_048_576),
   fileSize: maxBytes,
@@ -81,7 +79,7 @@ const request = tagged<BrokerRequest>('call', {
   'inspect-pid': record({ v, call: oneOf(['inspect-pid']), pid: integer(1, 4_194_304) }),
   probe: record({ v, call: oneOf(['probe']), machine, paths: list(512, record({ path, access, claimant })) }),
   status: record({ v, call: oneOf(['status']) }),
-  history: record({ v, call: oneOf(['history']), since: text(32), limit: integer(1, maxLogLines) }),
+  history: record({ v, call: oneOf(['history']), since: text(32, plain), limit: integer(1, maxLogLines) }),
   forget: record({ v, call: oneOf(['forget']), machine }),
   rename: record({ v, call: oneOf(['rename']), machine, to: machine }),
   part: record({ v, call: oneOf(['part']), machine, path, action: oneOf(partActions) }),

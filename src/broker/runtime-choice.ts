@@ -2,11 +2,13 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { compileBundle } from '../jail/bundle.ts';
-import type { CgroupMounts } from '../jail/cgroups.ts';
 import { runDetached, runtimeNames, type RuntimeName } from '../jail/runtime.ts';
 import { startTimeOf } from '../linux/process.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
+import type { BrokerContext } from './context.ts';
 import { readJson, writeWhole } from './files.ts';
+import { placesOf } from './places.ts';
+import { endProcesses } from './sweep.ts';
 
 export interface ChosenRuntime {
   readonly name: RuntimeName;
@@ -47,30 +49,19 @@ function trialLaunch(): LaunchRequest {
   };
 }
 
-interface Site {
-  /** Directory of the broker on /run. */
-  readonly run: string;
-  readonly cgroups: CgroupMounts;
-  readonly cgroupParent: string;
-  /** A uid of the range that no machine has. */
-  readonly uid: number;
-  readonly rootDirectory: (launch: LaunchRequest) => string;
-  readonly removeTrial: (cgroup: string) => Promise<void>;
-}
-
 /** Undefined-free: throws where no runtime works, with each one's reason. */
-export async function chooseRuntime(site: Site): Promise<ChosenRuntime> {
-  const file = `${site.run}/runtime.json`;
+export async function chooseRuntime(context: BrokerContext): Promise<ChosenRuntime> {
+  const file = `${context.paths.brokerRun}/runtime.json`;
   const installed = runtimeNames.flatMap((name) => {
     const binary = directories.map((directory) => `${directory}/${name}`).find((path) => existsSync(path));
     return binary === undefined ? [] : [{ name, binary, stamp: statSync(binary).mtimeMs }];
   });
-  const key = JSON.stringify([installed, site.cgroups]);
+  const key = JSON.stringify([installed, context.cgroups]);
   const known = readJson(file);
   if (isVerdict(known) && known.key === key) return known.chosen;
   const refused: { runtime: string; reason: string }[] = [];
   for (const { name, binary } of installed) {
-    const reason = await tryRuntime(binary, site);
+    const reason = await tryRuntime(binary, context);
     if (reason === undefined) {
       const chosen = { name, binary, refused };
       writeWhole(file, JSON.stringify({ key, chosen }), false);
@@ -89,43 +80,43 @@ function isVerdict(value: unknown): value is { key: string; chosen: ChosenRuntim
   return typeof value === 'object' && value !== null && 'key' in value && 'chosen' in value;
 }
 
+/** The last uid of the range, which no machine has for long; the kernel's for nobody where the policy tells of none. */
+function trialUid(context: BrokerContext): number {
+  const policy = context.readPolicy();
+  if (!policy.ok) return 65_534;
+  const { base, count } = policy.policy.uidRange;
+  return base + count - 1;
+}
+
 /** Undefined where it works, else why not. */
-async function tryRuntime(binary: string, site: Site): Promise<string | undefined> {
-  const bundle = `${site.run}/bundles/${trialId}`;
-  const stateRoot = `${site.run}/trial`;
-  const cgroup = `${site.cgroupParent}/${trialId}`;
+async function tryRuntime(binary: string, context: BrokerContext): Promise<string | undefined> {
+  const { bundle, cgroup } = placesOf(context, trialId);
+  const stateRoot = `${context.paths.brokerRun}/trial`;
   const launch = trialLaunch();
+  const uid = trialUid(context);
   mkdirSync(bundle, { recursive: true, mode: 0o700 });
   const [input, output] = [openSync('/dev/null', 'r'), openSync(`${bundle}/output`, 'w+', 0o600)];
   try {
-    const where = {
-      uid: site.uid,
-      gid: site.uid,
-      rootDirectory: site.rootDirectory(launch),
-      cgroup,
-      cgroups: site.cgroups.layout,
-      deviceNumbers: {},
-    };
-    writeWhole(`${bundle}/config.json`, JSON.stringify(compileBundle(launch, where)), false);
+    const root = context.roots.open(launch.root);
+    if (!root.ok) return root.refusals[0]?.message ?? 'no root';
+    const cgroups = context.cgroups.layout;
+    const site = { uid, gid: uid, rootDirectory: root.directory, cgroup, cgroups, deviceNumbers: {} };
+    writeWhole(`${bundle}/config.json`, JSON.stringify(compileBundle(launch, site)), false);
     const outcome = await runDetached({
       binary,
       stateRoot,
       bundle,
       id: trialId,
-      pidFile: `${bundle}/pid`,
-      logFile: `${bundle}/log`,
       descriptors: [input, output, output],
       deadlineMs: trialDeadlineMs,
     });
-    return outcome.ok
-      ? judgeTrial(await outputOf(outcome.pid, `${bundle}/output`), site.uid)
-      : outcome.message;
+    return outcome.ok ? judgeTrial(await outputOf(outcome.pid, `${bundle}/output`), uid) : outcome.message;
   } catch (error) {
     return error instanceof Error ? error.message : 'failed';
   } finally {
     closeSync(input);
     closeSync(output);
-    await site.removeTrial(cgroup);
+    await endProcesses(context, cgroup);
     rmSync(stateRoot, { recursive: true, force: true });
     rmSync(bundle, { recursive: true, force: true });
   }

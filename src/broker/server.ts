@@ -6,7 +6,6 @@ import { encodeFrame, FrameReader, maxRequestBytes } from '../protocol/frame.ts'
 import { refuse, type HandlerOutcome } from './context.ts';
 import { createCrowd, type Crowd, type CrowdLimits } from './crowd.ts';
 import type { BrokerLog } from './log.ts';
-import { ProtocolError } from './parse-values.ts';
 
 const requestDeadlineMs = 5_000;
 /** For a peer to take its answer and close. */
@@ -17,7 +16,7 @@ export interface Service {
   readonly admits: (uid: number) => boolean;
   readonly limits: CrowdLimits;
   readonly log: BrokerLog;
-  /** Throws ProtocolError where the body is no request: its connection is ended unanswered. */
+  /** Throws where the body is no request: its connection is ended unanswered. */
   readonly answer: (body: Buffer, peer: PeerCredentials) => Promise<HandlerOutcome>;
   /** Called whenever a request begins (+1) or ends (-1). */
   readonly onActivity: (change: 1 | -1) => void;
@@ -101,14 +100,13 @@ async function answer(
   }
 }
 
-/** The outcome of a handler, also of one that failed; what the peer did wrong is thrown on. */
+/** The outcome of a handler, also of one that failed. */
 export async function settled(
   handle: () => HandlerOutcome | Promise<HandlerOutcome>,
 ): Promise<HandlerOutcome> {
   try {
     return await handle();
   } catch (error) {
-    if (error instanceof ProtocolError) throw error;
     return refuse(
       'internal',
       `the broker failed: ${describe(error)}`,

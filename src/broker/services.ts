@@ -17,7 +17,17 @@ export interface ServiceOptions {
 /** Calls that only look: they are logged when refused. */
 const quiet: ReadonlySet<string> = new Set(['status', 'probe', 'inspect', 'claims', 'history']);
 
-const refusalsOf = (outcome: HandlerOutcome): object => (outcome.ok ? {} : { refusals: outcome.refusals });
+/** Does what is asked for and records it; `said` is what the log tells of the request. */
+async function handled(
+  log: BrokerLog,
+  said: { readonly call: string; readonly uid: number } & Readonly<Record<string, unknown>>,
+  handle: () => HandlerOutcome | Promise<HandlerOutcome>,
+): Promise<HandlerOutcome> {
+  const outcome = await settled(handle);
+  if (!outcome.ok) log({ ...said, ok: false, refusals: outcome.refusals });
+  else if (!quiet.has(said.call)) log({ ...said, ok: true });
+  return outcome;
+}
 
 /** For the manager's user and root. */
 export function managerService({ context, log, onActivity }: ServiceOptions): Service {
@@ -29,16 +39,8 @@ export function managerService({ context, log, onActivity }: ServiceOptions): Se
     onActivity,
     answer: async (body, { uid }) => {
       const request = parseRequest(body);
-      const outcome = await settled(() => dispatch(context, request));
-      if (!outcome.ok || !quiet.has(request.call))
-        log({
-          call: request.call,
-          machine: subjectOf(request),
-          uid,
-          ok: outcome.ok,
-          ...refusalsOf(outcome),
-        });
-      return outcome;
+      const said = { call: request.call, machine: subjectOf(request), uid };
+      return await handled(log, said, () => dispatch(context, request));
     },
   };
 }
@@ -50,12 +52,8 @@ export function claimsService({ context, log, onActivity }: ServiceOptions): Ser
     // SECURITY: rule manager. One at a time, and what came on the manager's socket first: a flood of claims delays only claims.
     await nextTurn();
     const request = parseClaimRequest(body);
-    const outcome = await settled(() => handleClaimRequest(context, request, uid));
-    if (!outcome.ok || !quiet.has(request.call)) {
-      const { v: _version, ...said } = request;
-      log({ ...said, uid, pid, ok: outcome.ok, ...refusalsOf(outcome) });
-    }
-    return outcome;
+    const { v: _version, ...said } = request;
+    return await handled(log, { ...said, uid, pid }, () => handleClaimRequest(context, request, uid));
   };
   return {
     admits: () => true,

@@ -24,10 +24,10 @@ test('accounts, groups and subordinate ids in the range are each named', () => {
     '/etc/subgid': 'b:200050:10\n',
   });
   assert.deepEqual(overlaps(range, read), [
-    'account "eve" (200099) of /etc/passwd',
-    'group "devs" (200000) of /etc/group',
-    'subordinate ids 100000:100001 of "a" in /etc/subuid',
-    'subordinate ids 200050:10 of "b" in /etc/subgid',
+    'account "eve" (200099) in /etc/passwd',
+    'group "devs" (200000) in /etc/group',
+    'subordinate ids of "a" (100000:100001) in /etc/subuid',
+    'subordinate ids of "b" (200050:10) in /etc/subgid',
   ]);
 });
 

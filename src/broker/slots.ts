@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { processesOfUids } from '../linux/process.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
-import { errorCode } from '../linux/errno.ts';
+import { isObject } from '../protocol/values.ts';
+import { unlessMissing } from '../linux/errno.ts';
 import { readJson, writeWhole } from './files.ts';
 
 export interface UidRange {
@@ -23,7 +24,7 @@ export interface Slots {
 export function openSlots(file: string): Slots {
   const load = (): Map<string, number> => {
     const value = readJson(file);
-    const entries = isSlots(value) ? Object.entries(value) : [];
+    const entries = isObject(value) ? Object.entries(value) : [];
     return new Map(
       entries.filter(
         (entry): entry is [string, number] =>
@@ -54,12 +55,8 @@ export function openSlots(file: string): Slots {
       save(slots.set(to, uid));
     },
     list: () => [...load()].map(([machine, uid]) => ({ machine, uid })),
-    damaged: () => existsSync(file) && !isSlots(readJson(file)),
+    damaged: () => existsSync(file) && !isObject(readJson(file)),
   };
-}
-
-function isSlots(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The first uid of the range that no machine has and no process runs as. */
@@ -74,39 +71,31 @@ function freeUid(taken: ReadonlySet<number>, range: UidRange): number | undefine
 /** The account that may hold the range for qward in /etc/passwd, /etc/subuid and /etc/subgid. */
 export const rangeAccount = 'qward-machines';
 
+/** Lines `name:x:id:...`, or `name:first:count` where ids are counted. */
+const idFiles = [
+  { path: '/etc/passwd', what: 'account', counted: false },
+  { path: '/etc/group', what: 'group', counted: false },
+  { path: '/etc/subuid', what: 'subordinate ids of', counted: true },
+  { path: '/etc/subgid', what: 'subordinate ids of', counted: true },
+] as const;
+
 /**
  * What of the host lies in the range: accounts, groups, and ranges of subordinate ids (passwd(5), group(5), subuid(5)).
  * Each as a sentence; none where the range is qward's alone.
  */
 export function overlaps(range: UidRange, read: (path: string) => string = readIfThere): string[] {
-  const inside = (first: number, count: number): boolean =>
-    first < range.base + range.count && range.base < first + count;
-  const lines = (path: string): string[][] =>
+  return idFiles.flatMap(({ path, what, counted }) =>
     read(path)
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('#'))
-      .map((line) => line.split(':'));
-  const accounts = (path: string, what: string): string[] =>
-    lines(path)
-      .filter(([name, , id]) => name !== rangeAccount && id !== undefined && inside(Number(id), 1))
-      .map(([name, , id]) => `${what} "${name}" (${id}) of ${path}`);
-  const subordinate = (path: string): string[] =>
-    lines(path)
-      .filter(([name, first, count]) => name !== rangeAccount && inside(Number(first), Number(count)))
-      .map(([name, first, count]) => `subordinate ids ${first}:${count} of "${name}" in ${path}`);
-  return [
-    ...accounts('/etc/passwd', 'account'),
-    ...accounts('/etc/group', 'group'),
-    ...subordinate('/etc/subuid'),
-    ...subordinate('/etc/subgid'),
-  ];
+      .flatMap((line) => {
+        const [name = '', second = '', third = ''] = line.split(':');
+        const [first, count] = counted ? [Number(second), Number(third)] : [Number(third), 1];
+        const inside = first < range.base + range.count && range.base < first + count;
+        if (name === rangeAccount || !inside) return [];
+        return [`${what} "${name}" (${counted ? `${second}:${third}` : third}) in ${path}`];
+      }),
+  );
 }
 
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return '';
-    throw error;
-  }
-}
+const readIfThere = (path: string): string => unlessMissing(() => readFileSync(path, 'utf8')) ?? '';

@@ -10,11 +10,9 @@ export interface RunOptions {
   readonly binary: string;
   /** Directory where the runtime keeps its state. */
   readonly stateRoot: string;
+  /** Directory of `config.json`; the runtime writes its pid file and its own messages (JSON lines) beside it. */
   readonly bundle: string;
   readonly id: string;
-  readonly pidFile: string;
-  /** File for the runtime's own messages (JSON lines). */
-  readonly logFile: string;
   /** Descriptors of this process that the jailed one gets: 0, 1, 2 and as many more as there are. */
   readonly descriptors: readonly number[];
   readonly deadlineMs: number;
@@ -27,6 +25,7 @@ export type RunOutcome =
 /** Starts the bundle's process and returns once the runtime has: before the process has read its arguments. */
 export async function runDetached(options: RunOptions): Promise<RunOutcome> {
   const preserved = options.descriptors.length - 3;
+  const [pidFile, logFile] = [`${options.bundle}/pid`, `${options.bundle}/log`];
   // The runtime dies with the broker's main thread, so that a killed broker leaves no launch half-way (prctl(2)).
   const argv = [
     '--pdeathsig',
@@ -35,7 +34,7 @@ export async function runDetached(options: RunOptions): Promise<RunOutcome> {
     '--root',
     options.stateRoot,
     '--log',
-    options.logFile,
+    logFile,
     '--log-format',
     'json',
     'run',
@@ -43,7 +42,7 @@ export async function runDetached(options: RunOptions): Promise<RunOutcome> {
     '--preserve-fds',
     String(preserved),
     '--pid-file',
-    options.pidFile,
+    pidFile,
     '--bundle',
     options.bundle,
     options.id,
@@ -62,7 +61,7 @@ export async function runDetached(options: RunOptions): Promise<RunOutcome> {
   });
   if (end.error !== undefined) return { ok: false, message: `${options.binary}: ${end.error.message}` };
   if (end.code === 0) {
-    const pid = Number(readFileSync(options.pidFile, 'latin1'));
+    const pid = Number(readFileSync(pidFile, 'latin1'));
     if (Number.isSafeInteger(pid) && pid > 1) return { ok: true, pid };
     return { ok: false, message: `${options.binary}: wrote no pid` };
   }
@@ -72,7 +71,7 @@ export async function runDetached(options: RunOptions): Promise<RunOutcome> {
       : end.signal === 'SIGKILL'
         ? `no end within ${options.deadlineMs} ms`
         : end.signal;
-  return { ok: false, message: `${options.binary}: ${how}: ${lastMessage(options.logFile)}` };
+  return { ok: false, message: `${options.binary}: ${how}: ${lastMessage(logFile)}` };
 }
 
 const maxLogBytes = 64 * 1024;

@@ -1,5 +1,6 @@
 /** Opening files so that nobody can swap them meanwhile: openat2(2), memfd_create(2). Who calls owns the descriptor. */
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync, type Stats } from 'node:fs';
+import { errorCode } from './errno.ts';
 import { addressOf, checked, cString, lastErrno, libc, syscall, SystemError } from './libc.ts';
 
 const SYS_openat2 = 437;
@@ -119,10 +120,8 @@ function openAgain(pathFd: number, access: Access, faultOf: (stats: Stats) => Ki
     if (stats.isBlockDevice() && access === 'rw') closeSync(openSync(path, flags | constants.O_EXCL));
     return withStats(openSync(path, flags));
   } catch (error) {
-    const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
-    throw error instanceof NotOpenedError || typeof code !== 'string'
-      ? error
-      : new NotOpenedError(code, stats);
+    const code = errorCode(error);
+    throw error instanceof NotOpenedError || code === '' ? error : new NotOpenedError(code, stats);
   } finally {
     closeSync(pathFd);
   }

@@ -1,5 +1,6 @@
 /** Reading a file of the administrator's, and only where nobody but root can have written it. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { errorCode } from './errno.ts';
 
 /** `text` undefined: there is no such file. Else each thing that is wrong with it. */
 export type OwnFile =
@@ -14,9 +15,9 @@ export function readOwnFile(path: string, maxBytes: number): OwnFile {
     // SECURITY: promise 1. A link is not followed.
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+    const code = errorCode(error);
     if (code === 'ENOENT') return { ok: true, text: undefined };
-    const message = code === 'ELOOP' ? 'it is a symbolic link' : `it cannot be opened (${String(code)})`;
+    const message = code === 'ELOOP' ? 'it is a symbolic link' : `it cannot be opened (${code})`;
     return { ok: false, faults: [{ message, cure: plain }] };
   }
   try {

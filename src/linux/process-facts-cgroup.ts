@@ -1,5 +1,6 @@
 /** The control files of a process's cgroups on hosts with v1, v2 and both (cgroups(7)). */
 import type { ProcessFacts } from '../protocol/broker.ts';
+import { parseMountinfo } from './mountinfo.ts';
 import { countDevicePrograms } from './process-facts-bpf.ts';
 import { readOptional } from './process-facts-read.ts';
 
@@ -52,13 +53,9 @@ export function findCgroupDirectory(
 ): string | undefined {
   // A cgroup outside the reader's own cgroup namespace shows as /../…: it cannot be reached by name.
   if (path.split('/').includes('..')) return undefined;
-  for (const line of mountinfo.split('\n')) {
-    const [left = '', right = ''] = line.split(' - ');
-    const [, , , root = '', point = ''] = left.split(' ');
-    const [type, , options = ''] = right.split(' ');
+  for (const { root, point, type, options } of parseMountinfo(mountinfo)) {
     if (type !== (controllers.length === 0 ? 'cgroup2' : 'cgroup')) continue;
-    const mounted = options.split(',');
-    if (!controllers.every((name) => mounted.includes(name))) continue;
+    if (!controllers.every((name) => options.includes(name))) continue;
     if (root === '/') return `${point}${path}`;
     if (path === root || path.startsWith(`${root}/`)) return `${point}${path.slice(root.length)}`;
   }

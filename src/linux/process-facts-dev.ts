@@ -1,7 +1,9 @@
 /** What stands in a process's /dev, which only root can list. */
 import { closeSync, constants, lstatSync, openSync, type Stats } from 'node:fs';
 import type { DevEntry } from '../protocol/broker.ts';
-import { listNames, unlessMissing } from './process-facts-read.ts';
+import { deviceNumbers } from './block-device.ts';
+import { unlessMissing } from './errno.ts';
+import { listNames } from './process-facts-read.ts';
 
 /**
  * SECURITY: promise 1. A link that the process put in place of its /dev is not followed (it would lead through the
@@ -36,8 +38,5 @@ function devEntry(name: string, stats: Stats): DevEntry {
         : stats.isSymbolicLink()
           ? 'link'
           : 'other';
-  // dev_t as glibc packs it: makedev(3).
-  const major = (stats.rdev >>> 8) & 0xfff;
-  const minor = (stats.rdev & 0xff) | ((stats.rdev >>> 12) & 0xfff00);
-  return { name, type, major, minor, mode: stats.mode & 0o7777, uid: stats.uid };
+  return { name, type, ...deviceNumbers(stats.rdev), mode: stats.mode & 0o7777, uid: stats.uid };
 }

@@ -1,5 +1,4 @@
 /** Bounded reading of files and directories whose size another process decides. */
-import { errorCode } from './errno.ts';
 import { closeSync, constants, opendirSync, openSync, readSync } from 'node:fs';
 
 const maxFileBytes = 1024 * 1024;
@@ -48,15 +47,5 @@ export function readOptional(path: string): string {
   } catch (error) {
     if (error instanceof RangeError) throw error;
     return '';
-  }
-}
-
-/** What `look` gives, undefined where the thing it looks at has gone meanwhile. */
-export function unlessMissing<Found>(look: () => Found): Found | undefined {
-  try {
-    return look();
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes(errorCode(error))) return undefined;
-    throw error;
   }
 }

@@ -4,11 +4,12 @@
  */
 import { closeSync, constants, openSync, readlinkSync, statSync } from 'node:fs';
 import type { OpenDescriptor, ProcessFacts } from '../protocol/broker.ts';
+import { errorCode, unlessMissing } from './errno.ts';
 import { readCgroupFiles } from './process-facts-cgroup.ts';
 import { readDev } from './process-facts-dev.ts';
-import { listNames, readOptional, readText, unlessMissing } from './process-facts-read.ts';
+import { listNames, readOptional, readText } from './process-facts-read.ts';
 import { findUnixSockets } from './process-facts-sockets.ts';
-import { processesOfUids } from './process.ts';
+import { parseStat, processesOfUids } from './process.ts';
 
 export type FactsOutcome =
   | { readonly ok: true; readonly facts: ProcessFacts }
@@ -43,24 +44,14 @@ export function readProcessFacts(pid: number, options: FactsOptions = { sharers:
 
 function reasonOf(error: unknown): 'gone' | 'refused' | 'too-large' {
   if (error instanceof RangeError) return 'too-large';
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = errorCode(error);
   if (code === 'ENOENT' || code === 'ESRCH') return 'gone';
   // EINVAL: the thread that was looked at ended at this moment (mountinfo), whether others live or not.
   if (code === 'EACCES' || code === 'EPERM' || code === 'EINVAL') return 'refused';
   throw error;
 }
 
-/** Fields 3, 20 and 22 of stat, counted from behind the name, which may hold anything. */
-function readStat(proc: string): {
-  readonly zombie: boolean;
-  readonly ended: boolean;
-  readonly startTime: number;
-} {
-  const stat = readText(`${proc}/stat`);
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const zombie = fields[0] === 'Z' || fields[0] === 'X';
-  return { zombie, ended: zombie && Number(fields[17]) <= 1, startTime: Number(fields[19]) };
-}
+const readStat = (proc: string): ReturnType<typeof parseStat> => parseStat(readText(`${proc}/stat`));
 
 /**
  * SECURITY: promise 5. A main thread that ended while others run on shows as a zombie and has no files any more: the

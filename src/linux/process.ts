@@ -1,25 +1,30 @@
 /** Whether a process lives, told from a later one with the same pid: proc(5). */
 import { readFileSync, readdirSync } from 'node:fs';
 
-/** /proc/PID/stat after the command name, which may hold anything: state is field 3. */
-function statFields(pid: number): string[] | undefined {
+/**
+ * Fields 3, 20 and 22 of /proc/PID/stat, counted from behind the command name, which may hold anything. `startTime`: clock
+ * ticks since boot.
+ * SECURITY: promise 2. A process whose main thread has ended while others run on shows state Z too, and lives: field 20
+ * counts its threads.
+ */
+export function parseStat(stat: string): {
+  readonly zombie: boolean;
+  readonly ended: boolean;
+  readonly startTime: number;
+} {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const zombie = isEnded(fields[0]);
+  return { zombie, ended: zombie && Number(fields[17]) <= 1, startTime: Number(fields[19]) };
+}
+
+/** Start time of a process; undefined for one that is gone or a zombie. */
+export function startTimeOf(pid: number): number | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const { ended, startTime } = parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    return ended ? undefined : startTime;
   } catch {
     return undefined;
   }
-}
-
-/**
- * Start time in clock ticks since boot (field 22); undefined for a process that is gone or a zombie.
- * SECURITY: promise 2. One whose main thread has ended while others run on shows state Z too, and lives: field 20
- * counts its threads.
- */
-export function startTimeOf(pid: number): number | undefined {
-  const fields = statFields(pid);
-  if (fields === undefined || (isEnded(fields[0]) && Number(fields[17]) <= 1)) return undefined;
-  return Number(fields[19]);
 }
 
 const isEnded = (state: string | undefined): boolean => state === 'Z' || state === 'X';

@@ -1,8 +1,9 @@
 /** Admission: whether the policy allows a launch, with the rule that refuses it. Every refusal at once. */
 import type { Refusal } from '../protocol/broker.ts';
 import { drillProgram, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
-import { grantOf, policyRefusal as refusal, type FileGrounds } from './file-rules.ts';
+import { grantOf, type FileGrounds } from './file-rules.ts';
 import { absolutePath, policyFile, type Policy } from './policy.ts';
+import { policyRefusal as refusal, unlisted } from './refusals.ts';
 
 export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
   const { policy } = grounds;
@@ -33,9 +34,7 @@ function admitBinary({ program, binary }: LaunchRequest, policy: Policy): Refusa
       : [refusal(`"${binary}" is not the prober of the drill`, `the drill runs ${drillProgram} alone`)];
   const { key, what } = listed;
   if (policy[key].includes(binary)) return [];
-  return [
-    refusal(`"${binary}" is not ${what} that the policy lists`, `add it to ${key} in ${policyFile}`, key),
-  ];
+  return [unlisted(`"${binary}" is not ${what}`, key)];
 }
 
 function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[] {
@@ -46,13 +45,7 @@ function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[
     }
     case 'tap':
       if (grounds.policy.bridges.includes(descriptor.bridge)) return [];
-      return [
-        refusal(
-          `bridge "${descriptor.bridge}" is not one that the policy lists`,
-          `add it to bridges in ${policyFile}`,
-          'bridges',
-        ),
-      ];
+      return [unlisted(`bridge "${descriptor.bridge}" is not one`, 'bridges')];
     case 'vhost-net':
       return admitDevice('/dev/vhost-net', grounds.policy);
     case 'socket':
@@ -61,9 +54,7 @@ function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[
 }
 
 function admitDevice(device: string, policy: Policy): Refusal[] {
-  if (policy.devices.includes(device)) return [];
-  const message = `${device} is not a device that the policy lists`;
-  return [refusal(message, `add it to devices in ${policyFile}`, 'devices')];
+  return policy.devices.includes(device) ? [] : [unlisted(`${device} is not a device`, 'devices')];
 }
 
 const maxTargetDepth = 16;

@@ -1,8 +1,9 @@
 /** Which files a user may claim for a machine, and who may claim at all. What is opened by a claim, file-rules.ts says. */
 import type { Refusal } from '../protocol/broker.ts';
 import type { ClaimedFile } from '../protocol/claims.ts';
-import { placeOf, policyRefusal, type StorageRoot } from './file-rules.ts';
-import { absolutePath, policyFile, type Policy } from './policy.ts';
+import { placeOf, type StorageRoot } from './file-rules.ts';
+import { absolutePath, isWithin, policyFile, type Policy } from './policy.ts';
+import { forCertainUsers, noOwnFiles, notPlain, policyRefusal, unlistedBlockDevice } from './refusals.ts';
 import { isOneOf, type Person } from './who.ts';
 
 export interface ClaimGrounds {
@@ -24,7 +25,7 @@ export function decideClaim(
   const closed = closedPath(path, own);
   if (closed !== undefined) return closed;
   const place = placeOf(path, policy, roots);
-  if (place === null) return isWithin(path, '/dev') ? unlisted(path) : byOwner(path, policy);
+  if (place === null) return isWithin(path, '/dev') ? unlistedBlockDevice(path) : byOwner(path, policy);
   const { rule, who, kind } = place;
   if (access === 'rw' && place.access === 'ro')
     return policyRefusal(
@@ -36,35 +37,16 @@ export function decideClaim(
   if (who === null) return user.isIn(policy.groups.administrators) ? 'by-policy' : 'claim';
   if (isOneOf(who, user)) return 'claim';
   // A user may have made a file in another's directory, but never a device.
-  if (kind === 'device')
-    return policyRefusal(
-      `"${path}" is for the machines of certain users`,
-      `add yours to "who" in ${policyFile}`,
-      rule,
-    );
+  if (kind === 'device') return forCertainUsers(path, 'add yours to "who"', rule);
   return byOwner(path, policy);
 }
 
-const isWithin = (path: string, directory: string): boolean =>
-  path === directory || path.startsWith(`${directory}/`);
-
-function byOwner(path: string, { ownerClaims }: Policy): ClaimDecision {
-  if (ownerClaims) return 'claim';
-  return policyRefusal(
-    `"${path}": users may not give files of their own to machines`,
-    `set ownerClaims, or name the user in "who" of a storage root, in ${policyFile}`,
-    'ownerClaims',
-  );
-}
+const byOwner = (path: string, { ownerClaims }: Policy): ClaimDecision =>
+  ownerClaims ? 'claim' : noOwnFiles(path, 'the user');
 
 /** SECURITY: promise 1. What is no user's to give: the kernel's files and qward's own. */
 function closedPath(path: string, own: readonly string[]): Refusal | undefined {
-  if (!absolutePath.test(path))
-    return policyRefusal(
-      `${JSON.stringify(path)} is not an absolute path without "." and ".." parts`,
-      'write the plain path',
-      'plain-paths',
-    );
+  if (!absolutePath.test(path)) return notPlain(path);
   if (isWithin(path, '/proc') || isWithin(path, '/sys') || path === '/dev')
     return policyRefusal(
       `"${path}" is the kernel's, no file for a machine`,
@@ -79,14 +61,6 @@ function closedPath(path: string, own: readonly string[]): Refusal | undefined {
       'own-files',
     );
   return undefined;
-}
-
-function unlisted(path: string): Refusal {
-  return policyRefusal(
-    `"${path}" is not a block device that the policy lists`,
-    `add it to blockDevices in ${policyFile}`,
-    'blockDevices',
-  );
 }
 
 const overflowUid = 65_534;

@@ -1,6 +1,7 @@
 /** Which rule of the policy decides about a path, and with whose rights a file may be opened by it. Pure. */
 import type { FileRequest, Refusal } from '../protocol/broker.ts';
 import { absolutePath, policyFile, type Policy, type StorageRule } from './policy.ts';
+import { forCertainUsers, noOwnFiles, notPlain, policyRefusal, unlistedBlockDevice } from './refusals.ts';
 import { isOneOf, type Person } from './who.ts';
 
 export interface StorageRoot extends StorageRule {
@@ -48,10 +49,6 @@ export type FileGrant =
   | { readonly ok: true; readonly place: FilePlace | null; readonly claimant: Claimant }
   | { readonly ok: true; readonly place: FilePlace; readonly claimant: null }
   | { readonly ok: false; readonly refusal: Refusal };
-
-export function policyRefusal(message: string, hint: string, rule?: string): Refusal {
-  return { code: 'policy-refused', message, hint, ...(rule === undefined ? {} : { rule }) };
-}
 
 /** The device that the policy names, or the longest storage root; the path as `absolutePath` has it. */
 export function placeOf(
@@ -115,44 +112,25 @@ function findPlace(
   roots: readonly StorageRoot[],
 ): Found | Refused {
   // SECURITY: promise 1. No `..` part ever reaches the file system, and a root is matched at a slash.
-  if (!absolutePath.test(path)) {
-    const found = JSON.stringify(path);
-    return refused(
-      `${found} is not an absolute path without "." and ".." parts`,
-      'write the plain path',
-      'plain-paths',
-    );
-  }
+  if (!absolutePath.test(path)) return refused(notPlain(path));
   const place = placeOf(path, policy, roots);
   if (place === null || access === 'ro' || place.access === 'rw') return { ok: true, place };
   const where = place.kind === 'root' ? `is beneath ${place.path}, which is` : 'is';
   const hint = `set readonly: true in the definition, or access "rw" in ${policyFile}`;
-  return refused(`"${path}" ${where} read-only`, hint, place.rule);
+  return refused(policyRefusal(`"${path}" ${where} read-only`, hint, place.rule));
 }
 
-function refused(message: string, hint: string, rule?: string): Refused {
-  return { ok: false, refusal: policyRefusal(message, hint, rule) };
-}
+const refused = (refusal: Refusal): Refused => ({ ok: false, refusal });
 
 function grantToAll(path: string, place: FilePlace | null, roots: readonly StorageRoot[]): FileGrant {
   if (place?.who === null) return { ok: true, place, claimant: null };
   if (place !== null)
     return refused(
-      `"${path}" is for the machines of certain users`,
-      `one of them defines the machine, or "who" is taken out of ${policyFile}`,
-      place.rule,
+      forCertainUsers(path, 'one of them defines the machine, or "who" is taken out', place.rule),
     );
-  if (path.startsWith('/dev/'))
-    return refused(
-      `"${path}" is not a block device that the policy lists`,
-      `add it to blockDevices in ${policyFile}`,
-      'blockDevices',
-    );
-  return refused(
-    `"${path}" is outside the storage roots`,
-    `move it beneath ${roots[0]?.path ?? 'a storage root'}, or add its directory to storageRoots in ${policyFile}`,
-    'storageRoots',
-  );
+  if (path.startsWith('/dev/')) return refused(unlistedBlockDevice(path));
+  const hint = `move it beneath ${roots[0]?.path ?? 'a storage root'}, or add its directory to storageRoots in ${policyFile}`;
+  return refused(policyRefusal(`"${path}" is outside the storage roots`, hint, 'storageRoots'));
 }
 
 function grantByClaim(
@@ -164,22 +142,18 @@ function grantByClaim(
   // SECURITY: promise 1. What the manager says of a user is nothing: the claim came over the user's own connection.
   if (!claimant.claimed(path, access))
     return refused(
-      `user ${name} did not claim "${path}" ${access === 'rw' ? 'to be written' : 'to be read'} for this machine`,
-      `as ${name}: qward claim VM "${path}"${access === 'rw' ? ' --rw' : ''}, or define the machine anew`,
-      'user-claims',
+      policyRefusal(
+        `user ${name} did not claim "${path}" ${access === 'rw' ? 'to be written' : 'to be read'} for this machine`,
+        `as ${name}: qward claim VM "${path}"${access === 'rw' ? ' --rw' : ''}, or define the machine anew`,
+        'user-claims',
+      ),
     );
   const who = place?.who ?? null;
   if (place !== null && who !== null && isOneOf(who, claimant)) return { ok: true, place, claimant: null };
   if (place?.who === null || (place?.kind !== 'device' && ownerClaims)) return { ok: true, place, claimant };
-  return place?.kind === 'device'
-    ? refused(
-        `"${path}" is for the machines of certain users`,
-        `add ${name} to "who" in ${policyFile}`,
-        place.rule,
-      )
-    : refused(
-        `"${path}": users may not give files of their own to machines`,
-        `set ownerClaims, or name ${name} in "who" of a storage root, in ${policyFile}`,
-        'ownerClaims',
-      );
+  return refused(
+    place?.kind === 'device'
+      ? forCertainUsers(path, `add ${name} to "who"`, place.rule)
+      : noOwnFiles(path, name ?? 'the user'),
+  );
 }

@@ -84,6 +84,10 @@ export const defaultPolicy: Policy = {
 /** An absolute path without control characters, empty, `.` and `..` parts, and no slash at the end. */
 export const absolutePath = /^(?:\/(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+)+$/;
 
+/** Whether a path is the directory, or lies beneath it. */
+export const isWithin = (path: string, directory: string): boolean =>
+  path === directory || path.startsWith(`${directory}/`);
+
 /**
  * The storage roots that hold, or lie in, one of the directories: a manager that was taken over must not reach qward's own
  * state by way of a disk. Pure; paths as `absolutePath` has them.
@@ -92,9 +96,8 @@ export function rootsAround(
   { storageRoots }: Pick<Policy, 'storageRoots'>,
   directories: readonly string[],
 ): { readonly key: string; readonly message: string }[] {
-  const within = (inner: string, outer: string): boolean => inner === outer || inner.startsWith(`${outer}/`);
   return storageRoots.flatMap(({ path }, index) => {
-    const own = directories.find((directory) => within(directory, path) || within(path, directory));
+    const own = directories.find((directory) => isWithin(directory, path) || isWithin(path, directory));
     if (own === undefined) return [];
     return [
       {

@@ -8,7 +8,7 @@ import { before, test } from 'node:test';
 import fc from 'fast-check';
 import { parseClaimRequest } from '../../src/broker/parse-claims.ts';
 import { parseRequest } from '../../src/broker/parse.ts';
-import { ProtocolError } from '../../src/broker/parse-values.ts';
+import { ValueFaults } from '../../src/protocol/values.ts';
 import { admit } from '../../src/policy/admit.ts';
 import { decideClaim } from '../../src/policy/claim-rules.ts';
 import { rootsOf } from '../../src/policy/file-rules.ts';
@@ -34,7 +34,7 @@ function parsed<T>(frame: Buffer, parse: (body: Buffer) => T): T | undefined {
     const body = new FrameReader(maxRequestBytes).push(frame);
     return body === undefined ? undefined : parse(body);
   } catch (error) {
-    assert.ok(error instanceof ProtocolError || error instanceof RangeError, String(error));
+    assert.ok(error instanceof ValueFaults || error instanceof RangeError, String(error));
     return undefined;
   }
 }

@@ -68,8 +68,6 @@ export async function startJailed(
       stateRoot: join(directory, 'runc'),
       bundle: join(directory, 'bundle'),
       id: basename(directory),
-      pidFile: join(directory, 'pid'),
-      logFile: join(directory, 'runc.log'),
       descriptors,
       deadlineMs: 20_000,
     });

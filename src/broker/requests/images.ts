@@ -11,9 +11,9 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { openSystemPath } from '../../linux/descriptors.ts';
-import { rootOf, type StorageRoot } from '../../policy/file-rules.ts';
+import { rootOf } from '../../policy/file-rules.ts';
 import { absolutePath } from '../../policy/policy.ts';
-import type { DirectoryListing, Refusal } from '../../protocol/broker.ts';
+import type { DirectoryListing } from '../../protocol/broker.ts';
 import { diskJobPattern, maxTargetNameBytes, partPath, type PartAction } from '../../protocol/disk-job.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
@@ -22,16 +22,15 @@ import { errorCode } from '../../linux/errno.ts';
 const maxEntries = 4096;
 
 /**
- * The roots of the policy, as it is now.
- * SECURITY: promise 1. All of them: one for certain users, or to be read alone, may lie within one for every machine.
+ * Why the policy, as it is now, gives the path to no job; undefined where it lies in a root for every machine.
+ * SECURITY: promise 1. All roots are asked: one for certain users, or to be read alone, may lie within one for every machine.
  */
-function rootsOfPolicy(
-  context: BrokerContext,
-): { ok: true; roots: StorageRoot[] } | { ok: false; refusals: readonly Refusal[] } {
+function refuseRoot(context: BrokerContext, path: string, access: 'ro' | 'rw'): HandlerOutcome | undefined {
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
-  const roots = storageRoots(policy.policy, context);
-  return { ok: true, roots: roots.filter(({ ownedBy }) => ownedBy === undefined) };
+  const roots = storageRoots(policy.policy, context).filter(({ ownedBy }) => ownedBy === undefined);
+  const found = rootOf(path, access, roots);
+  return found.ok ? undefined : { ok: false, refusals: [found.refusal] };
 }
 
 /**
@@ -42,10 +41,8 @@ export function handlePart(
   context: BrokerContext,
   { machine, path, action }: { readonly machine: string; readonly path: string; readonly action: PartAction },
 ): HandlerOutcome {
-  const given = rootsOfPolicy(context);
-  if (!given.ok) return given;
-  const found = rootOf(path, 'rw', given.roots);
-  if (!found.ok) return { ok: false, refusals: [found.refusal] };
+  const refused = refuseRoot(context, path, 'rw');
+  if (refused !== undefined) return refused;
   if (!diskJobPattern.test(machine) || Buffer.byteLength(nameOf(path)) > maxTargetNameBytes)
     return refuse('broker-refused', `"${path}" cannot be made for "${machine}"`, 'choose a shorter name');
   return inDirectory(path.slice(0, path.lastIndexOf('/')), path, (directory) => {
@@ -53,13 +50,8 @@ export function handlePart(
     if (action === 'create') {
       if (lstatSync(name, { throwIfNoEntry: false }) !== undefined) return exists(path);
       // SECURITY: promise 3. A new file of root's own; one that is there is never opened, emptied or changed.
-      closeSync(
-        openSync(
-          part,
-          constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-          0o600,
-        ),
-      );
+      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+      closeSync(openSync(part, flags, 0o600));
     } else {
       if (action === 'publish') linkSync(part, name);
       unlinkSync(part);
@@ -73,11 +65,9 @@ export function handlePart(
 
 /** A storage root, or a directory beneath one. */
 export function handleListDirectory(context: BrokerContext, path: string): HandlerOutcome {
-  const given = rootsOfPolicy(context);
-  if (!given.ok) return given;
   // What lies in it, so that a root is in itself.
-  const found = rootOf(`${path}/*`, 'ro', given.roots);
-  if (!found.ok) return { ok: false, refusals: [found.refusal] };
+  const refused = refuseRoot(context, `${path}/*`, 'ro');
+  if (refused !== undefined) return refused;
   return inDirectory(path, path, (directory) => {
     const names = readdirSync(directory);
     const entries = names.slice(0, maxEntries).flatMap((name) => {

@@ -18,6 +18,7 @@ import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
 import type { LaunchRecord } from '../records.ts';
 import { overlaps, rangeAccount } from '../slots.ts';
 import { runs, sweep } from '../sweep.ts';
+import { running, stuck } from './lifecycle.ts';
 
 const runtimeDeadlineMs = 30_000;
 /** QEMU's stdout and stderr, and the sockets' inodes. */
@@ -25,13 +26,7 @@ const logBytes = 256 * 1024;
 
 export async function handleLaunch(context: BrokerContext, launch: LaunchRequest): Promise<HandlerOutcome> {
   const before = context.records.read(launch.machine);
-  if (before !== undefined && isAlive(before.pid, before.startTime)) {
-    return refuse(
-      'machine-running',
-      `machine "${launch.machine}" runs already as pid ${before.pid}`,
-      'stop it first',
-    );
-  }
+  if (before !== undefined && isAlive(before.pid, before.startTime)) return running(before);
   if (before === undefined && runs(context, launch.machine)) {
     return refuse(
       'machine-running',
@@ -53,15 +48,11 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
     return outOfResources(error, launch.machine, context.paths.brokerState);
   }
   if (typeof uid !== 'number') return uid;
-  if (!(await sweep(context, launch.machine))) {
-    return refuse(
-      'machine-busy',
-      `processes of the last run of "${launch.machine}" do not end`,
-      'look for processes in state D: a device or file system hangs',
-    );
-  }
+  if (!(await sweep(context, launch.machine))) return stuck(launch.machine, 'machine-busy');
   try {
-    return await launchSwept(context, launch, { uid, policy: policy.policy });
+    const outcome = await launchSwept(context, launch, { uid, policy: policy.policy });
+    if (!outcome.ok) await sweep(context, launch.machine);
+    return outcome;
   } catch (error) {
     await sweep(context, launch.machine);
     return outOfResources(error, launch.machine, context.paths.brokerRun);
@@ -129,7 +120,7 @@ function noSpace(machine: string, place: string): HandlerOutcome {
   );
 }
 
-/** Nothing of the machine is on the host now; from the first line on, everything made is found by the record. */
+/** Nothing of the machine is on the host now; from the first line on, everything made is found by the record, for the sweep. */
 async function launchSwept(
   context: BrokerContext,
   launch: LaunchRequest,
@@ -154,32 +145,30 @@ async function launchSwept(
   };
   context.records.write(record);
   const root = context.roots.open(launch.root, launch.program === 'drill');
-  if (!root.ok) {
-    await sweep(context, launch.machine);
-    return root;
-  }
+  if (!root.ok) return root;
   makeDirectories(context, places);
   const opened = await openDescriptors(launch.descriptors, {
     directory: places.directory,
     grounds: groundsOf(context, launch.machine, policy),
     uid,
   });
-  if (!opened.ok) {
-    await sweep(context, launch.machine);
-    return opened;
+  if (!opened.ok) return opened;
+  try {
+    const config = compileBundle(launch, {
+      uid,
+      gid: uid,
+      rootDirectory: root.directory,
+      cgroup: places.cgroup,
+      cgroups: context.cgroups.layout,
+      deviceNumbers: Object.fromEntries(
+        launch.devices.map((device) => [device, deviceNumbers(statSync(device).rdev)]),
+      ),
+    });
+    writeWhole(`${places.bundle}/config.json`, JSON.stringify(config), false);
+    return await run(context, { places, record, opened, binary: runtime.binary });
+  } finally {
+    for (const fd of opened.fds) closeSync(fd);
   }
-  const config = compileBundle(launch, {
-    uid,
-    gid: uid,
-    rootDirectory: root.directory,
-    cgroup: places.cgroup,
-    cgroups: context.cgroups.layout,
-    deviceNumbers: Object.fromEntries(
-      launch.devices.map((device) => [device, deviceNumbers(statSync(device).rdev)]),
-    ),
-  });
-  writeWhole(`${places.bundle}/config.json`, JSON.stringify(config), false);
-  return await run(context, { places, record, opened, binary: runtime.binary });
 }
 
 /** SECURITY: promise 2. The log and sockets of a machine are the manager's to read; no machine's uid can enter. */
@@ -205,13 +194,10 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
       stateRoot: runtimeRoot(context),
       bundle: places.bundle,
       id: record.machine,
-      pidFile: `${places.bundle}/pid`,
-      logFile: `${places.bundle}/log`,
       descriptors: [input, log, log, ...opened.fds],
       deadlineMs: runtimeDeadlineMs,
     });
     if (!outcome.ok) {
-      await sweep(context, record.machine);
       if (/no space left on device/i.test(outcome.message))
         return noSpace(record.machine, context.paths.brokerRun);
       return refuse(
@@ -220,17 +206,17 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
         'run `qward doctor`',
       );
     }
-    const running: LaunchRecord = {
+    const launched: LaunchRecord = {
       ...record,
       phase: 'running',
       files: opened.files,
       pid: outcome.pid,
       startTime: startTimeOf(outcome.pid) ?? 0,
     };
-    context.records.write(running);
-    return { ok: true, result: describe(running) };
+    context.records.write(launched);
+    return { ok: true, result: describe(launched) };
   } finally {
-    for (const fd of [input, log, ...opened.fds]) closeSync(fd);
+    for (const fd of [input, log]) closeSync(fd);
   }
 }
 

@@ -54,18 +54,13 @@ export function handleRename(context: BrokerContext, machine: string, to: string
   });
 }
 
-function running({ machine, pid }: LaunchRecord): HandlerOutcome {
-  return refuse(
-    'machine-running',
-    `machine "${machine}" runs as pid ${pid}, or was not reaped yet`,
-    'stop it first',
-  );
+export function running({ machine, pid, startTime }: LaunchRecord): HandlerOutcome {
+  const how = isAlive(pid, startTime) ? `runs as pid ${pid}` : 'has ended and was not reaped yet';
+  return refuse('machine-running', `machine "${machine}" ${how}`, 'stop it first');
 }
 
-function stuck(machine: string): HandlerOutcome {
-  return refuse(
-    'timed-out',
-    `processes of "${machine}" do not end`,
-    'look for processes in state D: a device or file system hangs',
-  );
+/** Processes of the machine outlive SIGKILL. */
+export function stuck(machine: string, code = 'timed-out'): HandlerOutcome {
+  const hint = 'look for processes in state D: a device or file system hangs';
+  return refuse(code, `processes of "${machine}" do not end`, hint);
 }
