@@ -11,7 +11,7 @@ import { isAlive, startTimeOf } from '../../src/linux/process.ts';
 import type { LaunchedMachine } from '../../src/protocol/broker.ts';
 import { encodeFrame } from '../../src/protocol/frame.ts';
 import type { Descriptor, LaunchRequest } from '../../src/protocol/launch.ts';
-import { exchange, startTestBroker, type TestBroker } from '../support/broker.ts';
+import { exchange, startTestBroker, type TestBroker, testUidRange } from '../support/broker.ts';
 import { footprintOf, logLines, unchanged } from '../support/broker-footprint.ts';
 import { enterOwnNetwork } from '../support/network.ts';
 import { testLaunch } from '../support/test-launch.ts';
@@ -75,11 +75,11 @@ function refusedLaunches(
   ];
   return [
     ...paths.map((path): [string, LaunchRequest] => [path, files(disk(path))]),
-    ...[1, 1000, 65_534, 0x7000_0000, 0xffff_fffd].map((claimant): [string, LaunchRequest] => [
+    ...[1, 1000, 65_534, testUidRange.base, 0xffff_fffd].map((claimant): [string, LaunchRequest] => [
       `claimed by ${claimant}`,
       files(disk(`${images}/../claimed`, { claimant })),
     ]),
-    ...[1, 0x7000_0000].map((claimant): [string, LaunchRequest] => [
+    ...[1, testUidRange.base].map((claimant): [string, LaunchRequest] => [
       `/etc/shadow claimed by ${claimant}`,
       files(disk('/etc/shadow', { claimant })),
     ]),

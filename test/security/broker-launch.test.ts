@@ -17,7 +17,14 @@ import { test } from 'node:test';
 import { processesOfUids } from '../../src/linux/process.ts';
 import type { LaunchedMachine } from '../../src/protocol/broker.ts';
 import type { Descriptor, LaunchRequest } from '../../src/protocol/launch.ts';
-import { brokerLog, startTestBroker, testManagerUid, traces, type TestBroker } from '../support/broker.ts';
+import {
+  brokerLog,
+  startTestBroker,
+  testManagerUid,
+  traces,
+  type TestBroker,
+  testUidRange,
+} from '../support/broker.ts';
 import { makeImage, testLaunch } from '../support/test-launch.ts';
 
 const disk = (path: string, access: 'ro' | 'rw'): Descriptor => ({
@@ -78,7 +85,7 @@ test('a launched QEMU has a uid of its own, no group, no capability, and ends wi
 });
 
 test('a machine keeps its uid, and another gets it only once it was forgotten', async () => {
-  await using broker = await startTestBroker({ uidRange: { base: 0x7000_0000, count: 2 } });
+  await using broker = await startTestBroker({ uidRange: { ...testUidRange, count: 2 } });
   const uidOf = async (machine: string): Promise<number> => {
     const { uid } = await start(broker, await testLaunch(machine));
     await broker.ask({ v: 1, call: 'kill', machine });

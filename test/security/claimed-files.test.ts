@@ -19,7 +19,7 @@ import { after, test } from 'node:test';
 import { openClaims } from '../../src/broker/claims.ts';
 import type { FileProbe, LaunchedMachine, Refusal } from '../../src/protocol/broker.ts';
 import type { Access, Descriptor } from '../../src/protocol/launch.ts';
-import { startTestBroker, testManagerUid, traces, type TestBroker } from '../support/broker.ts';
+import { startTestBroker, testManagerUid, traces, type TestBroker, testUidRange } from '../support/broker.ts';
 import { bindAccounts } from '../support/private-accounts.ts';
 import { makeImage, testLaunch } from '../support/test-launch.ts';
 
@@ -153,7 +153,7 @@ test('a claim counts for that machine, that user, that path and that access, and
 
 test('root, the manager, machines and uids without an account claim nothing, not even what the register has', async () => {
   await using broker = await startTestBroker();
-  for (const uid of [testManagerUid, 0x7000_0000, 910_009_999]) {
+  for (const uid of [testManagerUid, testUidRange.base, 910_009_999]) {
     claim(broker, uid, '/etc/shadow');
     const { message } = await refusalOf(broker, { path: '/etc/shadow', access: 'ro', claimant: uid });
     assert.match(message, /only users claim files/);

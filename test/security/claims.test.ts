@@ -16,7 +16,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { BrokerStatus, FileProbe } from '../../src/protocol/broker.ts';
 import { maxClaimsOfMachine, type Claim, type ClaimRequest } from '../../src/protocol/claims.ts';
 import { encodeFrame, maxRequestBytes } from '../../src/protocol/frame.ts';
-import { askBroker, startTestBroker, testManagerUid, type TestBroker } from '../support/broker.ts';
+import {
+  askBroker,
+  startTestBroker,
+  testManagerUid,
+  type TestBroker,
+  testUidRange,
+} from '../support/broker.ts';
 import { askAs, floodAs, sendAs, type Answer } from '../support/claims-peer.ts';
 import { bindAccounts } from '../support/private-accounts.ts';
 
@@ -33,7 +39,7 @@ bindAccounts(
 );
 
 /** The first uid of the policy's range. */
-const machineUid = 0x7000_0000;
+const machineUid = testUidRange.base;
 
 const socketOf = ({ site }: TestBroker): string => site.paths.claimsSocket;
 

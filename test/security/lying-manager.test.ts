@@ -3,7 +3,7 @@
  * socket beside the real broker's claims; the command line is the real one, run by a user of the system.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { after, test } from 'node:test';
 import type { Claim } from '../../src/protocol/claims.ts';
@@ -14,6 +14,9 @@ import { ok, startFakeManager, type FakeManager, type Handlers } from '../suppor
 const uid = 910_000_021;
 const instance = await startWithAccounts([{ name: 'alice', uid }]);
 after(() => instance[Symbol.asyncDispose]());
+const runtime = `${instance.directory}/alice`;
+mkdirSync(runtime, { mode: 0o700 });
+chownSync(runtime, uid, uid);
 
 const secret = '/home/alice/.ssh/id_rsa';
 const disk = (path: string): string => `disks: [{ id: root, path: ${path}, format: raw }]\n`;
@@ -47,7 +50,8 @@ async function claimedBy(
   const ran = await instance.qward(words, {
     uid,
     stdin,
-    env: { QWARD_SOCKET: manager.socketPath, EDITOR: editor },
+    // What was not taken over is kept for its user, beneath a directory that goes with the test.
+    env: { QWARD_SOCKET: manager.socketPath, EDITOR: editor, XDG_RUNTIME_DIR: runtime },
   });
   assert.equal(ran.status, 0, ran.stderr);
   const listed = await instance.qward(['claims', '--json'], { uid });

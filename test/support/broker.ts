@@ -1,5 +1,5 @@
 /** A broker of a test's own: real root, real runtime, private directories and cgroups, removed whatever happens. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,6 +14,9 @@ import { encodeFrame, FrameReader, maxReplyBytes } from '../../src/protocol/fram
 
 /** A uid without an account, for the manager of a test. */
 export const testManagerUid = 1_879_200_000;
+
+/** The machines' uids of this process's brokers: a broker sweeps its range, and test files run side by side. */
+export const testUidRange = { base: 0x7180_0000 + 64 * randomInt(100_000), count: 64 };
 
 export interface TestBroker extends AsyncDisposable {
   readonly site: HostSite;
@@ -39,7 +42,8 @@ export function makeTestSite(policy: object = {}): HostSite {
   if (!outcome.ok) throw new Error(outcome.message);
   mkdirSync(base, { mode: 0o755 });
   makeHostDirectories(outcome.site);
-  const defaults = { storageRoots: [{ path: outcome.site.paths.images, access: 'rw' }] };
+  const storageRoots = [{ path: outcome.site.paths.images, access: 'rw' }];
+  const defaults = { uidRange: testUidRange, storageRoots };
   writeFileSync(outcome.site.paths.policy, JSON.stringify({ ...defaults, ...policy }), { mode: 0o644 });
   return outcome.site;
 }

@@ -167,7 +167,7 @@ test('a QEMU that is not there, and one that is too old', async () => {
   assert.equal(
     await refused(own, 'start web'),
     `there is no QEMU at ${binary}\n` +
-      '  apt-get install qemu-system-x86, or name another binary in /etc/qward/policy.json',
+      `  apt-get install qemu-system-x86, or name another binary in ${own.paths.policy}`,
   );
   assert.deepEqual(remains(own, 'web'), []);
 

@@ -43,7 +43,7 @@ test('a bridge that the policy does not list is refused', async () => {
   await defineBare(instance, 'web', nic('other0'));
   assert.match(
     await refused(instance, 'start web', { status: 4 }),
-    /^bridge "other0" is not one that the policy lists\n {2}add it to bridges in /,
+    /^bridge "other0" is not one that the policy lists\n.*\(bridges\)\n {2}add it to bridges in /,
   );
   assert.deepEqual(remains(instance, 'web'), []);
 });
