@@ -6,6 +6,7 @@
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
+import { daemonNodeOptions } from '../src/host/node-options.ts';
 import { compileProgram } from './build/compile.ts';
 import { wrapperScript, type Program } from './build/wrapper.ts';
 
@@ -20,8 +21,18 @@ const programs: readonly Program[] = [
     script: 'qward-host',
     nodeOptions: ['--min-semi-space-size=16'],
   },
-  { name: 'qward-manager', entry: 'src/manager/main.ts', script: 'qward-manager', nodeOptions: [] },
-  { name: 'qward-broker', entry: 'src/broker/main.ts', script: 'qward-broker', nodeOptions: [] },
+  {
+    name: 'qward-manager',
+    entry: 'src/manager/main.ts',
+    script: 'qward-manager',
+    nodeOptions: daemonNodeOptions.manager,
+  },
+  {
+    name: 'qward-broker',
+    entry: 'src/broker/main.ts',
+    script: 'qward-broker',
+    nodeOptions: daemonNodeOptions.broker,
+  },
 ];
 
 /** Code of the manager's that runs in a thread of its own, beside its bundle. */

@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { fileURLToPath } from 'node:url';
 import { keepDescriptorsFrom } from '../linux/close-on-exec.ts';
 import { isAlive, startTimeOf } from '../linux/process.ts';
+import { daemonEnvironment, daemonNodeOptions } from './node-options.ts';
 import type { HostSite } from './site.ts';
 
 export type DaemonName = 'broker' | 'manager';
@@ -47,7 +48,7 @@ export function startDaemon(
   const node = [
     process.execPath,
     '--disable-warning=ExperimentalWarning',
-    ...nodeOptions(name),
+    ...daemonNodeOptions[name],
     programOf(name),
     ...places,
     ...own,
@@ -64,6 +65,7 @@ export function startDaemon(
       LISTEN_FDS: String(fds.length),
       LISTEN_FDNAMES: Object.keys(sockets).join(':'),
       LANG: 'C.UTF-8',
+      ...daemonEnvironment,
     };
     const child = spawn(program, argv, {
       stdio: ['ignore', log, log, ...fds],
@@ -77,11 +79,6 @@ export function startDaemon(
   } finally {
     for (const fd of [log, ...fds]) closeSync(fd);
   }
-}
-
-/** Memory of the manager matters on hosts that are there for guests: a small young generation costs it nothing. */
-function nodeOptions(name: DaemonName): string[] {
-  return name === 'manager' ? ['--max-semi-space-size=2'] : ['--max-semi-space-size=1'];
 }
 
 /** SECURITY: promise 1. The manager has its uid, no group but its own, no capability in any set, and can never gain one. */
