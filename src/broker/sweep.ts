@@ -16,9 +16,9 @@ const pollMs = 1;
 export async function sweep(context: BrokerContext, machine: string): Promise<boolean> {
   const places = placesOf(context, machine);
   if (!(await endProcesses(context, places.cgroup))) return false;
-  const uid = context.records.read(machine)?.uid;
+  const record = context.records.read(machine);
   // SECURITY: promise 2. Nothing of this uid outlives its machine, wherever it has gone.
-  if (uid !== undefined && context.records.read(machine)?.phase === 'launching') killUid(uid);
+  if (record?.phase === 'launching') killUid(record.uid);
   removeFiles(context, machine);
   return true;
 }

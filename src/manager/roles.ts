@@ -1,6 +1,7 @@
 /** Who may do what. Everything that these tables do not grant is refused. */
 import { rights, type Right } from '../api/contract.ts';
-import type { Policy, Who } from '../policy/policy.ts';
+import type { Policy } from '../policy/policy.ts';
+import { isOneOf } from '../policy/who.ts';
 import type { Grant } from './store/metadata.ts';
 
 /** Who a connection is: by the kernel (SO_PEERCRED), the system's account database, and the policy. */
@@ -59,8 +60,6 @@ export function identify(
     const group = name === '' ? undefined : groupIdOf(name);
     return group !== undefined && groups.includes(group);
   };
-  const isOneOf = ({ users, groups: names }: Who): boolean =>
-    (account !== undefined && users.includes(account.name)) || names.some(memberOf);
   const administrator = uid === 0 || memberOf(policy.groups.administrators);
   const operator = memberOf(policy.groups.operators);
   return {
@@ -71,7 +70,7 @@ export function identify(
     administrator,
     operator,
     operatesAll: operator && policy.operate === 'all',
-    definer: administrator || isOneOf(policy.define),
+    definer: administrator || isOneOf(policy.define, { name: account?.name, isIn: memberOf }),
   };
 }
 

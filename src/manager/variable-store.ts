@@ -5,7 +5,7 @@ import { variableStorePath } from '../plan/boot.ts';
 import type { FileFacts, HostFacts } from '../plan/launch-plan.ts';
 import { writeQcow2 } from '../plan/qcow2-image.ts';
 import { failure, success, type Outcome } from './outcome.ts';
-import { errorCode } from './store/atomic-file.ts';
+import { errorCode } from '../linux/errno.ts';
 
 export interface StorePlace {
   readonly directory: string;

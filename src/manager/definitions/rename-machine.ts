@@ -8,7 +8,7 @@ import type { Machine } from '../lifecycle/machine.ts';
 import { consoleDirectory } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
-import { errorCode } from '../store/atomic-file.ts';
+import { errorCode } from '../../linux/errno.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 import { nameTaken, type DefinitionServices } from './definitions.ts';
 import type { NameLocks } from './name-locks.ts';

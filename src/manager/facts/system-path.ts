@@ -1,7 +1,7 @@
 /** Files of the operating system that a jail may show: what they really are, and whether root alone can change them. */
 import { lstat, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { errorCode } from '../store/atomic-file.ts';
+import { errorCode } from '../../linux/errno.ts';
 
 export type ResolvedPath =
   | { readonly ok: true; readonly source: string; readonly kind: 'file' | 'directory' }
@@ -27,7 +27,7 @@ export async function resolveSystemPath(path: string, findings: DirectoryFinding
     if (stats.isDirectory()) return { ok: true, source, kind: 'directory' };
     return { ok: false, why: `${source} is neither a file nor a directory` };
   } catch (error) {
-    return { ok: false, why: `${path}: ${errorCode(error) ?? String(error)}` };
+    return { ok: false, why: `${path}: ${errorCode(error) || String(error)}` };
   }
 }
 

@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { peerCredentials } from '../../linux/peer-credentials.ts';
-import { errorCode } from '../store/atomic-file.ts';
+import { errorCode } from '../../linux/errno.ts';
 
 export interface ConnectOptions {
   readonly path: string;
@@ -48,7 +48,7 @@ function connectOnce(path: string): Promise<{ readonly socket: Socket } | { read
       resolve({ socket });
     });
     socket.once('error', (error) => {
-      resolve({ code: errorCode(error) ?? error.message });
+      resolve({ code: errorCode(error) || error.message });
     });
   });
 }

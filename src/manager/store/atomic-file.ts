@@ -1,6 +1,7 @@
 /** Files that are either the old or the new one, also after a power cut. */
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { errorCode } from '../../linux/errno.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 
 /** Writes a new file beside `path`, syncs it and puts it in place. On a fault the old file is what it was. */
@@ -34,11 +35,6 @@ export async function removeFile(path: string): Promise<Outcome<void>> {
   }
 }
 
-export function errorCode(error: unknown): string | undefined {
-  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
-  return typeof code === 'string' ? code : undefined;
-}
-
 async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
@@ -50,7 +46,7 @@ async function syncDirectory(path: string): Promise<void> {
 
 function unwritable(path: string, error: unknown): Outcome<never> {
   const reason = error instanceof Error ? error.message : String(error);
-  const full = ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '');
+  const full = ['ENOSPC', 'EDQUOT'].includes(errorCode(error));
   return failure(
     'state-unwritable',
     `${path} could not be written: ${reason}; nothing was changed`,

@@ -8,7 +8,8 @@ import type { ParsedDefinition } from '../../definition/parse.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import type { Outcome } from '../outcome.ts';
 import { success } from '../outcome.ts';
-import { errorCode, removeFile, replaceFile } from './atomic-file.ts';
+import { errorCode } from '../../linux/errno.ts';
+import { removeFile, replaceFile } from './atomic-file.ts';
 import { parseMetadata, type Metadata } from './metadata.ts';
 
 /** One machine as it is defined. */
