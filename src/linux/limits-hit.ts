@@ -1,4 +1,5 @@
 /** Which limits of its cgroup brought a process down, in the kernel's own words (cgroups(7)). Anybody may read them. */
+import { parseMountinfo } from './mountinfo.ts';
 import { findCgroupDirectory } from './process-facts-cgroup.ts';
 import { readOptional } from './process-facts-read.ts';
 
@@ -17,10 +18,11 @@ const sources = [
 
 /** `cgroup`: its path below the mount of each hierarchy. All false where it is gone, or the kernel does not count. */
 export function limitsHit(cgroup: string, mountinfo = readOptional('/proc/self/mountinfo')): LimitsHit {
+  const mounts = parseMountinfo(mountinfo);
   const hit = sources.map(({ limit, key, v1, v2 }) => {
     const files = [
-      [findCgroupDirectory([limit], cgroup, mountinfo), v1],
-      [findCgroupDirectory([], cgroup, mountinfo), v2],
+      [findCgroupDirectory([limit], cgroup, mounts), v1],
+      [findCgroupDirectory([], cgroup, mounts), v2],
     ] as const;
     return files.some(
       ([directory, name]) => directory !== undefined && counts(readOptional(`${directory}/${name}`), key),

@@ -14,9 +14,10 @@ export interface Mount {
 export function parseMountinfo(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [left = '', right] = line.split(' - ');
-    const [, , , root = '', point = ''] = left.split(' ').map(unescaped);
-    const [type = '', , options = ''] = right?.split(' ') ?? [];
-    return right === undefined ? [] : [{ root, point, type, options: options.split(',') }];
+    if (right === undefined) return [];
+    const [, , , root = '', point = ''] = left.split(' ');
+    const [type = '', , options = ''] = right.split(' ');
+    return [{ root: unescaped(root), point: unescaped(point), type, options: options.split(',') }];
   });
 }
 

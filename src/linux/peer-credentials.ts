@@ -23,6 +23,11 @@ export function descriptorOf(socket: Socket): number | undefined {
 export function peerCredentials(socket: Socket): PeerCredentials {
   const fd = descriptorOf(socket);
   if (fd === undefined) throw new TypeError('the socket is closed');
+  return credentialsOf(fd);
+}
+
+/** The same of a descriptor. */
+export function credentialsOf(fd: number): PeerCredentials {
   const credentials = new Int32Array(3);
   const length = new Int32Array([12]);
   checked(

@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { addressOf, libc, syscall } from './libc.ts';
 
+const SYS_poll = 7;
 const SYS_pidfd_send_signal = 424;
 const SYS_pidfd_open = 434;
 /** struct pidfd_info of Linux 6.15: mask at 0, exit_code at 60. */
@@ -16,6 +17,15 @@ const PIDFD_GET_INFO = (3n << 30n) | (BigInt(infoBytes) << 16n) | (0xffn << 8n) 
 export function openPidfd(pid: number): number | undefined {
   const fd = Number(syscall(SYS_pidfd_open, [pid, 0]));
   return fd < 0 ? undefined : fd;
+}
+
+/** Whether the process has ended, all its threads and also where nobody has reaped it yet: its descriptor is then readable. */
+export function pidfdEnded(pidfd: number): boolean {
+  // struct pollfd: fd, events POLLIN, revents.
+  const polled = Buffer.alloc(8);
+  polled.writeInt32LE(pidfd, 0);
+  polled.writeInt16LE(1, 4);
+  return syscall(SYS_poll, [addressOf(polled), 1, 0]) > 0n;
 }
 
 /** Sends a signal; false where the process is gone. */

@@ -1,6 +1,6 @@
 /** The control files of a process's cgroups on hosts with v1, v2 and both (cgroups(7)). */
 import type { ProcessFacts } from '../protocol/broker.ts';
-import { parseMountinfo } from './mountinfo.ts';
+import { parseMountinfo, type Mount } from './mountinfo.ts';
 import { countDevicePrograms } from './process-facts-bpf.ts';
 import { readOptional } from './process-facts-read.ts';
 
@@ -29,10 +29,11 @@ export function readCgroupFiles(
 ): Pick<ProcessFacts, 'cgroupFiles' | 'devicePrograms'> {
   const files: Record<string, string> = {};
   let devicePrograms: number | null = null;
+  const mounts = parseMountinfo(mountinfo);
   for (const line of cgroup.split('\n')) {
     const [, controllers, path] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
     if (controllers === undefined || path === undefined) continue;
-    const directory = findCgroupDirectory(controllers.split(',').filter(Boolean), path, mountinfo);
+    const directory = findCgroupDirectory(controllers.split(',').filter(Boolean), path, mounts);
     if (directory === undefined) continue;
     const names =
       controllers === '' ? filesOfV2 : controllers.split(',').flatMap((name) => filesOfV1[name] ?? []);
@@ -49,11 +50,11 @@ export function readCgroupFiles(
 export function findCgroupDirectory(
   controllers: readonly string[],
   path: string,
-  mountinfo: string,
+  mounts: readonly Mount[],
 ): string | undefined {
   // A cgroup outside the reader's own cgroup namespace shows as /../…: it cannot be reached by name.
   if (path.split('/').includes('..')) return undefined;
-  for (const { root, point, type, options } of parseMountinfo(mountinfo)) {
+  for (const { root, point, type, options } of mounts) {
     if (type !== (controllers.length === 0 ? 'cgroup2' : 'cgroup')) continue;
     if (!controllers.every((name) => options.includes(name))) continue;
     if (root === '/') return `${point}${path}`;

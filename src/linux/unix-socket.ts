@@ -1,10 +1,13 @@
 /** Unix sockets that another process will listen on: unix(7). */
 import { closeSync } from 'node:fs';
-import { addressOf, checked, libc } from './libc.ts';
+import { getSystemErrorName } from 'node:util';
+import { addressOf, checked, lastErrno, libc, syscall } from './libc.ts';
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
+const SYS_connect = 42;
 /** sun_path, with its NUL. */
 const maxPathBytes = 108;
 
@@ -13,11 +16,7 @@ const maxPathBytes = 108;
  * listens, so the peer credentials that a client sees are that process's (SO_PEERCRED is taken at listen(2)).
  */
 export function bindUnixSocket(path: string, mode: number): number {
-  const name = Buffer.from(path, 'utf8');
-  if (name.length >= maxPathBytes) throw new RangeError(`${path}: longer than ${maxPathBytes - 1} bytes`);
-  const address = Buffer.alloc(2 + name.length + 1);
-  address.writeUInt16LE(AF_UNIX, 0);
-  name.copy(address, 2);
+  const address = addressAt(path);
   const fd = checked(libc().socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket', path);
   // SECURITY: promise 1. The mode holds from the first instant: umask, not chmod afterwards.
   const umask = process.umask(0o777 & ~mode);
@@ -30,4 +29,27 @@ export function bindUnixSocket(path: string, mode: number): number {
   } finally {
     process.umask(umask);
   }
+}
+
+/**
+ * One attempt to connect; its descriptor, or the errno's name. A hundredth of what `net.connect` costs, for a socket that is
+ * asked every few milliseconds whether somebody listens by now.
+ */
+export function connectUnixSocket(path: string): { readonly fd: number } | { readonly code: string } {
+  const address = addressAt(path);
+  const fd = checked(libc().socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'socket', path);
+  if (syscall(SYS_connect, [fd, addressOf(address), address.length]) === 0n) return { fd };
+  const code = getSystemErrorName(-lastErrno());
+  closeSync(fd);
+  return { code };
+}
+
+/** struct sockaddr_un of a path; RangeError where it does not fit. */
+function addressAt(path: string): Buffer {
+  const name = Buffer.from(path, 'utf8');
+  if (name.length >= maxPathBytes) throw new RangeError(`${path}: longer than ${maxPathBytes - 1} bytes`);
+  const address = Buffer.alloc(2 + name.length + 1);
+  address.writeUInt16LE(AF_UNIX, 0);
+  name.copy(address, 2);
+  return address;
 }

@@ -1,8 +1,9 @@
 /** Connecting to a socket on which QEMU listens, or is about to. */
-import { connect, type Socket } from 'node:net';
+import { closeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
-import { peerCredentials } from '../../linux/peer-credentials.ts';
-import { errorCode } from '../../linux/errno.ts';
+import { credentialsOf } from '../../linux/peer-credentials.ts';
+import { connectUnixSocket } from '../../linux/unix-socket.ts';
 
 export interface ConnectOptions {
   readonly path: string;
@@ -30,8 +31,8 @@ export async function connectQemu(options: ConnectOptions): Promise<ConnectOutco
   const giveUpAt = performance.now() + options.timeoutMs;
   for (;;) {
     if (options.signal.aborted) return refuse('aborted', 'the connection was given up');
-    const attempt = await connectOnce(options.path);
-    if ('socket' in attempt) return checkPeer(attempt.socket, options.uid);
+    const attempt = connectUnixSocket(options.path);
+    if ('fd' in attempt) return checkPeer(attempt.fd, options.uid);
     if (!options.alive()) return refuse('gone', 'QEMU ended before it listened');
     if (!notYet.has(attempt.code)) return refuse('failed', `${options.path}: ${attempt.code}`);
     if (performance.now() >= giveUpAt)
@@ -40,33 +41,17 @@ export async function connectQemu(options: ConnectOptions): Promise<ConnectOutco
   }
 }
 
-function connectOnce(path: string): Promise<{ readonly socket: Socket } | { readonly code: string }> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.removeAllListeners('error');
-      resolve({ socket });
-    });
-    socket.once('error', (error) => {
-      resolve({ code: errorCode(error) || error.message });
-    });
-  });
-}
-
-function checkPeer(socket: Socket, uid: number): ConnectOutcome {
+function checkPeer(fd: number, uid: number): ConnectOutcome {
+  const found = credentialsOf(fd).uid;
+  // SECURITY: rule QMP. Only the machine's own uid is taken for its QEMU.
+  if (found !== uid) {
+    closeSync(fd);
+    return refuse('foreign', `uid ${found} answers instead of the machine's own, ${uid}`);
+  }
+  const socket = new Socket({ fd });
   // QEMU may end at any moment from here on; whoever owns the socket listens for more than this.
   socket.on('error', () => undefined);
-  let found: number;
-  try {
-    found = peerCredentials(socket).uid;
-  } catch (error) {
-    socket.destroy();
-    return refuse('gone', error instanceof Error ? error.message : String(error));
-  }
-  // SECURITY: rule QMP. Only the machine's own uid is taken for its QEMU.
-  if (found === uid) return { ok: true, socket };
-  socket.destroy();
-  return refuse('foreign', `uid ${found} answers instead of the machine's own, ${uid}`);
+  return { ok: true, socket };
 }
 
 function refuse(

@@ -1,7 +1,7 @@
 /** A QEMU process that is not our child: whether it lives, and how it ended where the kernel tells. */
 import { closeSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { openPidfd, pidfdExit } from '../../linux/pidfd.ts';
+import { openPidfd, pidfdEnded, pidfdExit } from '../../linux/pidfd.ts';
 import { isAlive } from '../../linux/process.ts';
 
 export interface ProcessEnd {
@@ -14,19 +14,17 @@ const pollMs = 4;
 
 export class ProcessWatch implements Disposable {
   readonly pid: number;
-  readonly #startTime: number;
   #pidfd: number | undefined;
 
   constructor(pid: number, startTime: number) {
     this.pid = pid;
-    this.#startTime = startTime;
     this.#pidfd = openPidfd(pid);
     // The pid may have been given to another process before we opened it.
-    if (!this.alive) this[Symbol.dispose]();
+    if (!isAlive(pid, startTime)) this[Symbol.dispose]();
   }
 
   get alive(): boolean {
-    return isAlive(this.pid, this.#startTime);
+    return this.#pidfd !== undefined && !pidfdEnded(this.#pidfd);
   }
 
   /** Waits for the end; false where it still lives after `timeoutMs`. */
