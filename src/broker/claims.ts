@@ -33,7 +33,7 @@ export interface Claims {
 export class DamagedClaims extends Error {
   readonly cure: string;
   constructor(file: string) {
-    super(`${file} cannot be read`);
+    super(`the register of claims ${file} cannot be read`);
     this.name = 'DamagedClaims';
     this.cure = `root removes it (rm ${file}); users then claim their files again (qward claim)`;
   }

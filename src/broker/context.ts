@@ -4,6 +4,7 @@ import { rootsOf, type StorageRoot } from '../policy/file-rules.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Refusal } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
+import type { AutostartRegister } from './autostart.ts';
 import type { Claims } from './claims.ts';
 import type { JailRoots } from './jail-root.ts';
 import type { Records } from './records.ts';
@@ -28,6 +29,7 @@ export interface BrokerContext {
   readonly records: Records;
   /** What users let machines open with their rights. */
   readonly claims: Claims;
+  readonly autostart: AutostartRegister;
   /** Machines with a request under way that changes them. */
   readonly busy: Set<string>;
 }

@@ -2,6 +2,7 @@
 import type { BrokerCall, BrokerRequest } from '../protocol/broker.ts';
 import { readBrokerLog } from './log.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from './context.ts';
+import { withRegister } from './requests/claims.ts';
 import { handleListDirectory, handlePart } from './requests/images.ts';
 import { handleLaunch } from './requests/launch.ts';
 import { handleForget, handleKill, handleReap, handleRename } from './requests/lifecycle.ts';
@@ -20,6 +21,8 @@ const handlers: Handlers = {
   kill: (context, { machine }) => exclusively(context, [machine], () => handleKill(context, machine)),
   reap: (context, { machine }) => exclusively(context, [machine], () => handleReap(context, machine)),
   forget: (context, { machine }) => exclusively(context, [machine], () => handleForget(context, machine)),
+  'autostart-off': (context, { machine }) =>
+    withRegister(() => ({ ok: true, result: { disabled: context.autostart.disable(machine) } })),
   rename: (context, { machine, to }) =>
     exclusively(context, [machine, to], () => handleRename(context, machine, to)),
   inspect: (context, { machine }) => handleInspect(context, machine),

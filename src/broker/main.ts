@@ -13,6 +13,7 @@ import { maxPolicyBytes, readPolicy } from '../policy/read-policy.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
 import { pathsBelow, systemRoots, type Paths } from '../protocol/paths.ts';
 import { version } from '../protocol/version.ts';
+import { openAutostart } from './autostart.ts';
 import { openClaims } from './claims.ts';
 import type { BrokerContext } from './context.ts';
 import { openJailRoots } from './jail-root.ts';
@@ -99,6 +100,7 @@ function createContext(values: ReturnType<typeof options>): BrokerContext {
     slots: openSlots(`${paths.brokerState}/slots.json`),
     records: openRecords(`${paths.brokerRun}/machines`),
     claims: openClaims(`${paths.brokerState}/claims.json`, () => new Date()),
+    autostart: openAutostart(`${paths.brokerState}/autostart.json`, () => new Date()),
     busy: new Set(),
   };
   return context;

@@ -22,6 +22,7 @@ export const parseClaimRequest = parserOf(
       machine,
       paths: orNull(list(maxClaimsOfMachine, path)),
     }),
+    'autostart-on': record({ v, call: oneOf(['autostart-on']), machine }),
     claims: record({ v, call: oneOf(['claims']), machine: orNull(machine) }),
   }),
 );

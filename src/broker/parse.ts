@@ -81,6 +81,7 @@ const request = tagged<BrokerRequest>('call', {
   status: record({ v, call: oneOf(['status']) }),
   history: record({ v, call: oneOf(['history']), since: text(32, plain), limit: integer(1, maxLogLines) }),
   forget: record({ v, call: oneOf(['forget']), machine }),
+  'autostart-off': record({ v, call: oneOf(['autostart-off']), machine }),
   rename: record({ v, call: oneOf(['rename']), machine, to: machine }),
   part: record({ v, call: oneOf(['part']), machine, path, action: oneOf(partActions) }),
   'list-directory': record({ v, call: oneOf(['list-directory']), path }),

@@ -34,6 +34,11 @@ export interface Draft {
   readonly tags: readonly string[] | undefined;
   readonly boot: MachineDefinition['boot'] | undefined;
   readonly limits: MachineDefinition['limits'] | undefined;
+  readonly name: MachineDefinition['name'] | undefined;
+  readonly agent: boolean | undefined;
+  readonly autostart: MachineDefinition['autostart'] | undefined;
+  readonly restart: MachineDefinition['restart'] | undefined;
+  readonly onCrash: MachineDefinition['onCrash'] | undefined;
   readonly disks: readonly Placed<DiskDefinition>[];
   readonly cdroms: readonly Placed<CdromDefinition>[];
   readonly nics: readonly Placed<NicDefinition>[];
@@ -87,6 +92,11 @@ export function draftOf(value: Plain): Draft {
     tags: read(shape.tags, input['tags']),
     boot: read(shape.boot, input['boot']),
     limits: read(shape.limits, input['limits']),
+    name: read(shape.name, input['name']),
+    agent: read(shape.agent, input['agent']),
+    autostart: read(shape.autostart, input['autostart']),
+    restart: read(shape.restart, input['restart']),
+    onCrash: read(shape.onCrash, input['onCrash']),
     disks: itemsOf(diskSchema, 'disks', disks),
     cdroms: itemsOf(cdromSchema, 'cdroms', cdroms),
     nics: itemsOf(nicSchema, 'nics', nics),

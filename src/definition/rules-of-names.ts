@@ -47,6 +47,7 @@ export function listsHaveNothingTwice(draft: Draft): readonly Broken[] {
   const lists = [
     { key: ['tags'], values: draft.tags ?? [] },
     { key: ['boot', 'order'], values: draft.boot?.order ?? [] },
+    { key: ['autostart', 'after'], values: draft.autostart?.after ?? [] },
   ];
   return lists.flatMap(({ key, values }) =>
     repeated(values.map((name, index) => ({ name, path: [...key, index] }))).map(({ again }) =>

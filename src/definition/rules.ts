@@ -3,6 +3,12 @@ import type { Draft } from './draft.ts';
 import type { Broken, Rule } from './rule.ts';
 import { busesHaveRoom, kernelComesFirst, microvmIsSmall } from './rules-of-boards.ts';
 import { disksAreSound, memoryFits, writtenImagesAreUsedOnce } from './rules-of-images.ts';
+import {
+  nothingComesAfterItself,
+  panicsAreSeen,
+  readinessIsWhole,
+  restartWaitsFit,
+} from './rules-of-life.ts';
 import { bootOrderNamesParts, idsAreUnique, listsHaveNothingTwice, macsAreUnique } from './rules-of-names.ts';
 
 const rules: readonly Rule[] = [
@@ -16,6 +22,10 @@ const rules: readonly Rule[] = [
   disksAreSound,
   writtenImagesAreUsedOnce,
   memoryFits,
+  readinessIsWhole,
+  nothingComesAfterItself,
+  restartWaitsFit,
+  panicsAreSeen,
 ];
 
 export function brokenRules(draft: Draft): readonly Broken[] {

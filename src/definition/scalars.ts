@@ -48,6 +48,15 @@ export const macAddress = textLike(
   'a unicast MAC address such as 52:54:00:12:34:56, lower case',
 );
 
+const octet = '(?:25[0-5]|2[0-4]\\d|1?\\d?\\d)';
+
+/** An IPv4 or IPv6 address, without a prefix length or zone. */
+export const ipAddress = textLike(
+  'IP address',
+  new RegExp(`^(?:${octet}(?:\\.${octet}){3}|(?=[0-9a-f:]*:[0-9a-f:]*:)[0-9a-f:]{2,39})$`),
+  'an IP address such as 192.168.100.10 or fd00::10, lower case',
+);
+
 const durationUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const durationPattern = /^(\d{1,9})(ms|s|m|h)$/;
 

@@ -4,7 +4,16 @@
  * another is in rules.ts.
  */
 import * as z from 'zod';
-import { byteSize, duration, hostPath, identifier, line, machineName, macAddress } from './scalars.ts';
+import {
+  byteSize,
+  duration,
+  hostPath,
+  identifier,
+  ipAddress,
+  line,
+  machineName,
+  macAddress,
+} from './scalars.ts';
 
 const imagePath = hostPath.meta({ examples: ['/var/lib/qward/images/web.qcow2'] });
 
@@ -171,6 +180,67 @@ const boot = z.strictObject({
   menu: z.boolean().default(false).describe('Show the firmware menu.'),
 });
 
+const autostart = z.strictObject({
+  after: z
+    .array(machineName)
+    .max(32)
+    .default([])
+    .describe(
+      'Machines that must be ready before this one is started with the host. Where one of them does not start, this one does not either.',
+    )
+    .meta({ examples: [['db']] }),
+  delay: duration
+    .prefault('0s')
+    .describe('How long to wait before this machine is started, once those in `after` are ready.'),
+  ready: z
+    .enum(['qmp', 'guest-agent', 'port', 'delay'])
+    .default('qmp')
+    .describe(
+      'When machines that come after this one may start: `qmp` once it runs, `guest-agent` once the agent in the guest answers, `port` once a TCP port of the guest accepts a connection, `delay` after `settle`.',
+    ),
+  address: ipAddress
+    .optional()
+    .describe('Address of the guest; for `ready: port`.')
+    .meta({ examples: ['192.168.100.10'] }),
+  port: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .optional()
+    .describe('TCP port of the guest; for `ready: port`.')
+    .meta({ examples: [5432] }),
+  settle: duration.prefault('10s').describe('How long the machine is given; for `ready: delay`.'),
+  timeout: duration
+    .prefault('120s')
+    .describe('How long to wait until it is ready; after that those that come after it are not started.'),
+});
+
+const restart = z.strictObject({
+  delay: duration.prefault('1s').describe('Wait before the first restart; doubled with each further one.'),
+  maxDelay: duration.prefault('60s').describe('The longest wait between two restarts.'),
+  attempts: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(5)
+    .describe('Restarts within `within`; after so many the machine stays as it is.'),
+  within: duration.prefault('10m').describe('The time in which `attempts` are counted.'),
+});
+
+const hookName = identifier.describe('Name of a hook of the policy.');
+const hooks = z.strictObject({
+  start: hookName
+    .optional()
+    .describe(
+      'Program of the administrator to run before each start; where it fails, the machine is not started.',
+    )
+    .meta({ examples: ['prepare'] }),
+  stop: hookName
+    .optional()
+    .describe('Program of the administrator to run after each end of the machine, however it came.')
+    .meta({ examples: ['tidy'] }),
+});
+
 /** `firmware: uefi` and `firmware: {type: uefi, secureBoot: …}` would mean the same; only the short form exists yet. */
 export const machineSchema = z.strictObject({
   name: machineName.describe('Name of the machine on this host.').meta({ examples: ['web'] }),
@@ -224,6 +294,33 @@ export const machineSchema = z.strictObject({
     })
     .prefault({})
     .describe('How the machine is stopped.'),
+  autostart: autostart
+    .prefault({})
+    .describe(
+      'Order and readiness at the start of the host. Whether it is started then is the administrator’s: `qward autostart on`.',
+    ),
+  onHostShutdown: z
+    .enum(['stop', 'kill', 'leave'])
+    .default('stop')
+    .describe(
+      'What becomes of the machine when the host goes down: `stop` lets the guest shut down within `stop.timeout`, `kill` ends it at once, `leave` does nothing, and the host ends it with the last processes.',
+    ),
+  onCrash: z
+    .enum(['stop', 'restart', 'pause'])
+    .default('stop')
+    .describe(
+      'When QEMU crashes, or the guest reports a panic: `restart` starts it again, as `restart` says; `pause` keeps a guest that panicked, paused, to look into.',
+    ),
+  onReboot: z
+    .enum(['reset', 'stop'])
+    .default('reset')
+    .describe('When the guest reboots: `reset` lets it, `stop` ends the machine.'),
+  onPowerOff: z
+    .enum(['stop', 'restart'])
+    .default('stop')
+    .describe('When the guest powers itself off: `stop`, or `restart` it, as `restart` says.'),
+  restart: restart.prefault({}).describe('How often and how soon a machine is started again by itself.'),
+  hooks: hooks.prefault({}).describe('Programs of the administrator around the life of the machine.'),
   limits: resourceLimits.prefault({}).describe('What the QEMU process may use of the host.'),
   onAuditFailure: z
     .enum(['stop', 'warn'])

@@ -24,6 +24,7 @@ const profileOf: Readonly<Record<JailedProgram, SeccompProfile>> = {
   qemu: 'qemu',
   'qemu-img': 'qemu-img',
   drill: 'qemu',
+  hook: 'qemu-img',
 };
 
 const noCapabilities = { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] } as const;

@@ -28,6 +28,7 @@ export const defaultDeadlinesMs: Readonly<Record<BrokerCall, number>> = {
   status: 10_000,
   history: 10_000,
   forget: 10_000,
+  'autostart-off': 10_000,
   rename: 10_000,
   part: 15_000,
   'list-directory': 15_000,

@@ -22,6 +22,7 @@ export interface BrokerResults {
   /** Lines of the broker's log, oldest first. */
   readonly history: readonly string[];
   readonly forget: unknown;
+  readonly 'autostart-off': { readonly disabled: boolean };
   readonly rename: unknown;
   readonly part: unknown;
   readonly 'list-directory': DirectoryListing;

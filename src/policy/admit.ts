@@ -18,12 +18,18 @@ export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
   ];
 }
 
-/** The key of the policy that lists a program's binaries, and what they are; the drill's is the broker's own. */
-const binariesOf = {
-  qemu: { key: 'qemuBinaries', what: 'a QEMU binary' },
-  'qemu-img': { key: 'imageTools', what: 'an image tool' },
+/** The key of the policy that lists a program's binaries, what they are, and how; the drill's is the broker's own. */
+const binariesOf: Readonly<
+  Record<
+    JailedProgram,
+    { readonly key: string; readonly what: string; readonly of: (policy: Policy) => readonly string[] } | null
+  >
+> = {
+  qemu: { key: 'qemuBinaries', what: 'a QEMU binary', of: ({ qemuBinaries }) => qemuBinaries },
+  'qemu-img': { key: 'imageTools', what: 'an image tool', of: ({ imageTools }) => imageTools },
+  hook: { key: 'hooks', what: 'a hook', of: ({ hooks }) => hooks.map(({ path }) => path) },
   drill: null,
-} as const satisfies Record<JailedProgram, { readonly key: keyof Policy; readonly what: string } | null>;
+};
 
 function admitBinary({ program, binary }: LaunchRequest, policy: Policy): Refusal[] {
   const listed = binariesOf[program];
@@ -32,8 +38,8 @@ function admitBinary({ program, binary }: LaunchRequest, policy: Policy): Refusa
     return binary === drillProgram
       ? []
       : [refusal(`"${binary}" is not the prober of the drill`, `the drill runs ${drillProgram} alone`)];
-  const { key, what } = listed;
-  if (policy[key].includes(binary)) return [];
+  const { key, what, of } = listed;
+  if (of(policy).includes(binary)) return [];
   return [unlisted(`"${binary}" is not ${what}`, key)];
 }
 

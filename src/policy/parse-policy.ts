@@ -111,6 +111,7 @@ const parseWhole = record<Policy>(
       ),
     ),
     imageTools: list(maxItems, path),
+    hooks: list(maxItems, record({ name: text(31, /^[a-z][a-z0-9-]{0,30}$/, 'the name of a hook'), path })),
     allowAuditWarning: flag,
     uidRange,
     storageRoots: list(maxItems, record({ path, ...given }, { who: null })),

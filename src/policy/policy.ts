@@ -40,6 +40,8 @@ export interface Policy {
   readonly lvmGroups: readonly (StorageRule & { readonly group: string })[];
   /** Image tools by path: qemu-img. */
   readonly imageTools: readonly string[];
+  /** Programs of the administrator's that definitions may name (`hooks`): root's own files, each with a name. */
+  readonly hooks: readonly { readonly name: string; readonly path: string }[];
   /** Whether a definition may say `onAuditFailure: warn`. */
   readonly allowAuditWarning: boolean;
   readonly uidRange: { readonly base: number; readonly count: number };
@@ -72,6 +74,7 @@ export const defaultPolicy: Policy = {
   blockDevices: [],
   lvmGroups: [],
   imageTools: ['/usr/bin/qemu-img'],
+  hooks: [],
   allowAuditWarning: false,
   uidRange: { base: 0x7000_0000, count: 65_536 },
   storageRoots: [{ path: '/var/lib/qward/images', access: 'rw', who: null }],

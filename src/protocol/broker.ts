@@ -35,6 +35,8 @@ export type BrokerRequest =
   | { readonly v: 1; readonly call: 'history'; readonly since: string; readonly limit: number }
   /** Gives back the slot of a machine that is no longer defined. Refused while it runs. */
   | { readonly v: 1; readonly call: 'forget'; readonly machine: string }
+  /** The machine is no longer started with the host. There is no request to enable that: see protocol/claims.ts. */
+  | { readonly v: 1; readonly call: 'autostart-off'; readonly machine: string }
   /** The slot moves with the machine to its new name. Refused while it runs. */
   | { readonly v: 1; readonly call: 'rename'; readonly machine: string; readonly to: string }
   /**
@@ -113,7 +115,17 @@ export interface LaunchedMachine {
   readonly alive: boolean;
 }
 
+/** A machine that is started with the host. */
+export interface Autostart {
+  readonly machine: string;
+  /** Uid of the administrator who enabled it. */
+  readonly by: number;
+  /** ISO 8601. */
+  readonly at: string;
+}
+
 export interface BrokerStatus {
+  readonly autostart: readonly Autostart[];
   readonly version: string;
   readonly pid: number;
   /** Null where none works. */

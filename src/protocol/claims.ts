@@ -22,6 +22,11 @@ export type ClaimRequest =
       readonly machine: string;
       readonly paths: readonly string[] | null;
     }
+  /**
+   * Records that `machine` is started with the host. Of administrators alone; taken back by the manager for whoever may
+   * stop the machine (`autostart-off` on the other socket).
+   */
+  | { readonly v: 1; readonly call: 'autostart-on'; readonly machine: string }
   /** The caller's claims, root's view is of all; of one machine, or of every. */
   | { readonly v: 1; readonly call: 'claims'; readonly machine: string | null };
 
@@ -45,6 +50,7 @@ export interface ClaimResults {
   readonly 'claim-like': readonly ClaimedFile[];
   readonly unclaim: readonly ClaimedFile[];
   readonly claims: readonly Claim[];
+  readonly 'autostart-on': { readonly outcome: 'enabled' | 'known' };
 }
 
 export type ClaimReply<Call extends ClaimCall> =

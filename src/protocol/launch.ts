@@ -77,10 +77,10 @@ export interface LaunchLimits {
 
 /**
  * What runs in the jail. qemu: a QEMU that the policy lists. qemu-img: an image tool that it lists. drill: the broker's own
- * prober at `drillProgram`, in the jail of the machine's QEMU.
+ * prober at `drillProgram`, in the jail of the machine's QEMU. hook: a program of the administrator's that the policy names.
  */
-export type JailedProgram = 'qemu' | 'qemu-img' | 'drill';
-export const jailedPrograms: readonly JailedProgram[] = ['qemu', 'qemu-img', 'drill'];
+export type JailedProgram = 'qemu' | 'qemu-img' | 'drill' | 'hook';
+export const jailedPrograms: readonly JailedProgram[] = ['qemu', 'qemu-img', 'drill', 'hook'];
 
 /** Where the prober stands in its jail. */
 export const drillProgram = '/usr/libexec/qward-drill';

@@ -63,7 +63,7 @@ test('the CLI loads no schema and no package, and little at its start', () => {
  * line less. The design aims at 2500. What keeps it above: claims with the rights of users, id-mapped mounts, block devices and
  * LVM, image jobs, the drill's jail, facts for the audit, each with its refusals; none of them is to be left out.
  */
-const maxRootLines = 3450;
+const maxRootLines = 3700;
 
 interface RootLines {
   readonly layers: Readonly<Record<string, number>>;

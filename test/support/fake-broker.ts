@@ -201,6 +201,7 @@ export class FakeBroker {
       })),
       slots: [],
       damaged: [],
+      autostart: [],
     };
   }
 }

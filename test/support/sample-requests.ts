@@ -15,6 +15,7 @@ export function sampleRequests(launch: LaunchRequest, images: string): readonly 
     status: { v: 1, call: 'status' },
     history: { v: 1, call: 'history', since: '2026-01-01T00:00:00.000Z', limit: 10 },
     forget: { v: 1, call: 'forget', machine: 'one' },
+    'autostart-off': { v: 1, call: 'autostart-off', machine: 'one' },
     rename: { v: 1, call: 'rename', machine: 'one', to: 'two' },
     part: { v: 1, call: 'part', machine: 'one', path: `${path}.part`, action: 'discard' },
     'list-directory': { v: 1, call: 'list-directory', path: images },
@@ -27,6 +28,7 @@ export function sampleClaimRequests(images: string): readonly ClaimRequest[] {
     claim: { v: 1, call: 'claim', machine: 'one', files: [{ path: `${images}/disk`, access: 'rw' }] },
     'claim-like': { v: 1, call: 'claim-like', machine: 'two', like: 'one' },
     unclaim: { v: 1, call: 'unclaim', machine: 'one', paths: [`${images}/disk`] },
+    'autostart-on': { v: 1, call: 'autostart-on', machine: 'one' },
     claims: { v: 1, call: 'claims', machine: 'one' },
   };
   return Object.values(table);

@@ -7,6 +7,7 @@ import {
   type ClaimRequest,
   type ClaimResults,
 } from '../../protocol/claims.ts';
+import { DamagedAutostart } from '../autostart.ts';
 import { DamagedClaims } from '../claims.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
@@ -36,10 +37,27 @@ export function handleClaimRequest(
         const gone = claims.remove({ machine: request.machine, uid: whose }, request.paths);
         return { ok: true, result: gone.map(({ path, access }) => ({ path, access })) };
       }
+      case 'autostart-on':
+        return enableAutostart(context, request.machine, uid);
       case 'claims':
         return { ok: true, result: claims.list({ machine: request.machine, uid: whose }) };
     }
   });
+}
+
+/** SECURITY: promise 4. What starts with the host is the administrators' to say, each over a connection of their own. */
+function enableAutostart(context: BrokerContext, machine: string, uid: number): HandlerOutcome {
+  const read = context.readPolicy();
+  if (!read.ok) return read;
+  const { administrators } = read.policy.groups;
+  if (uid !== 0 && (uid === context.managerUid || !personOf(uid).isIn(administrators)))
+    return refuse(
+      'not-allowed',
+      `only administrators enable the start of a machine with the host`,
+      `ask root, or a member of the group ${administrators}`,
+    );
+  const outcome = context.autostart.enable(machine, uid) ? 'enabled' : 'known';
+  return { ok: true, result: { outcome } };
 }
 
 interface Wish {
@@ -79,12 +97,12 @@ export function withRegister(work: () => HandlerOutcome): HandlerOutcome {
   try {
     return work();
   } catch (error) {
-    if (error instanceof DamagedClaims)
-      return refuse('state-unwritable', `the register of claims ${error.message}`, error.cure);
+    if (error instanceof DamagedClaims || error instanceof DamagedAutostart)
+      return refuse('state-unwritable', error.message, error.cure);
     if (!['ENOSPC', 'EDQUOT', 'EROFS'].includes(errorCode(error))) throw error;
     return refuse(
       'state-unwritable',
-      `the register of claims cannot be written (${errorCode(error)}); nothing was changed`,
+      `the register cannot be written (${errorCode(error)}); nothing was changed`,
       'make room on the file system of /var/lib/qward (df -h)',
     );
   }

@@ -30,6 +30,7 @@ export function handleForget(context: BrokerContext, machine: string): HandlerOu
   return withRegister(() => {
     // SECURITY: promise 4. A machine that comes later under the name has nothing of what was agreed to for this one.
     context.claims.remove({ machine, uid: null }, null);
+    context.autostart.disable(machine);
     context.slots.release(machine);
     return { ok: true, result: {} };
   });
@@ -49,6 +50,7 @@ export function handleRename(context: BrokerContext, machine: string, to: string
   }
   return withRegister(() => {
     context.claims.rename(machine, to);
+    context.autostart.rename(machine, to);
     context.slots.rename(machine, to);
     return { ok: true, result: {} };
   });

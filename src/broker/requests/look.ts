@@ -6,6 +6,7 @@ import { readHead } from '../../linux/descriptors.ts';
 import { readProcessFacts } from '../../linux/process-facts.ts';
 import type { BrokerStatus, FileProbe, FileRequest, ProcessFacts } from '../../protocol/broker.ts';
 import { version } from '../../protocol/version.ts';
+import { DamagedAutostart } from '../autostart.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { groundsOf, openGranted } from '../open-file.ts';
 import { overlaps } from '../slots.ts';
@@ -37,6 +38,7 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
     qemuBinaries: policy.ok ? policy.policy.qemuBinaries : [],
     machines: context.records.list().map(describe),
     slots: context.slots.list(),
+    autostart: context.autostart.list(),
     damaged: damagedFiles(context),
   };
   return { ok: true, result: status };
@@ -54,7 +56,13 @@ function damagedFiles(context: BrokerContext): BrokerStatus['damaged'] {
     ...records,
     ...(context.slots.damaged() ? [{ path, reason, cure: `rm ${path}` }] : []),
     ...context.claims.damaged(),
+    ...(context.autostart.damaged() ? [damagedAutostart(`${context.paths.brokerState}/autostart.json`)] : []),
   ];
+}
+
+function damagedAutostart(path: string): BrokerStatus['damaged'][number] {
+  const reason = 'what is started with the host cannot be read; nothing is';
+  return { path, reason, cure: new DamagedAutostart(path).cure };
 }
 
 export function handleProbe(
