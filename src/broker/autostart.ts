@@ -1,7 +1,7 @@
 /** Which machines are started with the host: root's own file. Only administrators add to it, over connections of their own. */
 import type { Autostart } from '../protocol/broker.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
-import { readJson, writeWhole } from './files.ts';
+import { openState, UnusableState } from './state.ts';
 
 export interface AutostartRegister {
   readonly list: () => readonly Autostart[];
@@ -10,36 +10,31 @@ export interface AutostartRegister {
   /** False where it was not enabled. */
   readonly disable: (machine: string) => boolean;
   readonly rename: (machine: string, to: string) => void;
-  /** For the status: the file is there and cannot be read; nothing is started with the host, and root removes it. */
-  readonly damaged: () => boolean;
+  /** For the status: while there is one, nothing is started with the host. */
+  readonly fault: () => UnusableState | undefined;
+  /** Throws where nothing can be changed. */
+  readonly check: () => void;
 }
 
-/** A file that cannot be read counts as empty, and is kept as it is until root removes it. */
-export class DamagedAutostart extends Error {
-  readonly cure: string;
-  constructor(file: string) {
-    super(`the list of what starts with the host, ${file}, cannot be read`);
-    this.name = 'DamagedAutostart';
-    this.cure = `root removes it (rm ${file}); then enable again what is to start with the host (qward autostart on)`;
-  }
-}
-
-export function openAutostart(file: string, now: () => Date): AutostartRegister {
-  const read = (): readonly Autostart[] | undefined => {
-    const value = readJson(file);
-    if (value === undefined) return [];
-    return Array.isArray(value) && value.every(isAutostart) ? value : undefined;
-  };
+/** A file that is not used counts as empty, and is kept as it is until root removes it. */
+export function openAutostart(path: string, now: () => Date): AutostartRegister {
+  const file = openState<readonly Autostart[]>(path, {
+    key: 'autostart',
+    parse: (content) => (Array.isArray(content) && content.every(isAutostart) ? content : undefined),
+    cure: 'then enable again what is to start with the host (qward autostart on)',
+  });
   const change = (work: (entries: readonly Autostart[]) => readonly Autostart[]): boolean => {
-    const before = read();
-    if (before === undefined) throw new DamagedAutostart(file);
+    const before = file.read() ?? [];
     const after = work(before);
     const changed = JSON.stringify(after) !== JSON.stringify(before);
-    if (changed) writeWhole(file, `${JSON.stringify(after, null, 2)}\n`, true);
+    if (changed) file.write(after);
     return changed;
   };
   return {
-    list: () => read() ?? [],
+    list: () => {
+      const found = file.look();
+      return found === undefined || found instanceof UnusableState ? [] : found;
+    },
     enable: (machine, by) =>
       change((entries) =>
         entries.some((entry) => entry.machine === machine)
@@ -53,7 +48,8 @@ export function openAutostart(file: string, now: () => Date): AutostartRegister 
           .filter((entry) => entry.machine !== to)
           .map((entry) => (entry.machine === machine ? { ...entry, machine: to } : entry)),
       ),
-    damaged: () => read() === undefined,
+    fault: file.fault,
+    check: () => void file.read(),
   };
 }
 
@@ -62,6 +58,6 @@ function isAutostart(value: unknown): value is Autostart {
   return (
     machineNamePattern.test(String(field('machine'))) &&
     Number.isSafeInteger(field('by')) &&
-    typeof field('at') === 'string'
+    ['machine', 'at'].every((name) => typeof field(name) === 'string')
   );
 }

@@ -8,7 +8,7 @@ import {
   type ClaimedFile,
 } from '../protocol/claims.ts';
 import { machineNamePattern, type Access } from '../protocol/launch.ts';
-import { readJson, writeWhole } from './files.ts';
+import { openState, UnusableState } from './state.ts';
 
 /** Whose claims for which machine; null: of every user, of every machine. */
 export interface ClaimScope {
@@ -20,48 +20,49 @@ export interface Claims {
   /** The user's claim by which the machine may have the path with this access: one for `rw` serves `ro` too. */
   readonly find: (machine: string, uid: number, path: string, access: Access) => Claim | undefined;
   readonly list: (scope: ClaimScope) => Claim[];
-  /** Records all of them or, where they are too many, none: 'full'. Gives whether each is new. Throws DamagedClaims. */
+  /** Records all of them or, where they are too many, none: 'full'. Gives whether each is new. Throws UnusableState. */
   readonly add: (machine: string, uid: number, files: readonly ClaimedFile[]) => boolean[] | 'full';
-  /** Takes back those of these paths, or all; gives what was there. Throws DamagedClaims. */
+  /** Takes back those of these paths, or all; gives what was there. Throws UnusableState. */
   readonly remove: (scope: ClaimScope, paths: readonly string[] | null) => Claim[];
   readonly rename: (machine: string, to: string) => void;
-  /** For the status, where the file is there and cannot be read: nothing is claimed until root removes it. */
-  readonly damaged: () => { readonly path: string; readonly reason: string; readonly cure: string }[];
+  /** For the status: while there is one, nothing is opened with the rights of users, nor claimed. */
+  readonly fault: () => UnusableState | undefined;
+  /** Throws where nothing can be changed. */
+  readonly check: () => void;
 }
 
-/** The register cannot be read, and is not written anew: what users agreed to would be lost unseen. */
-export class DamagedClaims extends Error {
-  readonly cure: string;
-  constructor(file: string) {
-    super(`the register of claims ${file} cannot be read`);
-    this.name = 'DamagedClaims';
-    this.cure = `root removes it (rm ${file}); users then claim their files again (qward claim)`;
-  }
-}
-
-export function openClaims(file: string, now: () => Date): Claims {
+/** The file, parsed once for all the files of a launch. */
+function openRegister(path: string) {
+  const file = openState<readonly Claim[]>(path, {
+    key: 'claims',
+    parse: (content) => (Array.isArray(content) && content.every(isClaim) ? content : undefined),
+    cure: 'users then claim their files again (qward claim)',
+  });
   let known: { readonly stamp: string; readonly claims: readonly Claim[] | undefined } | undefined;
-  /** Parsed once for all the files of a launch; undefined where it is damaged. */
+  /** Undefined where it is not used. */
   const read = (): readonly Claim[] | undefined => {
-    const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
     if (stats === undefined) return [];
     const stamp = stampOf(stats);
     if (known?.stamp !== stamp) {
-      const value = readJson(file);
-      // SECURITY: promise 7. One entry that is not whole tells that the file was spoilt: none of it is believed.
-      known = { stamp, claims: Array.isArray(value) && value.every(isClaim) ? value : undefined };
+      const found = file.look();
+      known = { stamp, claims: found instanceof UnusableState ? undefined : found };
     }
     return known.claims;
   };
-  const load = (): readonly Claim[] => {
-    const claims = read();
-    if (claims === undefined) throw new DamagedClaims(file);
-    return claims;
+  return {
+    read,
+    load: (): readonly Claim[] => read() ?? file.read() ?? [],
+    save: (claims: readonly Claim[]): void => {
+      file.write(claims);
+      known = { stamp: stampOf(statSync(path, { bigint: true })), claims };
+    },
+    fault: file.fault,
   };
-  const save = (claims: readonly Claim[]): void => {
-    writeWhole(file, `[\n${claims.map((claim) => JSON.stringify(claim)).join(',\n')}\n]\n`, true);
-    known = { stamp: stampOf(statSync(file, { bigint: true })), claims };
-  };
+}
+
+export function openClaims(path: string, now: () => Date): Claims {
+  const { read, load, save, fault } = openRegister(path);
   return {
     find: (machine, uid, path, access) =>
       read()?.find(
@@ -101,12 +102,8 @@ export function openClaims(file: string, now: () => Date): Claims {
       const kept = claims.filter((claim) => claim.machine !== machine && !keys.has(keyOf(claim)));
       if (moved.length > 0) save([...kept, ...moved]);
     },
-    damaged: () => {
-      if (read() !== undefined) return [];
-      const reason =
-        'what users let machines open cannot be read; nothing is opened with their rights, nor claimed';
-      return [{ path: file, reason, cure: new DamagedClaims(file).cure }];
-    },
+    fault,
+    check: () => void load(),
   };
 }
 
@@ -132,7 +129,7 @@ function isClaim(value: unknown): value is Claim {
   return (
     machineNamePattern.test(String(field('machine'))) &&
     Number.isSafeInteger(field('uid')) &&
-    ['path', 'at'].every((name) => typeof field(name) === 'string') &&
+    ['machine', 'path', 'at'].every((name) => typeof field(name) === 'string') &&
     ['ro', 'rw'].includes(String(field('access')))
   );
 }

@@ -15,6 +15,8 @@ export interface BrokerContext {
   readonly paths: Paths;
   /** Parent of the machines' cgroups, `/qward`. */
   readonly cgroupParent: string;
+  /** Machines are scopes of systemd: `qward-NAME.scope` in `qward.slice`. */
+  readonly scopes: boolean;
   /** Group of the manager, which alone may enter the directories of sockets. */
   readonly managerGid: number;
   readonly managerUid: number;
@@ -42,8 +44,9 @@ export function refuse(
   code: string,
   message: string,
   hint: string,
+  rule?: string,
 ): { readonly ok: false; readonly refusals: readonly Refusal[] } {
-  return { ok: false, refusals: [{ code, message, hint }] };
+  return { ok: false, refusals: [{ code, message, hint, ...(rule === undefined ? {} : { rule }) }] };
 }
 
 /** The policy's storage roots and the manager's own store of UEFI variables. */

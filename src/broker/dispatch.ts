@@ -27,11 +27,11 @@ const handlers: Handlers = {
     exclusively(context, [machine, to], () => handleRename(context, machine, to)),
   inspect: (context, { machine }) => handleInspect(context, machine),
   'inspect-pid': (_context, { pid }) => handleInspectPid(pid),
-  probe: (context, { machine, paths }) => handleProbe(context, machine, paths),
+  probe: (context, request) => handleProbe(context, request),
   status: (context) => handleStatus(context),
-  history: ({ paths }, { since, limit }) => ({
+  history: ({ paths }, { log, since, limit }) => ({
     ok: true,
-    result: readBrokerLog(`${paths.brokerState}/broker.log`, since, limit),
+    result: readBrokerLog(`${paths.brokerState}/${log}.log`, since, limit),
   }),
   part: (context, request) => handlePart(context, request),
   'list-directory': (context, { path }) => handleListDirectory(context, path),

@@ -136,8 +136,9 @@ function build(tree: string, { root, drill, sources }: Omit<Wanted, 'trees'>): v
   try {
     for (const name of ['proc', 'dev', 'usr/lib', 'usr/lib64'])
       mkdirSync(`${tree}/${name}`, { recursive: true, mode: 0o755 });
-    symlinkSync('usr/lib', `${tree}/lib`);
-    symlinkSync('usr/lib64', `${tree}/lib64`);
+    // QEMU's tree has no programs beside it, and so no links to any.
+    const programs = root.some(({ target }) => target === '/usr') ? ['bin', 'sbin'] : [];
+    for (const name of ['lib', 'lib64', ...programs]) symlinkSync(`usr/${name}`, `${tree}/${name}`);
     if (drill) showProber(`${tree}${drillProgram}`);
     // SECURITY: promise 1. What lies within a directory before it: no mount point is looked up in what is bound there, where
     // a link leads to any place of the host. Policy refuses nested targets; this holds without it.

@@ -2,7 +2,7 @@
  * qward-broker: the only program of qward that runs as root. Started on demand by its socket, ends when idle, keeps
  * nothing in memory that it needs. See docs/architecture.md.
  */
-import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { findCgroupMounts, removeCgroup } from '../jail/cgroups.ts';
 import { accountNamed, groupIdOf } from '../linux/accounts.ts';
@@ -27,6 +27,7 @@ import { runs, sweep } from './sweep.ts';
 
 const usage = `usage: qward-broker [--idle SECONDS] [--manager-user NAME | --manager-uid UID --manager-gid GID]
                     [--config-dir DIR] [--run-dir DIR] [--state-dir DIR] [--cgroup-parent PATH]
+                    [--cgroup-manager cgroupfs|systemd]
 
 The root part of qward. It takes its sockets from the service manager or from \`qward host up\` (LISTEN_FDS): by their
 names in LISTEN_FDNAMES, broker and claims, or in this order.
@@ -45,6 +46,7 @@ function options() {
       'run-dir': { type: 'string', default: systemRoots.run },
       'state-dir': { type: 'string', default: systemRoots.state },
       'cgroup-parent': { type: 'string', default: '/qward' },
+      'cgroup-manager': { type: 'string', default: 'cgroupfs' },
     },
   });
   return values;
@@ -88,6 +90,8 @@ function createContext(values: ReturnType<typeof options>): BrokerContext {
     ...ids,
     paths,
     cgroupParent,
+    // With v1 the weights of runtime and systemd differ.
+    scopes: values['cgroup-manager'] === 'systemd' && cgroups.layout === 'v2',
     cgroups,
     readPolicy: () => readPolicy(paths.policy, readOwnFile(paths.policy, maxPolicyBytes), paths.own),
     // A choice that failed is tried again with the next request.
@@ -140,6 +144,12 @@ async function main(): Promise<void> {
   listen(context, sockets, Number(values.idle) * 1000);
 }
 
+/** Tells the broker's own program from one that replaced it; undefined: it is gone, and nothing would come after us. */
+function programStamp(): string | undefined {
+  const stats = statSync(process.argv[1] ?? '', { throwIfNoEntry: false });
+  return stats === undefined ? undefined : `${stats.ino} ${stats.mtimeMs}`;
+}
+
 function listen(context: BrokerContext, sockets: ReadonlyMap<string, number>, idleMs: number): void {
   let active = 0;
   let idle: NodeJS.Timeout | undefined;
@@ -149,9 +159,12 @@ function listen(context: BrokerContext, sockets: ReadonlyMap<string, number>, id
     removeCgroup(context.cgroups, context.cgroupParent);
     process.exit(0);
   };
+  const program = programStamp();
   const rearm = (): void => {
     clearTimeout(idle);
-    if (active === 0 && idleMs > 0) idle = setTimeout(leave, idleMs);
+    // The next request is answered by the program that an upgrade put in place of this one.
+    const restMs = program === (programStamp() ?? program) ? idleMs : 1;
+    if (active === 0 && idleMs > 0) idle = setTimeout(leave, restMs);
   };
   const onActivity = (change: 1 | -1): void => {
     active += change;

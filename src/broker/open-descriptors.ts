@@ -166,7 +166,13 @@ async function reopenable(
     hint,
   });
   if (!stats.isFile())
-    return { ...refusal('an image tool takes no block device', 'name an image file'), code: 'file-kind' };
+    return {
+      ...refusal(
+        'it is a block device, and the jail of an image tool has none',
+        `copy it as root: qemu-img convert -f raw ${path} IMAGE`,
+      ),
+      code: 'file-kind',
+    };
   let reason = `its owner may not ${access === 'ro' ? 'read' : 'write'} it`;
   if ((stats.mode & (access === 'ro' ? 0o400 : 0o600)) === (access === 'ro' ? 0o400 : 0o600)) {
     try {

@@ -47,7 +47,7 @@ function claimantOf(
   if (account === undefined) throw new TypeError(`uid ${uid} has no account and is not barred`);
   const claimed: Claimant['claimed'] = (path, access) =>
     claims.find(machine, uid, path, access) !== undefined;
-  return { ...account, isIn, claimed };
+  return { ...account, machine, isIn, claimed };
 }
 
 /** A regular file, or a block device that the policy names. The caller closes it. */

@@ -1,6 +1,7 @@
 /** What the parsers of both sockets have in common. */
 import { machineNamePattern } from '../protocol/launch.ts';
-import { oneOf, text, wrong, type Parse } from '../protocol/values.ts';
+import { protocolVersion } from '../protocol/broker.ts';
+import { isObject, oneOf, text, ValueFaults, wrong, type Parse } from '../protocol/values.ts';
 
 /** An object whose `key` field names which of the shapes it has. */
 export function tagged<T extends object>(key: string, shapes: Readonly<Record<string, Parse<T>>>): Parse<T> {
@@ -15,7 +16,14 @@ export function tagged<T extends object>(key: string, shapes: Readonly<Record<st
 export const machine = text(63, machineNamePattern);
 export const access = oneOf(['ro', 'rw']);
 /** Version of the protocol. */
-export const v = oneOf([1]);
+export const v = oneOf([protocolVersion]);
+
+/** A request of an older or newer qward: the only one of another form that is answered, so that its sender knows the cure. */
+export class OtherProtocol extends ValueFaults {
+  constructor(found: number) {
+    super([{ key: 'request.v', message: `it is of version ${found} of the protocol` }]);
+  }
+}
 
 /** A parser of frames' bodies, which throws ValueFaults. */
 export function parserOf<T>(request: Parse<T>): (body: Buffer) => T {
@@ -26,6 +34,8 @@ export function parserOf<T>(request: Parse<T>): (body: Buffer) => T {
     } catch {
       return wrong('request', 'JSON in UTF-8 expected');
     }
+    const found = isObject(value) ? value['v'] : undefined;
+    if (Number.isSafeInteger(found) && found !== protocolVersion) throw new OtherProtocol(Number(found));
     return request(value, 'request');
   };
 }

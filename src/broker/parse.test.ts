@@ -23,7 +23,7 @@ test('well-formed requests come through unchanged', () => {
   for (const request of [
     { v: 1, call: 'status' },
     { v: 1, call: 'kill', machine: 'a' },
-    { v: 1, call: 'history', since: '2026-01-01T00:00:00.000Z', limit: 5000 },
+    { v: 1, call: 'history', log: 'claims', since: '2026-01-01T00:00:00.000Z', limit: 5000 },
     { v: 1, call: 'launch', launch },
   ]) {
     assert.deepEqual(parse(request), request);
@@ -44,9 +44,11 @@ test('unknown calls, versions, fields and types are refused', () => {
     { v: 1, call: 'constructor' },
     { v: 1, call: 'status', extra: 1 },
     { v: 1, call: 'kill' },
-    { v: 1, call: 'history', since: '2026-01-01T00:00:00.000Z', limit: 5001 },
-    { v: 1, call: 'history', since: '2'.repeat(33), limit: 1 },
-    { v: 1, call: 'history', since: 0, limit: 1 },
+    { v: 1, call: 'history', log: 'broker', since: '2026-01-01T00:00:00.000Z', limit: 5001 },
+    { v: 1, call: 'history', log: 'broker', since: '2'.repeat(33), limit: 1 },
+    { v: 1, call: 'history', log: 'broker', since: 0, limit: 1 },
+    { v: 1, call: 'history', log: '../slots', since: '2026', limit: 1 },
+    { v: 1, call: 'history', since: '2026', limit: 1 },
     { v: 1, call: 'kill', machine: ['a'] },
     { v: 1, call: 'inspect-pid', pid: -1 },
     { v: 1, call: 'inspect-pid', pid: 1.5 },

@@ -1,5 +1,5 @@
 /** Reads a request by hand: every field checked, bounded and typed; an unknown field, call or type ends the connection. */
-import { maxLogLines, type BrokerRequest } from '../protocol/broker.ts';
+import { brokerLogNames, headSizes, maxLogLines, type BrokerRequest } from '../protocol/broker.ts';
 import { partActions } from '../protocol/disk-job.ts';
 import {
   deviceNodes,
@@ -77,9 +77,21 @@ const request = tagged<BrokerRequest>('call', {
   reap: record({ v, call: oneOf(['reap']), machine }),
   inspect: record({ v, call: oneOf(['inspect']), machine }),
   'inspect-pid': record({ v, call: oneOf(['inspect-pid']), pid: integer(1, 4_194_304) }),
-  probe: record({ v, call: oneOf(['probe']), machine, paths: list(512, record({ path, access, claimant })) }),
+  probe: record({
+    v,
+    call: oneOf(['probe']),
+    machine,
+    paths: list(512, record({ path, access, claimant })),
+    head: oneOf(headSizes),
+  }),
   status: record({ v, call: oneOf(['status']) }),
-  history: record({ v, call: oneOf(['history']), since: text(32, plain), limit: integer(1, maxLogLines) }),
+  history: record({
+    v,
+    call: oneOf(['history']),
+    log: oneOf(brokerLogNames),
+    since: text(32, plain),
+    limit: integer(1, maxLogLines),
+  }),
   forget: record({ v, call: oneOf(['forget']), machine }),
   'autostart-off': record({ v, call: oneOf(['autostart-off']), machine }),
   rename: record({ v, call: oneOf(['rename']), machine, to: machine }),

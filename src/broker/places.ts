@@ -8,20 +8,26 @@ export interface MachinePlaces {
   readonly bundle: string;
   /** The OCI runtime's state. */
   readonly runtimeState: string;
+  /** Below the mount of each hierarchy. */
   readonly cgroup: string;
+  /** The same as the OCI runtime is told it: under systemd slice, prefix and name, of which it makes a scope. */
+  readonly cgroupsPath: string;
 }
 
 export function placesOf(
-  context: Pick<BrokerContext, 'paths' | 'cgroupParent'>,
+  context: Pick<BrokerContext, 'paths' | 'cgroupParent' | 'scopes'>,
   machine: string,
 ): MachinePlaces {
   const directory = `${context.paths.machines}/${machine}`;
+  const plain = `${context.cgroupParent}/${machine}`;
+  const prefix = context.cgroupParent.slice(1);
   return {
     directory,
     log: `${directory}/log`,
     bundle: `${context.paths.brokerRun}/bundles/${machine}`,
     runtimeState: `${runtimeRoot(context)}/${machine}`,
-    cgroup: `${context.cgroupParent}/${machine}`,
+    cgroup: context.scopes ? `/${prefix}.slice/${prefix}-${machine}.scope` : plain,
+    cgroupsPath: context.scopes ? `${prefix}.slice:${prefix}:${machine}` : plain,
   };
 }
 

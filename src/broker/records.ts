@@ -6,15 +6,18 @@ import { readdirSync, rmSync } from 'node:fs';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import { machineNamePattern, type LaunchRequest, type SocketName } from '../protocol/launch.ts';
 import { readJson, writeWhole } from './files.ts';
+import { newerThan, versionOf } from './state.ts';
 
 export interface LaunchRecord {
-  readonly version: 1;
+  /** What is read of a newer qward's record keeps its meaning; see `damaged`. */
+  readonly version: number;
   readonly machine: string;
   /** launching: made by a request that has not finished; whoever finds it without a broker at work sweeps it. */
   readonly phase: 'launching' | 'running';
   readonly uid: number;
   readonly cgroup: string;
   readonly runtime: 'crun' | 'runc';
+  readonly label?: string;
   /** 0 while launching. */
   readonly pid: number;
   readonly startTime: number;
@@ -31,14 +34,19 @@ export interface Records {
   readonly write: (record: LaunchRecord) => void;
   readonly remove: (machine: string) => void;
   readonly list: () => LaunchRecord[];
-  /** Machines whose record is there and cannot be read. */
-  readonly damaged: () => DamagedFile[];
+  /** Those that cannot be read, or only in part: a newer qward wrote them. */
+  readonly damaged: () => DamagedRecord[];
 }
 
-export interface DamagedFile {
+export interface DamagedRecord {
   readonly path: string;
   readonly machine: string;
+  readonly reason: string;
+  /** Whether the machine can be seen and ended as any other. */
+  readonly known: boolean;
 }
+
+export const recordVersion = 1;
 
 export function openRecords(directory: string): Records {
   const fileOf = (machine: string): string => `${directory}/${machine}.json`;
@@ -53,9 +61,13 @@ export function openRecords(directory: string): Records {
     remove: (machine) => rmSync(fileOf(machine), { force: true }),
     list: () => machinesIn(directory).flatMap((machine) => read(machine) ?? []),
     damaged: () =>
-      machinesIn(directory)
-        .filter((machine) => read(machine) === undefined)
-        .map((machine) => ({ machine, path: fileOf(machine) })),
+      machinesIn(directory).flatMap((machine) => {
+        const [path, record] = [fileOf(machine), read(machine)];
+        if (record?.version === recordVersion) return [];
+        const found = versionOf(readJson(path));
+        const reason = found > recordVersion ? newerThan(found, recordVersion) : 'cannot be read';
+        return [{ machine, path, reason, known: record !== undefined }];
+      }),
   };
 }
 
@@ -71,7 +83,7 @@ function isRecord(value: unknown): value is LaunchRecord {
   if (typeof value !== 'object' || value === null) return false;
   const field = (name: string): unknown => Reflect.get(value, name);
   return (
-    field('version') === 1 &&
+    versionOf(value) === field('version') &&
     ['launching', 'running'].includes(String(field('phase'))) &&
     ['uid', 'pid', 'startTime'].every((name) => Number.isSafeInteger(field(name))) &&
     ['machine', 'cgroup', 'log', 'launchedAt'].every((name) => typeof field(name) === 'string') &&

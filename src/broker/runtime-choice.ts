@@ -1,10 +1,12 @@
 /** Which OCI runtime works on this host: found by running a small program in a jail like a machine's, once per boot. */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { labelFor } from '../jail/apparmor.ts';
 import { compileBundle } from '../jail/bundle.ts';
 import { runDetached, runtimeNames, type RuntimeName } from '../jail/runtime.ts';
 import { startTimeOf } from '../linux/process.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
+import { isObject } from '../protocol/values.ts';
 import type { BrokerContext } from './context.ts';
 import { readJson, writeWhole } from './files.ts';
 import { placesOf } from './places.ts';
@@ -56,7 +58,7 @@ export async function chooseRuntime(context: BrokerContext): Promise<ChosenRunti
     const binary = directories.map((directory) => `${directory}/${name}`).find((path) => existsSync(path));
     return binary === undefined ? [] : [{ name, binary, stamp: statSync(binary).mtimeMs }];
   });
-  const key = JSON.stringify([installed, context.cgroups]);
+  const key = JSON.stringify([installed, context.cgroups, context.scopes, labelFor('qemu')]);
   const known = readJson(file);
   if (isVerdict(known) && known.key === key) return known.chosen;
   const refused: { runtime: string; reason: string }[] = [];
@@ -64,7 +66,7 @@ export async function chooseRuntime(context: BrokerContext): Promise<ChosenRunti
     const reason = await tryRuntime(binary, context);
     if (reason === undefined) {
       const chosen = { name, binary, refused };
-      writeWhole(file, JSON.stringify({ key, chosen }), false);
+      writeWhole(file, JSON.stringify({ version: 1, key, chosen }), false);
       return chosen;
     }
     refused.push({ runtime: name, reason });
@@ -75,9 +77,9 @@ export async function chooseRuntime(context: BrokerContext): Promise<ChosenRunti
   );
 }
 
-/** The file is root's own; a shape that is not this one was cut short. */
+/** The file is root's own; a shape that is not this one was cut short, or is of another version: it is found out anew. */
 function isVerdict(value: unknown): value is { key: string; chosen: ChosenRuntime } {
-  return typeof value === 'object' && value !== null && 'key' in value && 'chosen' in value;
+  return isObject(value) && value['version'] === 1 && 'key' in value && 'chosen' in value;
 }
 
 /** The last uid of the range, which no machine has for long; the kernel's for nobody where the policy tells of none. */
@@ -90,7 +92,7 @@ function trialUid(context: BrokerContext): number {
 
 /** Undefined where it works, else why not. */
 async function tryRuntime(binary: string, context: BrokerContext): Promise<string | undefined> {
-  const { bundle, cgroup } = placesOf(context, trialId);
+  const { bundle, cgroup, cgroupsPath } = placesOf(context, trialId);
   const stateRoot = `${context.paths.brokerRun}/trial`;
   const launch = trialLaunch();
   const uid = trialUid(context);
@@ -100,13 +102,15 @@ async function tryRuntime(binary: string, context: BrokerContext): Promise<strin
     const root = context.roots.open(launch.root);
     if (!root.ok) return root.refusals[0]?.message ?? 'no root';
     const cgroups = context.cgroups.layout;
-    const site = { uid, gid: uid, rootDirectory: root.directory, cgroup, cgroups, deviceNumbers: {} };
+    const walls = { cgroup: cgroupsPath, cgroups, label: labelFor('qemu') };
+    const site = { uid, gid: uid, rootDirectory: root.directory, ...walls, deviceNumbers: {} };
     writeWhole(`${bundle}/config.json`, JSON.stringify(compileBundle(launch, site)), false);
     const outcome = await runDetached({
       binary,
       stateRoot,
       bundle,
       id: trialId,
+      scope: context.scopes,
       descriptors: [input, output, output],
       deadlineMs: trialDeadlineMs,
     });

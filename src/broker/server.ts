@@ -1,11 +1,14 @@
 /** A socket of the broker's: one request a connection, bounded in size, in time, and in number, of each user and of all. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { peerCredentials, type PeerCredentials } from '../linux/peer-credentials.ts';
-import type { BrokerReply } from '../protocol/broker.ts';
+import { protocolVersion, type BrokerReply } from '../protocol/broker.ts';
 import { encodeFrame, FrameReader, maxRequestBytes } from '../protocol/frame.ts';
+import { version } from '../protocol/version.ts';
 import { refuse, type HandlerOutcome } from './context.ts';
 import { createCrowd, type Crowd, type CrowdLimits } from './crowd.ts';
 import type { BrokerLog } from './log.ts';
+import { OtherProtocol } from './parse-values.ts';
+import { UnusableState } from './state.ts';
 
 const requestDeadlineMs = 5_000;
 /** For a peer to take its answer and close. */
@@ -84,7 +87,15 @@ async function answer(
 ): Promise<void> {
   service.onActivity(1);
   try {
-    const reply: BrokerReply<unknown> = await service.answer(body, peer);
+    const reply: BrokerReply<unknown> = await service.answer(body, peer).catch((error: unknown) => {
+      if (!(error instanceof OtherProtocol)) throw error;
+      service.log({ call: 'other-protocol', uid: peer.uid, pid: peer.pid, ok: false, why: error.message });
+      return refuse(
+        'version-differs',
+        `the broker is of qward ${version} and speaks version ${protocolVersion} of its protocol; ${error.message}`,
+        restartBoth,
+      );
+    });
     // SECURITY: rule manager. A peer that neither reads nor closes keeps neither its connection nor our memory.
     const deadline = setTimeout(() => socket.destroy(), replyDeadlineMs);
     socket.end(encodeFrame(reply));
@@ -100,6 +111,9 @@ async function answer(
   }
 }
 
+const restartBoth =
+  'restart both daemons: `systemctl restart qward-broker qward-manager`, or `qward host down --leave-machines` and `qward host up`; machines run on';
+
 /** The outcome of a handler, also of one that failed. */
 export async function settled(
   handle: () => HandlerOutcome | Promise<HandlerOutcome>,
@@ -107,6 +121,7 @@ export async function settled(
   try {
     return await handle();
   } catch (error) {
+    if (error instanceof UnusableState) return refuse('state-unwritable', error.message, error.damage.cure);
     return refuse(
       'internal',
       `the broker failed: ${describe(error)}`,

@@ -1,5 +1,6 @@
 /** What stands behind each of the broker's two sockets. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { FileProbe } from '../protocol/broker.ts';
 import type { BrokerContext, HandlerOutcome } from './context.ts';
 import { dispatch, subjectOf } from './dispatch.ts';
 import type { BrokerLog } from './log.ts';
@@ -29,8 +30,27 @@ async function handled(
   return outcome;
 }
 
+/** Refusals that are remembered as logged, and those that a line tells of. */
+const [maxTold, maxOfLine] = [1000, 8];
+
+/** Logs the files that probes were refused, each reason once: a manager that looks for what it may not have is seen. */
+function probeLog(log: BrokerLog): (said: object, result: readonly FileProbe[]) => void {
+  const told = new Set<string>();
+  return (said, result) => {
+    const refusals = result
+      .flatMap((file) => (file.ok ? [] : [{ path: file.path, code: file.refusal.code }]))
+      .filter(({ path, code }) => !told.has(`${code} ${path}`));
+    if (refusals.length === 0) return;
+    if (told.size + refusals.length > maxTold) told.clear();
+    for (const { path, code } of refusals.slice(0, maxTold)) told.add(`${code} ${path}`);
+    const few = refusals.slice(0, maxOfLine);
+    log({ ...said, ok: false, refusals: few, more: refusals.length - few.length });
+  };
+}
+
 /** For the manager's user and root. */
 export function managerService({ context, log, onActivity }: ServiceOptions): Service {
+  const logProbe = probeLog(log);
   return {
     admits: (uid) => uid === context.managerUid || uid === 0,
     // Root is heard also while a taken-over manager holds all that it may.
@@ -40,7 +60,10 @@ export function managerService({ context, log, onActivity }: ServiceOptions): Se
     answer: async (body, { uid }) => {
       const request = parseRequest(body);
       const said = { call: request.call, machine: subjectOf(request), uid };
-      return await handled(log, said, () => dispatch(context, request));
+      const outcome = await handled(log, said, () => dispatch(context, request));
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what handleProbe gives
+      if (outcome.ok && request.call === 'probe') logProbe(said, outcome.result as readonly FileProbe[]);
+      return outcome;
     },
   };
 }
@@ -52,8 +75,10 @@ export function claimsService({ context, log, onActivity }: ServiceOptions): Ser
     // SECURITY: rule manager. One at a time, and what came on the manager's socket first: a flood of claims delays only claims.
     await nextTurn();
     const request = parseClaimRequest(body);
-    const { v: _version, ...said } = request;
-    return await handled(log, { ...said, uid, pid }, () => handleClaimRequest(context, request, uid));
+    const { v: _version, call, machine, ...more } = request;
+    // What the user did not choose comes first: a line is shown as far as it says who did what.
+    const said = { call, machine, uid, pid, ok: true, ...more };
+    return await handled(log, said, () => handleClaimRequest(context, request, uid));
   };
   return {
     admits: () => true,

@@ -1,10 +1,10 @@
 /** Which machine has which uid: persistent, so that a machine keeps its uid and no two ever share one. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { processesOfUids } from '../linux/process.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
 import { isObject } from '../protocol/values.ts';
 import { unlessMissing } from '../linux/errno.ts';
-import { readJson, writeWhole } from './files.ts';
+import { openState, UnusableState } from './state.ts';
 
 export interface UidRange {
   readonly base: number;
@@ -12,28 +12,31 @@ export interface UidRange {
 }
 
 export interface Slots {
-  /** The machine's uid, a free one where it has none yet; undefined where the range is used up. */
+  /** The machine's uid, a free one where it has none yet; undefined where the range is used up. Throws UnusableState. */
   readonly take: (machine: string, range: UidRange) => number | undefined;
   readonly release: (machine: string) => void;
   readonly rename: (machine: string, to: string) => void;
   readonly list: () => { readonly machine: string; readonly uid: number }[];
-  /** Whether the file is there and cannot be read: the next machine that is started begins a new one. */
-  readonly damaged: () => boolean;
+  /** A spoilt file is begun anew by the next start; over a newer qward's nothing is written: no machine starts. */
+  readonly fault: () => UnusableState | undefined;
+  /** Throws where nothing can be changed. */
+  readonly check: () => void;
 }
 
-export function openSlots(file: string): Slots {
+type SlotTable = Readonly<Record<string, number>>;
+
+export function openSlots(path: string): Slots {
+  const file = openState<SlotTable>(path, {
+    key: 'slots',
+    parse: (content) => (isTable(content) ? content : undefined),
+    cure: 'machines get new uids as they start',
+  });
   const load = (): Map<string, number> => {
-    const value = readJson(file);
-    const entries = isObject(value) ? Object.entries(value) : [];
-    return new Map(
-      entries.filter(
-        (entry): entry is [string, number] =>
-          machineNamePattern.test(entry[0]) && Number.isSafeInteger(entry[1]),
-      ),
-    );
+    const found = file.look();
+    if (found instanceof UnusableState && found.newer) throw found;
+    return new Map(found === undefined || found instanceof UnusableState ? [] : Object.entries(found));
   };
-  const save = (slots: Map<string, number>): void =>
-    writeWhole(file, `${JSON.stringify(Object.fromEntries(slots), null, 1)}\n`, true);
+  const save = (slots: Map<string, number>): void => file.write(Object.fromEntries(slots));
   return {
     take: (machine, range) => {
       const slots = load();
@@ -54,9 +57,17 @@ export function openSlots(file: string): Slots {
       slots.delete(machine);
       save(slots.set(to, uid));
     },
-    list: () => [...load()].map(([machine, uid]) => ({ machine, uid })),
-    damaged: () => existsSync(file) && !isObject(readJson(file)),
+    list: () => (file.fault() === undefined ? [...load()].map(([machine, uid]) => ({ machine, uid })) : []),
+    fault: file.fault,
+    check: () => void load(),
   };
+}
+
+function isTable(content: unknown): content is SlotTable {
+  if (!isObject(content)) return false;
+  return Object.entries(content).every(
+    ([machine, uid]) => machineNamePattern.test(machine) && Number.isSafeInteger(uid),
+  );
 }
 
 /** The first uid of the range that no machine has and no process runs as. */

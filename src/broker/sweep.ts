@@ -1,7 +1,7 @@
 /** Clearing away all that was made for a machine, in whatever state it is. Safe to repeat; the record goes last. */
 import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { killCgroup, processesIn, removeCgroup } from '../jail/cgroups.ts';
+import { cgroupExists, killCgroup, processesIn, removeCgroup } from '../jail/cgroups.ts';
 import { killVerified } from '../linux/pidfd.ts';
 import { unmount } from '../linux/mount.ts';
 import { processesOfUids } from '../linux/process.ts';
@@ -9,14 +9,16 @@ import type { BrokerContext } from './context.ts';
 import { placesOf } from './places.ts';
 
 const deadlineMs = 10_000;
+const scopeGraceMs = 2_000;
 /** The kernel offers no event for an empty cgroup on v1; a QEMU that was killed is gone in some 10 ms. */
 const pollMs = 1;
 
 /** Kills what still runs and removes all of it; false where a process did not end in time, and then nothing is forgotten. */
 export async function sweep(context: BrokerContext, machine: string): Promise<boolean> {
-  const places = placesOf(context, machine);
-  if (!(await endProcesses(context, places.cgroup))) return false;
   const record = context.records.read(machine);
+  // Where it was launched: before an upgrade that may have been elsewhere.
+  const { cgroup } = record ?? placesOf(context, machine);
+  if (!(await endProcesses(context, cgroup))) return false;
   // SECURITY: promise 2. Nothing of this uid outlives its machine, wherever it has gone.
   if (record?.phase === 'launching') killUid(record.uid);
   removeFiles(context, machine);
@@ -30,15 +32,18 @@ export function runs(context: BrokerContext, machine: string): boolean {
 
 /** Kills and removes one cgroup; false where a process did not end in time. */
 export async function endProcesses(
-  context: Pick<BrokerContext, 'cgroups'>,
+  { cgroups, scopes }: Pick<BrokerContext, 'cgroups' | 'scopes'>,
   cgroup: string,
 ): Promise<boolean> {
-  const deadline = performance.now() + deadlineMs;
+  const began = performance.now();
   for (;;) {
-    killCgroup(context.cgroups, cgroup);
-    if (processesIn(context.cgroups, cgroup).length === 0 && removeCgroup(context.cgroups, cgroup))
-      return true;
-    if (performance.now() > deadline) return false;
+    killCgroup(cgroups, cgroup);
+    const waited = performance.now() - began;
+    // systemd removes the cgroup of a scope, and only then its name is free again.
+    const ours = !scopes || waited > scopeGraceMs;
+    const ended = processesIn(cgroups, cgroup).length === 0;
+    if (ended && (ours ? removeCgroup(cgroups, cgroup) : !cgroupExists(cgroups, cgroup))) return true;
+    if (waited > deadlineMs) return false;
     await delay(pollMs);
   }
 }

@@ -73,3 +73,17 @@ test('weights of v2 go through shares and come back', () => {
   for (const weight of [1, 50, 100, 1000, 10_000])
     assert.ok(Math.abs(back(sharesOf(weight)) - weight) <= 1, `${weight}`);
 });
+
+test('of a scope systemd knows every limit itself, since it sets them all with each daemon-reload', () => {
+  const { linux, annotations } = compileBundle(launch, { ...site, cgroup: 'qward.slice:qward:web1' });
+  assert.equal(linux.cgroupsPath, 'qward.slice:qward:web1');
+  assert.deepEqual(annotations, {
+    'run.oci.systemd.subgroup': '',
+    'org.systemd.property.MemoryMax': 'uint64 1073741824',
+    'org.systemd.property.TasksMax': 'uint64 90',
+    'org.systemd.property.CPUWeight': 'uint64 100',
+    'org.systemd.property.CPUQuotaPerSecUSec': 'uint64 1500000',
+    'org.systemd.property.IOWeight': 'uint64 50',
+  });
+  assert.equal(compileBundle(launch, site).annotations, undefined);
+});

@@ -3,6 +3,7 @@
  * Pure: who the machine is and where things lie comes in as arguments.
  */
 import type { DeviceNode, JailedProgram, LaunchLimits, LaunchRequest } from '../protocol/launch.ts';
+import { profileIn } from './apparmor.ts';
 import { compileSeccomp, type OciSeccomp, type SeccompProfile } from './seccomp.ts';
 
 /** What the broker adds to a request: identity and places. */
@@ -11,9 +12,11 @@ export interface JailSite {
   readonly gid: number;
   /** Directory on the host that shows the system paths of the request, each bound read-only, and nothing else. */
   readonly rootDirectory: string;
-  /** cgroup below the mount of each hierarchy, `/qward/web1`. */
+  /** cgroup below the mount of each hierarchy, `/qward/web1`; a scope of systemd, `qward.slice:qward:web1`. */
   readonly cgroup: string;
   readonly cgroups: 'v1' | 'v2' | 'hybrid';
+  /** As apparmor.ts has it. */
+  readonly label?: string | undefined;
   readonly deviceNumbers: Readonly<
     Partial<Record<DeviceNode, { readonly major: number; readonly minor: number }>>
   >;
@@ -24,7 +27,7 @@ const profileOf: Readonly<Record<JailedProgram, SeccompProfile>> = {
   qemu: 'qemu',
   'qemu-img': 'qemu-img',
   drill: 'qemu',
-  hook: 'qemu-img',
+  hook: 'hook',
 };
 
 const noCapabilities = { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] } as const;
@@ -58,8 +61,10 @@ export interface OciConfig {
     readonly capabilities: Readonly<Record<keyof typeof noCapabilities, readonly string[]>>;
     readonly rlimits: readonly { readonly type: string; readonly hard: number; readonly soft: number }[];
     readonly noNewPrivileges: true;
+    readonly apparmorProfile?: string;
   };
   readonly root: { readonly path: string; readonly readonly: true };
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly mounts: readonly OciMount[];
   readonly linux: {
     readonly namespaces: readonly { readonly type: string }[];
@@ -88,8 +93,10 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
       rlimits: compileRlimits(launch.limits),
       // SECURITY: promise 2. No set-uid file gives anything back.
       noNewPrivileges: true,
+      ...profileIn(site.label),
     },
     root: { path: site.rootDirectory, readonly: true },
+    ...(site.cgroup.startsWith('/') ? {} : { annotations: scopeAnnotations(launch.limits) }),
     mounts: compileMounts(),
     linux: {
       // SECURITY: promise 2. Six namespaces of its own; without a path the runtime makes new ones.
@@ -174,6 +181,19 @@ function compileResources(limits: LaunchLimits, cgroups: JailSite['cgroups']): R
 }
 
 const defaultWeight = 100;
+
+/**
+ * The limits once more, for systemd itself: with each daemon-reload it sets all that it knows of a scope, and what crun before 1.9
+ * does not tell it, and io.weight in any case, to the default. And the machine is in the scope, as with runc, not in a cgroup below.
+ */
+function scopeAnnotations(limits: LaunchLimits): Record<string, string> {
+  const { memory, pids, cpuWeight, cpuQuota, ioWeight } = limits;
+  const quota = cpuQuota === null ? [] : [['CPUQuotaPerSecUSec', (cpuQuota * 1e6) / quotaPeriod]];
+  const weights = [['CPUWeight', cpuWeight], ['IOWeight', ioWeight], ...quota];
+  const properties = [['MemoryMax', memory], ['TasksMax', pids], ...weights];
+  const entries = properties.map(([name, value]) => [`org.systemd.property.${name}`, `uint64 ${value}`]);
+  return { 'run.oci.systemd.subgroup': '', ...Object.fromEntries(entries) };
+}
 
 /** v1 shares (2 to 262144) for a v2 weight (1 to 10000): crun(1), "CPU controller", turned round. */
 export function sharesOf(weight: number): number {

@@ -1,5 +1,5 @@
 /** The machine's cgroups on hosts with v1, v2 and both: finding, ending and removing them (cgroups(7)). */
-import { readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { unlessMissing } from '../linux/errno.ts';
 import { parseMountinfo } from '../linux/mountinfo.ts';
 import { killVerified } from '../linux/pidfd.ts';
@@ -64,6 +64,10 @@ export function killCgroup(mounts: CgroupMounts, cgroup: string): void {
 function isMember(pid: number, cgroup: string): boolean {
   const memberships = unlessGone(() => readFileSync(`/proc/${pid}/cgroup`, 'latin1')) ?? '';
   return memberships.split('\n').some((line) => line.endsWith(`:${cgroup}`) || line.includes(`:${cgroup}/`));
+}
+
+export function cgroupExists({ mounts }: CgroupMounts, cgroup: string): boolean {
+  return mounts.some(({ path }) => existsSync(`${path}${cgroup}`));
 }
 
 /** Removes the empty cgroup from every hierarchy; false where a process still keeps one. */

@@ -13,6 +13,8 @@ export interface RunOptions {
   /** Directory of `config.json`; the runtime writes its pid file and its own messages (JSON lines) beside it. */
   readonly bundle: string;
   readonly id: string;
+  /** The cgroup is a scope that systemd makes. */
+  readonly scope: boolean;
   /** Descriptors of this process that the jailed one gets: 0, 1, 2 and as many more as there are. */
   readonly descriptors: readonly number[];
   readonly deadlineMs: number;
@@ -37,6 +39,7 @@ export async function runDetached(options: RunOptions): Promise<RunOutcome> {
     logFile,
     '--log-format',
     'json',
+    ...(options.scope ? ['--systemd-cgroup'] : []),
     'run',
     '--detach',
     '--preserve-fds',

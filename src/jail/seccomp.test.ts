@@ -55,6 +55,39 @@ test('no profile allows a call that leads out of a jail', () => {
   );
 });
 
+/** A hook begins processes, and signals those of its own pid namespace. */
+const ofShells = ['vfork', 'kill'];
+
+// SECURITY: promise 2. A hook runs whatever of /usr it likes: what that may ask of the kernel is the filter's alone to say.
+test("a hook's filter lets it make processes, and no namespace, socket, mount or other identity", () => {
+  const { groups } = seccompProfiles.hook;
+  const rules = groups.flatMap((group) => group.rules);
+  assert.deepEqual(
+    rules.map(({ call }) => call).filter((call) => never.includes(call) && !ofShells.includes(call)),
+    [],
+  );
+  assert.equal(
+    rules.some(({ call }) => call === 'ioctl' || call === 'prctl'),
+    false,
+  );
+  const clone = rules.find(({ call }) => call === 'clone');
+  assert.ok(clone !== undefined);
+  assert.ok(allows(clone, [0x11n]) && allows(clone, [0x120_0011n]) && allows(clone, [0x3d_0f00n]));
+  for (const flag of [
+    0x2_0000n,
+    0x200_0000n,
+    0x400_0000n,
+    0x800_0000n,
+    0x1000_0000n,
+    0x2000_0000n,
+    0x4000_0000n,
+    0x2000n,
+  ])
+    assert.ok(!allows(clone, [0x11n | flag]), flag.toString(16));
+  const limits = rules.find(({ call }) => call === 'prlimit64');
+  assert.ok(limits !== undefined && !allows(limits, [0n, 7n, 0x7fffn]));
+});
+
 // SECURITY: promise 3. Who has a file open may be its owner in the kernel's eyes: on a mount that maps ids it is.
 test('no profile allows a call that changes owner, mode, attributes or times of a file', () => {
   for (const profile of Object.values(seccompProfiles)) {

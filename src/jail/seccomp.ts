@@ -2,6 +2,7 @@
  * Seccomp profiles (resources/seccomp, data with a reason for each call) → the `linux.seccomp` object of the OCI runtime
  * specification (https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config-linux.md#seccomp).
  */
+import hook from '../../resources/seccomp/hook.json' with { type: 'json' };
 import qemuImg from '../../resources/seccomp/qemu-img.json' with { type: 'json' };
 import qemu from '../../resources/seccomp/qemu.json' with { type: 'json' };
 
@@ -60,12 +61,13 @@ export interface OciSyscall {
 export const profileErrnos: Readonly<Record<string, number>> = { EPERM: 1, ENOSYS: 38 };
 
 /** Names of the profiles in resources/seccomp. */
-export type SeccompProfile = 'qemu' | 'qemu-img';
+export type SeccompProfile = 'qemu' | 'qemu-img' | 'hook';
 
 /** The profiles by name, in the form in which they are written. */
 export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = {
   qemu,
   'qemu-img': qemuImg,
+  hook,
 };
 
 export function compileSeccomp(name: SeccompProfile): OciSeccomp {

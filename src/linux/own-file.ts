@@ -1,5 +1,5 @@
-/** Reading a file of the administrator's, and only where nobody but root can have written it. */
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+/** Files of the administrator's: read, or run, only where nobody but root can have written them. */
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs';
 import { errorCode } from './errno.ts';
 
 /** `text` undefined: there is no such file. Else each thing that is wrong with it. */
@@ -40,4 +40,29 @@ export function readOwnFile(path: string, maxBytes: number): OwnFile {
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * Why the program at an absolute path is not the administrator's alone: it, and each directory on the way to it, is root's, no
+ * link, and not to be written by others. Undefined: it is.
+ */
+export function faultOfOwnProgram(path: string): { message: string; cure: string } | undefined {
+  const ends = [...path.matchAll(/(?<=.)(?=\/)|$/g)].map(({ index }) => path.slice(0, index));
+  for (const place of ['/', ...ends]) {
+    const stats = lstatSync(place, { throwIfNoEntry: false });
+    const { uid = 0, mode = 0 } = stats ?? {};
+    const isIt = place === path ? stats?.isFile() : stats?.isDirectory();
+    const open = place === path ? mode & 0o005 : 0o005;
+    const rules: readonly (readonly [wrong: boolean, message: string, cure: string])[] = [
+      [stats === undefined, `${place} is missing`, `ls -l ${place}`],
+      // SECURITY: promise 1. A link is not followed.
+      [isIt !== true, `${place} is no regular file, or no directory; a link is neither`, `realpath ${path}`],
+      [uid !== 0, `${place} belongs to uid ${uid}, not to root`, `chown root ${place}`],
+      [(mode & 0o022) !== 0, `others than root can write ${place}`, `chmod go-w ${place}`],
+      [open !== 0o005, `not everybody may read and execute ${place}`, `chmod 0755 ${place}`],
+    ];
+    const [, message, cure] = rules.find(([wrong]) => wrong) ?? [];
+    if (message !== undefined && cure !== undefined) return { message, cure };
+  }
+  return undefined;
 }

@@ -16,7 +16,7 @@ const maxPathBytes = 108;
  * listens, so the peer credentials that a client sees are that process's (SO_PEERCRED is taken at listen(2)).
  */
 export function bindUnixSocket(path: string, mode: number): number {
-  const address = addressAt(path);
+  const address = unixAddress(path);
   const fd = checked(libc().socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket', path);
   // SECURITY: promise 1. The mode holds from the first instant: umask, not chmod afterwards.
   const umask = process.umask(0o777 & ~mode);
@@ -36,7 +36,7 @@ export function bindUnixSocket(path: string, mode: number): number {
  * asked every few milliseconds whether somebody listens by now.
  */
 export function connectUnixSocket(path: string): { readonly fd: number } | { readonly code: string } {
-  const address = addressAt(path);
+  const address = unixAddress(path);
   const fd = checked(libc().socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'socket', path);
   if (syscall(SYS_connect, [fd, addressOf(address), address.length]) === 0n) return { fd };
   const code = getSystemErrorName(-lastErrno());
@@ -44,12 +44,15 @@ export function connectUnixSocket(path: string): { readonly fd: number } | { rea
   return { code };
 }
 
-/** struct sockaddr_un of a path; RangeError where it does not fit. */
-function addressAt(path: string): Buffer {
+/** struct sockaddr_un of a path, or of `@NAME`, which is in the abstract namespace; RangeError where it does not fit. */
+export function unixAddress(path: string): Buffer {
   const name = Buffer.from(path, 'utf8');
   if (name.length >= maxPathBytes) throw new RangeError(`${path}: longer than ${maxPathBytes - 1} bytes`);
-  const address = Buffer.alloc(2 + name.length + 1);
+  const abstract = path.startsWith('@');
+  // A path ends with NUL; an abstract name begins with one, and every byte counts.
+  const address = Buffer.alloc(2 + name.length + (abstract ? 0 : 1));
   address.writeUInt16LE(AF_UNIX, 0);
   name.copy(address, 2);
+  if (abstract) address.writeUInt8(0, 2);
   return address;
 }

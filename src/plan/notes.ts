@@ -17,6 +17,13 @@ export function planNotes(
     );
   if (definition.onAuditFailure === 'warn')
     notes.push('onAuditFailure: warn lets the guest run although a wall differs; `qward list` marks it then');
+  for (const [event, when] of [
+    ['start', 'before each start; where it fails, the machine is not started'],
+    ['stop', 'after each end'],
+  ] as const) {
+    const hook = definition.hooks[event];
+    if (hook !== undefined) notes.push(`hook "${hook}" of the policy runs ${when}`);
+  }
   const model = cpuModel(definition, accel);
   if (accel.kind === 'kvm' && (model === 'host' || model === 'max'))
     notes.push(`CPU model ${model} is this host's: a saved or moved guest needs the same CPU`);

@@ -16,6 +16,7 @@ import { driveOptions } from './drives.ts';
 import { descriptorFaults, hostFaults } from './host-faults.ts';
 import { fileFaults } from './image-faults.ts';
 import type { Grant, HostFacts, PlanOutcome, QemuFacts } from './launch-plan.ts';
+import { lifeOptions, panicOptions } from './life.ts';
 import { guestMemoryMib, planLimits } from './limits.ts';
 import { nicOptions } from './nics.ts';
 import { planNotes } from './notes.ts';
@@ -77,6 +78,7 @@ function commandLine(
     firmware,
     options: [
       ...processOptions(definition),
+      ...lifeOptions(definition),
       ...machineOptions(definition, firmware),
       ...acceleratorOptions(definition, accel),
       keyOption('-m', null, { size: `${guestMemoryMib(definition)}M` }),
@@ -88,6 +90,7 @@ function commandLine(
       ...drives,
       ...nics,
       ...memoryDeviceOptions(definition),
+      ...panicOptions(definition),
       ...displayOptions(definition),
     ],
   };

@@ -1,5 +1,6 @@
 /** Admission: whether the policy allows a launch, with the rule that refuses it. Every refusal at once. */
 import type { Refusal } from '../protocol/broker.ts';
+import { hookJobPattern, hookWord, maxHookWords } from '../protocol/hook.ts';
 import { drillProgram, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
 import { grantOf, type FileGrounds } from './file-rules.ts';
 import { absolutePath, policyFile, type Policy } from './policy.ts';
@@ -9,6 +10,7 @@ export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
   const { policy } = grounds;
   return [
     ...admitBinary(launch, policy),
+    ...admitHook(launch),
     ...launch.descriptors.flatMap((descriptor) => admitDescriptor(descriptor, grounds)),
     ...launch.devices.flatMap((device) => admitDevice(device, policy)),
     ...launch.root.flatMap(({ source, target }) => admitSystemPath(source, target)),
@@ -41,6 +43,15 @@ function admitBinary({ program, binary }: LaunchRequest, policy: Policy): Refusa
   const { key, what, of } = listed;
   if (of(policy).includes(binary)) return [];
   return [unlisted(`"${binary}" is not ${what}`, key)];
+}
+
+/** SECURITY: promise 2. A hook gets nothing of the host, and no word that a program could take for more than a word. */
+function admitHook({ program, machine, argv, env, descriptors, devices, root }: LaunchRequest): Refusal[] {
+  if (program !== 'hook') return [];
+  const given = [...Object.keys(env), ...descriptors, ...devices, ...root].length;
+  const plain = argv.length <= maxHookWords && argv.every((word) => hookWord.test(word));
+  if (given === 0 && plain && hookJobPattern.test(machine)) return [];
+  return [refusal(`"${machine}" asks for more than a hook gets`, 'a hook gets plain words alone', 'hooks')];
 }
 
 function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[] {

@@ -22,6 +22,7 @@ const claimantOf = (uid: number): Claimant => ({
   gid: uid,
   groups: [],
   isIn: () => false,
+  machine: 'one',
   claimed: () => true,
 });
 

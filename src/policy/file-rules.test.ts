@@ -20,6 +20,7 @@ const user = (name: string, groups: readonly string[]): Claimant => ({
   gid: 1000,
   groups: [1000],
   isIn: (group) => groups.includes(group),
+  machine: 'one',
   claimed: (path) => !path.includes('unclaimed'),
 });
 const users: Readonly<Record<number, Claimant>> = { 1: user('alice', ['lab']), 2: user('bob', []) };

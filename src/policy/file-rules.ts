@@ -32,6 +32,8 @@ export type FilePlace = StorageRoot &
 /** A user who claimed files for the machine. */
 export interface Claimant extends Person {
   readonly uid: number;
+  /** For which the claims count. */
+  readonly machine: string;
   readonly gid: number;
   readonly groups: readonly number[];
   readonly claimed: (path: string, access: FileRequest['access']) => boolean;
@@ -138,13 +140,13 @@ function grantByClaim(
   { claimant, place }: { readonly claimant: Claimant; readonly place: FilePlace | null },
   { ownerClaims }: Policy,
 ): FileGrant {
-  const { name } = claimant;
+  const { name, machine } = claimant;
   // SECURITY: promise 1. What the manager says of a user is nothing: the claim came over the user's own connection.
   if (!claimant.claimed(path, access))
     return refused(
       policyRefusal(
         `user ${name} did not claim "${path}" ${access === 'rw' ? 'to be written' : 'to be read'} for this machine`,
-        `as ${name}: qward claim VM "${path}"${access === 'rw' ? ' --rw' : ''}, or define the machine anew`,
+        `as ${name}: qward claim ${machine} "${path}"${access === 'rw' ? ' --rw' : ''}, or define the machine anew`,
         'user-claims',
       ),
     );

@@ -5,11 +5,19 @@
 import type { PartAction } from './disk-job.ts';
 import type { LaunchRequest } from './launch.ts';
 
-export const protocolVersion = 1;
+/** Of requests and answers: every change of either raises it. A broker answers its own version alone, any other with `version-differs`. */
+export const protocolVersion = 1 as const;
 
 /** Of the broker's log in an answer: a line begins with the time, the call and the machine. */
 export const maxLogLine = 300;
 export const maxLogLines = 5000;
+/** Of its decisions about machines, and of what users said on the claims' socket. */
+export type BrokerLogName = 'broker' | 'claims';
+export const brokerLogNames: readonly BrokerLogName[] = ['broker', 'claims'];
+
+/** Enough to tell the formats of images, and with the descriptor in a VMDK too: for a few files at once, else the first. */
+export const headSizes = [1024, 12_288] as const;
+export type HeadSize = (typeof headSizes)[number];
 
 /** A request is one of these; unknown fields are refused. */
 export type BrokerRequest =
@@ -28,11 +36,19 @@ export type BrokerRequest =
       /** The machine whose claims count. */
       readonly machine: string;
       readonly paths: readonly FileRequest[];
+      /** Of each file, bytes. */
+      readonly head: HeadSize;
     }
   /** Every machine that the broker knows of, and what this host gives. */
   | { readonly v: 1; readonly call: 'status' }
-  /** The last lines of the broker's own log, from a time (ISO 8601) on, each cut to `maxLogLine` characters. */
-  | { readonly v: 1; readonly call: 'history'; readonly since: string; readonly limit: number }
+  /** The last lines of one of the broker's own logs, from a time (ISO 8601) on, each cut to `maxLogLine` characters. */
+  | {
+      readonly v: 1;
+      readonly call: 'history';
+      readonly log: BrokerLogName;
+      readonly since: string;
+      readonly limit: number;
+    }
   /** Gives back the slot of a machine that is no longer defined. Refused while it runs. */
   | { readonly v: 1; readonly call: 'forget'; readonly machine: string }
   /** The machine is no longer started with the host. There is no request to enable that: see protocol/claims.ts. */
@@ -102,6 +118,8 @@ export interface LaunchedMachine {
   /** Path of the cgroup below the mount of each hierarchy. */
   readonly cgroup: string;
   readonly runtime: 'crun' | 'runc';
+  /** AppArmor's label that the process was given; empty or absent where there is none to give. */
+  readonly label?: string;
   /** Unix sockets on which QEMU listens. */
   readonly sockets: Readonly<Partial<Record<'qmp' | 'console' | 'agent', string>>>;
   /** QEMU's stdout and stderr, a file of at most `logBytes` on a tmpfs of the machine's own. */
@@ -133,6 +151,8 @@ export interface BrokerStatus {
   /** Why a runtime that is installed is not used. */
   readonly runtimesRefused: readonly { readonly runtime: string; readonly reason: string }[];
   readonly cgroups: 'v1' | 'v2' | 'hybrid';
+  /** AppArmor's label for QEMU; empty where its profile is not loaded, absent where the host has no AppArmor. */
+  readonly label?: string;
   /** What is wrong with the policy file; while anything is, nothing is started. */
   readonly policyFaults: readonly Refusal[];
   readonly uidRange: { readonly base: number; readonly count: number } | null;
@@ -143,8 +163,14 @@ export interface BrokerStatus {
   readonly qemuBinaries: readonly string[];
   readonly machines: readonly LaunchedMachine[];
   readonly slots: readonly { readonly machine: string; readonly uid: number }[];
-  /** The broker's own files that cannot be read, with what that means and what to do. */
-  readonly damaged: readonly { readonly path: string; readonly reason: string; readonly cure: string }[];
+  /** The broker's own files that are not used, with what that means and what to do. */
+  readonly damaged: readonly {
+    readonly path: string;
+    readonly reason: string;
+    readonly cure: string;
+    /** The machine whose record it is: it runs, and nothing but `kill` reaches it. */
+    readonly unreached?: string;
+  }[];
 }
 
 export type FileProbe =
@@ -155,7 +181,7 @@ export type FileProbe =
       readonly blockDevice?: true;
       readonly device: number;
       readonly inode: number;
-      /** The first bytes (at most 1024), base64. */
+      /** The first bytes, at most as many as were asked for, base64. */
       readonly head: string;
       /** Whether any user may read the file. */
       readonly worldReadable: boolean;

@@ -15,6 +15,8 @@ import type { Fields } from './shape.ts';
 /** Stands in for the table's own time limit. */
 export interface CommandOptions {
   readonly timeoutMs?: number;
+  /** Goes with the command, for QEMU to take. */
+  readonly descriptor?: number;
 }
 
 /** Limits of one drive, reads and writes together; 0: no limit. */
@@ -36,12 +38,30 @@ export const commands = {
   /** Presses the power button; the guest decides what follows. */
   systemPowerdown: plain('system_powerdown', quickMs, parseDone),
   systemReset: plain('system_reset', quickMs, parseDone),
+  /** What QEMU does by itself when the guest reboots or panics (as `-action`). */
+  setAction: withArgs(
+    'set-action',
+    quickMs,
+    parseDone,
+    (actions: { readonly reboot?: 'reset' | 'shutdown'; readonly panic?: 'pause' | 'exit-failure' }) =>
+      actions,
+  ),
   /** Ends QEMU. The session may end before the answer: `session-ended` is success too. */
   quit: plain('quit', quickMs, parseDone),
   queryFdsets: plain('query-fdsets', quickMs, parseDescriptorSets),
   /** Closes the descriptors of a set that no block node holds open. */
   removeFd: withArgs('remove-fd', quickMs, parseDone, ({ set }: { readonly set: number }) => ({
     'fdset-id': set,
+  })),
+  /** QEMU keeps the descriptor that comes with it under this name. */
+  getDescriptor: withArgs('getfd', quickMs, parseDone, ({ name }: { readonly name: string }) => ({
+    fdname: name,
+  })),
+  /** A viewer at the other end of the socket that is kept under this name. There are no passwords: who views was asked before. */
+  addVncClient: withArgs('add_client', quickMs, parseDone, ({ name }: { readonly name: string }) => ({
+    protocol: 'vnc',
+    fdname: name,
+    skipauth: true,
   })),
   queryBlock: plain('query-block', drainMs, parseDrives),
   queryBlockNodeNames: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseNodeNames),

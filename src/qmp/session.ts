@@ -15,6 +15,16 @@ export interface OpenOptions {
   readonly greetingTimeoutMs: number;
   /** Ends the opening; afterwards it has no effect. */
   readonly signal?: AbortSignal;
+  /** Writes at once, with a descriptor beside the first byte; gives how many bytes were written, and throws where none was. */
+  readonly sendDescriptor?: SendDescriptor;
+}
+
+export type SendDescriptor = (bytes: Buffer, descriptor: number) => number;
+
+export interface ExecuteOptions {
+  readonly timeoutMs: number;
+  /** Goes with the command, for QEMU to take (`getfd`, `add-fd`); it stays the caller's to close. */
+  readonly descriptor?: number;
 }
 
 export type OpenOutcome =
@@ -33,6 +43,7 @@ export class QmpSession implements AsyncDisposable {
   readonly #events = new EventQueue();
   readonly #budget = new ReadBudget(performance.now());
   readonly #ledger: CommandLedger;
+  readonly #sendDescriptor: SendDescriptor | undefined;
   readonly #greeted = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<EndReason>();
   #endReason: EndReason | undefined;
@@ -42,8 +53,9 @@ export class QmpSession implements AsyncDisposable {
   #restTimer: NodeJS.Timeout | undefined;
   #lineTimer: NodeJS.Timeout | undefined;
 
-  private constructor(socket: Duplex) {
+  private constructor(socket: Duplex, sendDescriptor: SendDescriptor | undefined) {
     this.#socket = socket;
+    this.#sendDescriptor = sendDescriptor;
     this.ended = this.#ended.promise;
     this.#ledger = new CommandLedger((timeoutsInARow) => this.#onTimeout(timeoutsInARow));
     // The listeners stay for good: an error after the end must not find the socket without one.
@@ -58,7 +70,7 @@ export class QmpSession implements AsyncDisposable {
   /** Waits for the greeting on a connected socket and negotiates. On failure the socket is closed. */
   static async open(socket: Duplex, options: OpenOptions): Promise<OpenOutcome> {
     const { greetingTimeoutMs, signal } = options;
-    const session = new QmpSession(socket);
+    const session = new QmpSession(socket, options.sendDescriptor);
     const abort = (): void => session.#end('aborted', 'the opening of the monitor was given up');
     const timer = setTimeout(
       () =>
@@ -113,7 +125,7 @@ export class QmpSession implements AsyncDisposable {
   async execute(
     command: string,
     args: Fields | undefined,
-    { timeoutMs }: { readonly timeoutMs: number },
+    { timeoutMs, descriptor }: ExecuteOptions,
   ): Promise<CommandResult<unknown>> {
     if (this.#endReason !== undefined) return failure('session-ended', this.#endReason.message);
     const id = this.#ledger.nextId();
@@ -126,8 +138,13 @@ export class QmpSession implements AsyncDisposable {
         'busy',
         `"${command}" was not sent: QEMU has not answered ${this.#ledger.outstanding} commands`,
       );
-    if (this.#outgoing === '') queueMicrotask(() => this.#flush());
-    this.#outgoing += encoded.text;
+    if (descriptor !== undefined) {
+      const refused = this.#sendWith(descriptor, encoded.text);
+      if (refused !== undefined) return refused;
+    } else {
+      if (this.#outgoing === '') queueMicrotask(() => this.#flush());
+      this.#outgoing += encoded.text;
+    }
     return this.#ledger.expect(id, command, timeoutMs);
   }
 
@@ -137,10 +154,29 @@ export class QmpSession implements AsyncDisposable {
     if (!this.#socket.closed) await new Promise<void>((resolve) => this.#socket.once('close', resolve));
   }
 
+  /** Past the socket's queue, in its order: all that was given before has been written. */
+  #sendWith(descriptor: number, text: string): CommandFailure | undefined {
+    this.#flush();
+    if (this.#sendDescriptor === undefined) return failure('refused', 'this monitor takes no descriptors');
+    if (this.#socket.destroyed) return failure('session-ended', 'the monitor is closed');
+    const bytes = Buffer.from(text);
+    try {
+      if (this.#socket.writableLength > 0) return failure('busy', 'QEMU does not read its monitor');
+      const written = this.#sendDescriptor(bytes, descriptor);
+      if (written < bytes.length) this.#socket.write(bytes.subarray(written));
+      return undefined;
+    } catch (error) {
+      return failure(
+        'busy',
+        `QEMU does not read its monitor: ${error instanceof Error ? error.message : 'unknown'}`,
+      );
+    }
+  }
+
   #flush(): void {
     const outgoing = this.#outgoing;
     this.#outgoing = '';
-    if (this.#endReason === undefined) this.#socket.write(outgoing);
+    if (this.#endReason === undefined && outgoing !== '') this.#socket.write(outgoing);
   }
 
   readonly #onData = (chunk: Buffer): void => {

@@ -58,7 +58,7 @@ async function greeting({ pid, startTime, log, sockets }: LaunchedMachine): Prom
 
 async function probe(broker: TestBroker, path: string, access: Access = 'rw'): Promise<FileProbe> {
   const paths = [{ path, access, claimant: null }];
-  const reply = await broker.ask<FileProbe[]>({ v: 1, call: 'probe', machine: 'one', paths });
+  const reply = await broker.ask<FileProbe[]>({ v: 1, call: 'probe', machine: 'one', paths, head: 1024 });
   assert.ok(reply.ok && reply.result[0] !== undefined);
   return reply.result[0];
 }

@@ -70,7 +70,7 @@ const openFiles = ({ pid }: TestBroker): string[] =>
 /** What the broker says to a look, and to a launch: always the same, and of a refused launch nothing stays. */
 async function refusalOf(broker: TestBroker, { machine = 'one', ...file }: Asked): Promise<Refusal> {
   const before = openFiles(broker).toSorted();
-  const probe = await broker.ask<FileProbe[]>({ v: 1, call: 'probe', machine, paths: [file] });
+  const probe = await broker.ask<FileProbe[]>({ v: 1, call: 'probe', machine, paths: [file], head: 1024 });
   const launch = await testLaunch(machine, [{ kind: 'file', ...file, reopened: false }]);
   const reply = await broker.ask({ v: 1, call: 'launch', launch });
   assert.ok(probe.ok && !reply.ok, `admitted: ${JSON.stringify(file)}`);
@@ -85,7 +85,7 @@ async function refusalOf(broker: TestBroker, { machine = 'one', ...file }: Asked
 }
 
 async function isGiven(broker: TestBroker, { machine = 'one', ...file }: Asked): Promise<boolean> {
-  const probe = await broker.ask<FileProbe[]>({ v: 1, call: 'probe', machine, paths: [file] });
+  const probe = await broker.ask<FileProbe[]>({ v: 1, call: 'probe', machine, paths: [file], head: 1024 });
   assert.ok(probe.ok, JSON.stringify(probe));
   return probe.result[0]?.ok === true;
 }
@@ -160,7 +160,10 @@ test('root, the manager, machines and uids without an account claim nothing, not
   }
   // uid 0 is no request at all: the connection ends unanswered.
   const paths = [{ path: '/etc/shadow', access: 'ro' as const, claimant: 0 }];
-  await assert.rejects(broker.ask({ v: 1, call: 'probe', machine: 'one', paths }), /without an answer/);
+  await assert.rejects(
+    broker.ask({ v: 1, call: 'probe', machine: 'one', paths, head: 1024 }),
+    /without an answer/,
+  );
 });
 
 test('what a user claims and may not open stays shut, with the reason', async () => {
@@ -246,7 +249,13 @@ test('ownerClaims and the "who" of a root decide, and a refusal names the key', 
           { path: ofAlice, access: 'ro', claimant: alice },
         ] as const
       ).map(async (asked) => {
-        const reply = await broker.ask<FileProbe[]>({ v: 1, call: 'probe', machine: 'one', paths: [asked] });
+        const reply = await broker.ask<FileProbe[]>({
+          v: 1,
+          call: 'probe',
+          machine: 'one',
+          paths: [asked],
+          head: 1024,
+        });
         assert.ok(reply.ok && reply.result[0]?.ok === false);
         return reply.result[0].refusal.rule;
       }),

@@ -110,7 +110,7 @@ async function opens(
   claimant: number | null,
 ): Promise<boolean> {
   const paths = [{ path, access: 'rw', claimant }];
-  const [probe] = await atBroker<FileProbe[]>(broker, { v: 1, call: 'probe', machine, paths });
+  const [probe] = await atBroker<FileProbe[]>(broker, { v: 1, call: 'probe', machine, paths, head: 1024 });
   return probe?.ok === true;
 }
 

@@ -190,3 +190,26 @@ test('only administrators compare', async () => {
   });
   assert.equal(outcome.status, 4, outcome.stderr);
 });
+
+test('compare shows what users said to the broker themselves, and nothing of it reaches a terminal as more than text', async () => {
+  await using instance = await startWithAccounts(accounts);
+  const { claimsSocket } = instance.paths;
+  const wild = '/home/\u001b[2J\u009b31m\u202e\u0007\r","ok":true,"uid":0';
+  const files = [{ path: wild, access: 'rw' }];
+  await sendAs(claimsSocket, uids.olga, [[encodeFrame({ v: 1, call: 'claim', machine: 'web', files })]]);
+  await sendAs(claimsSocket, uids.otto, [[encodeFrame({ v: 1, call: 'autostart-on', machine: 'web' })]]);
+  await sendAs(claimsSocket, 0, [[encodeFrame({ v: 1, call: 'autostart-on', machine: 'db' })]]);
+  const shown = await instance.qward(['history', '--compare']);
+  assert.doesNotMatch(shown.stdout, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/);
+  assert.match(shown.stdout, new RegExp(`uid ${uids.olga}  claim refused  web  .*u001b\\[2J.*x9b31m.*u202e`));
+  const told = await instance.qward(['history', '--compare', '--json']);
+  const { claims } = JSON.parse(told.stdout) as CallResult<'historyCompare'>;
+  assert.deepEqual(
+    claims.map(({ uid, call, machine, ok }) => [uid, call, machine, ok]),
+    [
+      [uids.olga, 'claim', 'web', false],
+      [uids.otto, 'autostart-on', 'web', false],
+      [0, 'autostart-on', 'db', true],
+    ],
+  );
+});

@@ -138,7 +138,7 @@ test('a file system that does not say what a file is leaves no descriptor open',
       access: 'ro' as const,
       claimant: alice,
     }));
-    const probe = await broker.ask<FileProbe[]>({ v: 1, call: 'probe', machine: 'one', paths });
+    const probe = await broker.ask<FileProbe[]>({ v: 1, call: 'probe', machine: 'one', paths, head: 1024 });
     assert.ok(probe.ok && probe.result.every(({ ok }) => !ok));
     await refusalsOf(broker, { call: 'launch', launch: await testLaunch('one', [file(place, 'ro')]) });
     for (let round = 0; round < 20; round += 1)
@@ -297,7 +297,7 @@ test('two thousand hostile requests leave nothing with the broker', async () => 
   );
   const machine = 'qward-disk-abcdefabcdef';
   const requests = [
-    { call: 'probe', machine: 'one', paths },
+    { call: 'probe', machine: 'one', paths, head: 1024 },
     { call: 'part', machine, path: `${broker.images}/none/x`, action: 'create' },
     { call: 'part', machine, path: `${broker.images}/x`, action: 'publish' },
     { call: 'list-directory', path: `${broker.images}/none` },

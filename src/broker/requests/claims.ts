@@ -7,8 +7,6 @@ import {
   type ClaimRequest,
   type ClaimResults,
 } from '../../protocol/claims.ts';
-import { DamagedAutostart } from '../autostart.ts';
-import { DamagedClaims } from '../claims.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
 import { personOf } from '../person.ts';
@@ -53,8 +51,9 @@ function enableAutostart(context: BrokerContext, machine: string, uid: number): 
   if (uid !== 0 && (uid === context.managerUid || !personOf(uid).isIn(administrators)))
     return refuse(
       'not-allowed',
-      `only administrators enable the start of a machine with the host`,
+      'only administrators enable the start of a machine with the host',
       `ask root, or a member of the group ${administrators}`,
+      'groups.administrators',
     );
   const outcome = context.autostart.enable(machine, uid) ? 'enabled' : 'known';
   return { ok: true, result: { outcome } };
@@ -92,13 +91,11 @@ function claim(context: BrokerContext, { machine, files }: Wish, uid: number): H
   return { ok: true, result };
 }
 
-/** What the register's file keeps from being done, told with its cure. */
+/** A full disk, told with its cure. */
 export function withRegister(work: () => HandlerOutcome): HandlerOutcome {
   try {
     return work();
   } catch (error) {
-    if (error instanceof DamagedClaims || error instanceof DamagedAutostart)
-      return refuse('state-unwritable', error.message, error.cure);
     if (!['ENOSPC', 'EDQUOT', 'EROFS'].includes(errorCode(error))) throw error;
     return refuse(
       'state-unwritable',

@@ -1,5 +1,6 @@
 /** launch: admits the request, opens what it names, makes the jail, and tells where the machine is. */
 import { closeSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
+import { labelFor } from '../../jail/apparmor.ts';
 import { compileBundle } from '../../jail/bundle.ts';
 import { runDetached } from '../../jail/runtime.ts';
 import { deviceNumbers } from '../../linux/block-device.ts';
@@ -12,6 +13,7 @@ import type { LaunchRequest } from '../../protocol/launch.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
 import { writeWhole } from '../files.ts';
+import { refuseHook, withShell } from '../hook.ts';
 import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.ts';
 import { groundsOf } from '../open-file.ts';
 import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
@@ -39,6 +41,7 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   const refusals = [
     ...admit(launch, groundsOf(context, launch.machine, policy.policy)),
     ...admitProgram(launch),
+    ...refuseHook(launch),
   ];
   if (refusals.length > 0) return { ok: false, refusals };
   let uid: number | HandlerOutcome;
@@ -50,7 +53,7 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   if (typeof uid !== 'number') return uid;
   if (!(await sweep(context, launch.machine))) return stuck(launch.machine, 'machine-busy');
   try {
-    const outcome = await launchSwept(context, launch, { uid, policy: policy.policy });
+    const outcome = await launchSwept(context, withShell(launch), { uid, policy: policy.policy });
     if (!outcome.ok) await sweep(context, launch.machine);
     return outcome;
   } catch (error) {
@@ -62,7 +65,8 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
 /** SECURITY: promise 1. What the jail shows at the program's path is the very file that the policy lists, no other of /usr. */
 function admitProgram({ program, binary, root }: LaunchRequest): readonly Refusal[] {
   const shown = root.find(({ target }) => target === binary)?.source;
-  if (program === 'drill' || (shown !== undefined && shown === realPath(binary))) return [];
+  if (program === 'drill' || program === 'hook' || (shown !== undefined && shown === realPath(binary)))
+    return [];
   return refuse(
     'policy-refused',
     `the jail would show ${shown === undefined ? 'nothing' : `"${shown}"`} as "${binary}"`,
@@ -128,6 +132,7 @@ async function launchSwept(
 ): Promise<HandlerOutcome> {
   const places = placesOf(context, launch.machine);
   const runtime = await context.runtime();
+  const label = labelFor(launch.program);
   const record: LaunchRecord = {
     version: 1,
     machine: launch.machine,
@@ -135,6 +140,7 @@ async function launchSwept(
     uid,
     cgroup: places.cgroup,
     runtime: runtime.name,
+    ...(label === undefined ? {} : { label }),
     pid: 0,
     startTime: 0,
     sockets: socketPaths(launch, places.directory),
@@ -158,8 +164,9 @@ async function launchSwept(
       uid,
       gid: uid,
       rootDirectory: root.directory,
-      cgroup: places.cgroup,
+      cgroup: places.cgroupsPath,
       cgroups: context.cgroups.layout,
+      label,
       deviceNumbers: Object.fromEntries(
         launch.devices.map((device) => [device, deviceNumbers(statSync(device).rdev)]),
       ),
@@ -194,6 +201,7 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
       stateRoot: runtimeRoot(context),
       bundle: places.bundle,
       id: record.machine,
+      scope: context.scopes,
       descriptors: [input, log, log, ...opened.fds],
       deadlineMs: runtimeDeadlineMs,
     });

@@ -28,6 +28,7 @@ export function handleForget(context: BrokerContext, machine: string): HandlerOu
   const record = context.records.read(machine);
   if (record !== undefined) return running(record);
   return withRegister(() => {
+    checkRegisters(context);
     // SECURITY: promise 4. A machine that comes later under the name has nothing of what was agreed to for this one.
     context.claims.remove({ machine, uid: null }, null);
     context.autostart.disable(machine);
@@ -49,11 +50,17 @@ export function handleRename(context: BrokerContext, machine: string, to: string
     );
   }
   return withRegister(() => {
+    checkRegisters(context);
     context.claims.rename(machine, to);
     context.autostart.rename(machine, to);
     context.slots.rename(machine, to);
     return { ok: true, result: {} };
   });
+}
+
+/** Throws before anything is changed where one of them cannot be. */
+function checkRegisters({ claims, autostart, slots }: BrokerContext): void {
+  for (const register of [claims, autostart, slots]) register.check();
 }
 
 export function running({ machine, pid, startTime }: LaunchRecord): HandlerOutcome {

@@ -1,28 +1,35 @@
 /** status, probe, inspect: what the broker alone can see, told without judgement. */
 import { closeSync } from 'node:fs';
+import { labelFor } from '../../jail/apparmor.ts';
 import { isAlive } from '../../linux/process.ts';
 import { blockDeviceSize } from '../../linux/block-device.ts';
 import { readHead } from '../../linux/descriptors.ts';
 import { readProcessFacts } from '../../linux/process-facts.ts';
-import type { BrokerStatus, FileProbe, FileRequest, ProcessFacts } from '../../protocol/broker.ts';
+import {
+  headSizes,
+  type BrokerRequest,
+  type BrokerStatus,
+  type FileProbe,
+  type ProcessFacts,
+} from '../../protocol/broker.ts';
 import { version } from '../../protocol/version.ts';
-import { DamagedAutostart } from '../autostart.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { groundsOf, openGranted } from '../open-file.ts';
+import { recordVersion, type DamagedRecord } from '../records.ts';
 import { overlaps } from '../slots.ts';
+import type { UnusableState } from '../state.ts';
 import { runs } from '../sweep.ts';
 import { describe } from './launch.ts';
 
-/** Enough for the headers of the image formats and the descriptor of a VMDK. */
-const headBytes = 1024;
-/** The descriptor in a VMDK too; for a few files only, so that an answer stays small. */
-const [wholeHeadBytes, fewFiles] = [12 * 1024, 16];
+/** Of more files only the least is read, so that an answer stays small. */
+const fewFiles = 16;
 
 export async function handleStatus(context: BrokerContext): Promise<HandlerOutcome> {
   const policy = context.readPolicy();
   const runtime = await context
     .runtime()
     .catch((error: unknown) => (error instanceof Error ? error.message : 'failed'));
+  const label = labelFor('qemu');
   const status: BrokerStatus = {
     version,
     pid: process.pid,
@@ -30,6 +37,7 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
     runtimesRefused:
       typeof runtime === 'string' ? [{ runtime: 'crun, runc', reason: runtime }] : runtime.refused,
     cgroups: context.cgroups.layout,
+    ...(label === undefined ? {} : { label }),
     policyFaults: policy.ok ? [] : policy.refusals,
     uidRange: policy.ok ? policy.policy.uidRange : null,
     uidRangeOverlaps: policy.ok ? overlaps(policy.policy.uidRange) : [],
@@ -45,30 +53,38 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
 }
 
 function damagedFiles(context: BrokerContext): BrokerStatus['damaged'] {
-  const records = context.records.damaged().map(({ path, machine }) => ({
-    path,
-    reason: `the record of machine "${machine}" cannot be read; ${runs(context, machine) ? 'it runs, and only a kill reaches it' : 'it does not run'}`,
-    cure: `\`qward kill ${machine}\` clears it away`,
-  }));
-  const path = `${context.paths.brokerState}/slots.json`;
-  const reason = 'which machine has which uid cannot be read; machines get new ones as they start';
+  const { records, slots, claims, autostart } = context;
+  const told = (fault: UnusableState | undefined, meaning: string): BrokerStatus['damaged'] =>
+    fault === undefined ? [] : [{ ...fault.damage, reason: `${fault.damage.reason}; ${meaning}` }];
+  const ofSlots = slots.fault();
+  const meaning = ofSlots?.newer === true ? 'no machine is started' : 'machines get new ones as they start';
   return [
-    ...records,
-    ...(context.slots.damaged() ? [{ path, reason, cure: `rm ${path}` }] : []),
-    ...context.claims.damaged(),
-    ...(context.autostart.damaged() ? [damagedAutostart(`${context.paths.brokerState}/autostart.json`)] : []),
+    ...records.damaged().map((record) => damagedRecord(context, record)),
+    ...told(ofSlots, `which machine has which uid is not known, and ${meaning}`),
+    ...told(claims.fault(), 'nothing is opened with the rights of users, nor claimed'),
+    ...told(autostart.fault(), 'nothing is started with the host'),
   ];
 }
 
-function damagedAutostart(path: string): BrokerStatus['damaged'][number] {
-  const reason = 'what is started with the host cannot be read; nothing is';
-  return { path, reason, cure: new DamagedAutostart(path).cure };
+function damagedRecord(
+  context: BrokerContext,
+  { path, machine, reason, known }: DamagedRecord,
+): BrokerStatus['damaged'][number] {
+  const lives = runs(context, machine);
+  const what = `the record of machine "${machine}" ${reason}`;
+  const cure = `\`qward kill ${machine}\` clears it away`;
+  if (known) return { path, reason: `${what}; it is not audited, and can be stopped`, cure };
+  return {
+    path,
+    reason: `${what}; ${lives ? 'it runs, and only a kill reaches it' : 'it does not run'}`,
+    cure,
+    ...(lives ? { unreached: machine } : {}),
+  };
 }
 
 export function handleProbe(
   context: BrokerContext,
-  machine: string,
-  paths: readonly FileRequest[],
+  { machine, paths, head }: Extract<BrokerRequest, { call: 'probe' }>,
 ): HandlerOutcome {
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
@@ -87,7 +103,7 @@ export function handleProbe(
         ...(device ? { blockDevice: true } : {}),
         device: dev,
         inode: ino,
-        head: readHead(opened.fd, paths.length > fewFiles ? headBytes : wholeHeadBytes).toString('base64'),
+        head: readHead(opened.fd, paths.length > fewFiles ? headSizes[0] : head).toString('base64'),
         worldReadable: (mode & 0o004) !== 0,
       };
     } finally {
@@ -102,6 +118,13 @@ export function handleInspect(context: BrokerContext, machine: string): HandlerO
   if (record === undefined || !isAlive(record.pid, record.startTime)) {
     return refuse('machine-not-running', `machine "${machine}" does not run`, 'start it first');
   }
+  // SECURITY: promise 5. What a newer qward launched is not held against what this one understands of it.
+  if (record.version !== recordVersion)
+    return refuse(
+      'wall-missing',
+      `the record of machine "${machine}" is of version ${record.version}, and this qward knows version ${recordVersion}`,
+      'audit it with the qward that started it',
+    );
   return inspect(record.pid);
 }
 

@@ -1,0 +1,34 @@
+/** AppArmor's profiles of what runs in jails (packaging/apparmor/qward), as far as this host has loaded them. */
+import { readFileSync } from 'node:fs';
+import { unlessMissing } from '../linux/errno.ts';
+import type { JailedProgram } from '../protocol/launch.ts';
+
+/** One line `NAME (MODE)` a profile; apparmor(7). */
+const loadedProfiles = '/sys/kernel/security/apparmor/profiles';
+
+/** The drill tries what the machine's QEMU could. */
+const profileOf: Readonly<Record<JailedProgram, string>> = {
+  qemu: 'qward-qemu',
+  'qemu-img': 'qward-qemu-img',
+  drill: 'qward-qemu',
+  hook: 'qward-hook',
+};
+
+/**
+ * The label that a program's process must have; empty where AppArmor is on and qward's profiles are not loaded, undefined
+ * where the host has no AppArmor. A profile in complain mode is used, and the audit shows that it enforces nothing.
+ */
+export function labelFor(
+  program: JailedProgram,
+  profiles: string | undefined = loaded(),
+): string | undefined {
+  const name = profileOf[program];
+  if (profiles === undefined) return undefined;
+  return profiles.split('\n').some((line) => line.startsWith(`${name} (`)) ? `${name} (enforce)` : '';
+}
+
+const loaded = (): string | undefined => unlessMissing(() => readFileSync(loadedProfiles, 'utf8'));
+
+/** What the OCI configuration says of a label. */
+export const profileIn = (label: string | undefined): { readonly apparmorProfile?: string } =>
+  label === undefined || label === '' ? {} : { apparmorProfile: label.replace(/ .*/, '') };
