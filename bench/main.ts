@@ -7,8 +7,10 @@ import { cpus, release } from 'node:os';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { adoptionRounds } from './adoption.ts';
 import { checkout } from '../test/support/checkout.ts';
 import { makeBenchGuest, machineName } from './guest.ts';
+import { installedRows } from './installed.ts';
 import { libvirtInstalled, startLibvirt, type Libvirt } from './libvirt.ts';
 import { command, summarise, timed, type Series } from './measure.ts';
 import { bareStart, launchOf, pssMib, startQward, type QwardSide } from './qward.ts';
@@ -17,6 +19,7 @@ import { judge, render, type Row } from './table.ts';
 const defined = 300;
 const concurrent = 10;
 const running = 20;
+const adopted = 50;
 const requestSeconds = 3;
 
 type Values = Map<string, number[]>;
@@ -138,6 +141,14 @@ function rowsOf(values: Values, loaded: { readonly pss: number; readonly perSeco
       note: '',
     },
     {
+      what: `adoption of ${adopted} machines by a new manager, from \`host up\` on`,
+      unit: 'ms',
+      qward: median('qward adoption'),
+      other: null,
+      target: { kind: 'at-most', value: 2000 },
+      note: '',
+    },
+    {
       what: 'root processes at rest under systemd',
       unit: '',
       qward: rootProcessesAtRest(),
@@ -185,8 +196,12 @@ async function main(): Promise<void> {
   await singleRounds(values, runs, qward, libvirt);
   note(`${runs} rounds of ${concurrent} machines at once`);
   await concurrentRounds(values, runs, qward, libvirt);
+  note(`${runs} managers that take over ${adopted} machines`);
+  values.set('qward adoption', [...(await adoptionRounds(adopted, runs))]);
   note('memory and requests');
-  const rows = rowsOf(values, await load(qward)).map(judge);
+  const loaded = await load(qward);
+  note('start of the CLI, and the package');
+  const rows = [...rowsOf(values, loaded), ...(await installedRows(runs, withLibvirt))].map(judge);
   const host = await describeHost(qward.programs, libvirt);
   const series = Object.fromEntries(
     [...values].map(([name, list]): [string, Series] => [name, summarise(list)]),

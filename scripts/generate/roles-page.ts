@@ -108,7 +108,8 @@ remembers to have asked for (${thousands(historyLimits.actions)} requests): a la
 (\`not-asked\`), one that the manager says was answered and the broker does not know of (\`not-seen\`), and connections that were no
 requests (\`intruder\`). A manager that was taken over can also forge its own memory: then the broker's log alone,
 \`/var/lib/qward/broker/broker.log\`, says what was done. A manager that was killed between asking and remembering looks like one that did
-not ask. Claims are made past the manager and are not compared.
+not ask. Claims, and what starts with the host, are said past the manager and are not compared: \`--compare\` shows
+the last of them, from \`claims.log\`.
 `;
 
 export function rolesPage(): string {

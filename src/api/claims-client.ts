@@ -4,6 +4,7 @@
  */
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Refusal } from '../protocol/broker.ts';
 import {
   maxClaimsOfMachine,
   type ClaimRequest,
@@ -19,26 +20,40 @@ import { ownRuleText } from '../protocol/rules.ts';
 import type { Reply } from './client.ts';
 import { errorKinds, type ApiFault, type ErrorCode } from './errors.ts';
 import { parseTrusted } from './json.ts';
+import { localReach, type Reach } from './reach.ts';
 
 export interface ClaimsClientOptions {
   /** Default /run/qward/claims.sock. */
   readonly socketPath?: string;
+  /** Another way to the socket. */
+  readonly reach?: Reach;
+  /** Where keys of the policy stand, which the broker does not say; undefined where nobody tells. */
+  readonly policy?: () => Promise<PolicyPlaces | undefined>;
+}
+
+export interface PolicyPlaces {
+  readonly path: string;
+  /** `line` null: the default. */
+  readonly rows: readonly { readonly key: string; readonly line: number | null }[];
 }
 
 const deadlineMs = 15_000;
 const retryMs = 10;
 const queueFull = 'too many connect to it at once';
 
-/** The claims' socket of the instance whose manager listens here: it stands beside the manager's. */
-export function claimsSocketBeside(apiSocket: string): string {
-  return apiSocket.replace(/[^/]*$/, 'claims.sock');
-}
-
 export class ClaimsClient {
-  readonly socketPath: string;
+  readonly #reach: Reach;
+  readonly #name: string;
+  readonly #policy: () => Promise<PolicyPlaces | undefined>;
 
-  constructor({ socketPath = pathsBelow(systemRoots).claimsSocket }: ClaimsClientOptions = {}) {
-    this.socketPath = socketPath;
+  constructor({
+    socketPath = pathsBelow(systemRoots).claimsSocket,
+    reach,
+    policy = () => Promise.resolve(undefined),
+  }: ClaimsClientOptions = {}) {
+    this.#policy = policy;
+    this.#name = reach?.name ?? socketPath;
+    this.#reach = reach ?? { ...localReach(socketPath), connect: () => connect(socketPath) };
   }
 
   /** All of the files or none: the machine may open them with the caller's rights. Paths are absolute. */
@@ -62,37 +77,45 @@ export class ClaimsClient {
     return this.#ask({ v: 1, call: 'claims', machine });
   }
 
+  /** The machine starts with the host from now on. Of administrators alone. */
+  enableAutostart(machine: string): Promise<Reply<ClaimResults['autostart-on']>> {
+    return this.#ask({ v: 1, call: 'autostart-on', machine });
+  }
+
   async #ask<Call extends ClaimCall>(
     request: ClaimRequest & { readonly call: Call },
   ): Promise<Reply<ClaimResults[Call]>> {
     const wrong = unsendable(request);
     if (wrong !== undefined) return failure('request-invalid', wrong, '');
-    const body = await exchange(this.socketPath, encodeFrame(request));
-    if (typeof body === 'string')
-      return unreachable(`the broker does not answer on ${this.socketPath}: ${body}`);
+    const body = await exchange(this.#reach, encodeFrame(request));
+    if (typeof body === 'string') return unreachable(`the broker does not answer on ${this.#name}: ${body}`);
+    let reply: ClaimReply<Call>;
     try {
-      return asReply(parseTrusted<ClaimReply<Call>>(body.toString('utf8')));
+      reply = parseTrusted<ClaimReply<Call>>(body.toString('utf8'));
     } catch {
-      return unreachable(`the broker's answer on ${this.socketPath} is not JSON`);
+      return unreachable(`the broker's answer on ${this.#name} is not JSON`);
     }
+    if (reply.ok) return { ok: true, result: reply.result };
+    const byPolicy = reply.refusals.some(({ rule }) => rule !== undefined && ownRuleText(rule) === undefined);
+    return refused(reply.refusals, byPolicy ? await this.#policy() : undefined);
   }
 }
 
 /** The body of the answer, or why there is none. */
-async function exchange(path: string, frame: Buffer): Promise<Buffer | string> {
+async function exchange(reach: Reach, frame: Buffer): Promise<Buffer | string> {
   const giveUpAt = performance.now() + deadlineMs;
   for (;;) {
-    const outcome = await exchangeOnce(path, frame);
+    const outcome = await exchangeOnce(reach, frame);
     // SECURITY: rule manager. Who connects without end fills the socket's queue (EAGAIN) again and again, and never for long.
     if (outcome !== queueFull || performance.now() > giveUpAt) return outcome;
     await delay(retryMs);
   }
 }
 
-function exchangeOnce(path: string, frame: Buffer): Promise<Buffer | string> {
+function exchangeOnce(reach: Reach, frame: Buffer): Promise<Buffer | string> {
   return new Promise((resolve) => {
     const reader = new FrameReader(maxReplyBytes);
-    const socket = connect(path);
+    const socket = reach.connect('claims');
     const settle = (outcome: Buffer | string): void => {
       clearTimeout(timer);
       socket.destroy();
@@ -115,19 +138,26 @@ function exchangeOnce(path: string, frame: Buffer): Promise<Buffer | string> {
   });
 }
 
-function asReply<Call extends ClaimCall>(reply: ClaimReply<Call>): Reply<ClaimResults[Call]> {
-  if (reply.ok) return { ok: true, result: reply.result };
-  const faults = reply.refusals.map(({ code, ...refusal }): ApiFault => ({
+function refused(refusals: readonly Refusal[], policy: PolicyPlaces | undefined): Reply<never> {
+  const faults = refusals.map(({ code, ...refusal }): ApiFault => ({
     ...refusal,
-    ...(refusal.rule === undefined ? {} : { ruleAt: ruleText(refusal.rule) }),
+    ...(refusal.rule === undefined ? {} : { ruleAt: ruleText(refusal.rule, policy) }),
     code: isErrorCode(code) ? code : 'broker-refused',
   }));
   const [first] = faults;
   return { ok: false, status: errorKinds[first?.code ?? 'internal'].status, faults };
 }
 
-/** The broker does not say where a key of the policy stands: `qward policy show` does. */
-const ruleText = (rule: string): string => ownRuleText(rule) ?? `the policy (${rule})`;
+/** As the manager says where a rule stands. */
+function ruleText(rule: string, policy: PolicyPlaces | undefined): string {
+  const own = ownRuleText(rule);
+  if (own !== undefined) return own;
+  const row = policy?.rows.find(({ key }) => key === rule);
+  if (policy === undefined || row === undefined) return `the policy (${rule})`;
+  return row.line === null
+    ? `default of ${policy.path} (${rule})`
+    : `${policy.path} line ${row.line} (${rule})`;
+}
 
 const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(errorKinds, code);
 

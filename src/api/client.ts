@@ -4,17 +4,25 @@ import { callRequest } from './call-request.ts';
 import type { DiskClient } from './disk-client.ts';
 import { endpoints } from './endpoints.ts';
 import type { ApiErrorBody, ApiFault } from './errors.ts';
+import type { ClaimsClient, PolicyPlaces } from './claims-client.ts';
 import { HttpClient, TransportError } from './http.ts';
 import type { HttpResponse } from './http-response.ts';
 import { parseTrusted } from './json.ts';
 import type { OwnFiles } from './own-files.ts';
+import { localReach, type Connection, type Reach } from './reach.ts';
 import type { ConsoleStream, EventStream } from './streams.ts';
+import type { VncStream } from './vnc-stream.ts';
 
 export type Reply<Result> =
   | { readonly ok: true; readonly result: Result }
   | { readonly ok: false; readonly status: number; readonly faults: readonly ApiFault[] };
 
-export interface ClientOptions {
+/**
+ * Beside the path, every part of how the instance is reached can be another. With `connect` of one's own (a tunnel to another
+ * host), `uid` says whom the other side takes the caller for, and `targets` makes files there; both matter to `ownFiles`
+ * and `disks` alone.
+ */
+export interface ClientOptions extends Partial<Reach> {
   /** Path of the manager's socket; default /run/qward/api.sock. */
   readonly socketPath?: string;
 }
@@ -40,6 +48,8 @@ const timeouts: Readonly<Partial<Record<CallName, number>>> = {
   start: 300_000,
   stop: longestMs,
   wait: longestMs,
+  hostShutdown: longestMs,
+  hostBoot: longestMs,
   diskInfo: longestMs,
   diskCreate: longestMs,
   diskConvert: longestMs,
@@ -69,12 +79,12 @@ export function readReply<Result>(response: HttpResponse): Reply<Result> {
  * `close` ends idle connections; they do not keep the process alive.
  */
 export class QwardClient {
-  readonly socketPath: string;
+  readonly reach: Reach;
   readonly #http: HttpClient;
 
-  constructor(options: ClientOptions = {}) {
-    this.socketPath = options.socketPath ?? defaultSocketPath;
-    this.#http = new HttpClient(this.socketPath);
+  constructor({ socketPath = defaultSocketPath, ...others }: ClientOptions = {}) {
+    this.reach = { ...localReach(socketPath), ...others };
+    this.#http = new HttpClient(this.#connect);
   }
 
   async call<Name extends CallName>(
@@ -94,7 +104,7 @@ export class QwardClient {
   /** What happens from now on to the machines that you may see. */
   async events(): Promise<Reply<EventStream<MachineEvent>>> {
     const { openEvents } = await import('./streams.ts');
-    return openEvents(this.socketPath);
+    return openEvents(this.#connect);
   }
 
   /** Entries of the history as they come. */
@@ -102,13 +112,19 @@ export class QwardClient {
     input: Calls['historyFollow']['input'] = {},
   ): Promise<Reply<EventStream<HistoryEntry>>> {
     const { openHistory } = await import('./streams.ts');
-    return openHistory(this.socketPath, input);
+    return openHistory(this.#connect, input);
   }
 
   /** Attaches to the serial console of a running machine. */
   async console(input: Calls['console']['input']): Promise<Reply<ConsoleStream>> {
     const { openConsole } = await import('./streams.ts');
-    return openConsole(this.socketPath, input);
+    return openConsole(this.#connect, input);
+  }
+
+  /** The screen of a running machine that has one (`vnc: true`), for a viewer that speaks RFB. */
+  async vnc(input: Calls['vnc']['input']): Promise<Reply<VncStream>> {
+    const { openVnc } = await import('./vnc-stream.ts');
+    return openVnc(this.#connect, input);
   }
 
   /**
@@ -116,25 +132,32 @@ export class QwardClient {
    * socket beside the manager's. For every caller but root.
    */
   async ownFiles(): Promise<OwnFiles> {
-    const [{ OwnFiles: Loaded }, { ClaimsClient, claimsSocketBeside }] = await Promise.all([
-      import('./own-files.ts'),
-      import('./claims-client.ts'),
-    ]);
-    return new Loaded(this, new ClaimsClient({ socketPath: claimsSocketBeside(this.socketPath) }));
+    const { OwnFiles: Loaded } = await import('./own-files.ts');
+    return new Loaded(this, await this.claims());
   }
 
   /** The calls that work on images, as jobs: files are claimed for each, and what is made gets its name when it is whole. */
   async disks(): Promise<DiskClient> {
-    const [{ DiskClient: Loaded }, { ClaimsClient, claimsSocketBeside }] = await Promise.all([
-      import('./disk-client.ts'),
-      import('./claims-client.ts'),
-    ]);
-    return new Loaded(this, new ClaimsClient({ socketPath: claimsSocketBeside(this.socketPath) }));
+    const { DiskClient: Loaded } = await import('./disk-client.ts');
+    return new Loaded(this, await this.claims(), this.reach);
+  }
+
+  /** The broker's socket of the same instance: which files machines may open with the caller's rights. */
+  async claims(): Promise<ClaimsClient> {
+    const { ClaimsClient: Loaded } = await import('./claims-client.ts');
+    const policy = async (): Promise<PolicyPlaces | undefined> => {
+      const reply = await this.call('policy').catch(() => undefined);
+      return reply?.ok === true ? reply.result : undefined;
+    };
+    return new Loaded({ reach: this.reach, policy });
   }
 
   close(): void {
     this.#http.close();
+    this.reach.close();
   }
+
+  readonly #connect = (): Connection => this.reach.connect('api');
 
   [Symbol.dispose](): void {
     this.close();

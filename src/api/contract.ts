@@ -12,15 +12,15 @@ import { endpoints, machineStates, type MachineState } from './endpoints.ts';
 /** What a call needs, and what each right lets its holder do. */
 export const rightMeanings = {
   see: 'know that a machine exists, its state and how it ended, its definition and plan with the paths of its files, and its walls',
-  operate: 'start, stop, kill, reset, pause, resume',
-  console: "read and write the serial console, read QEMU's log",
+  operate: 'start, stop, kill, reset, pause, resume, and have it no longer start with the host',
+  console: "read and write the serial console, view the screen and type, read QEMU's log",
   monitor: 'raw QMP and the human monitor',
   define: 'define, edit, rename, clone, remove',
   grant: 'see, give and take rights of others on the machine',
   history: 'read what anybody did, or tried to do, with the machine',
   transfer: 'give a machine to another owner',
   disk: 'make, look into and change images: files that you may open, and as administrator those beneath the storage roots',
-  host: "look into processes that are not qward's, and compare the history with the broker's log",
+  host: "start what starts with the host, end all machines with it, look into processes that are not qward's, and compare the history with the broker's log",
 } as const;
 export type Right = keyof typeof rightMeanings;
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of the object above
@@ -52,6 +52,15 @@ export const machineSummary = z
     /** A definition newer than the running process. */
     changed: z.boolean().describe('The definition was changed since the machine was started.'),
     notAdmitted: z.boolean().describe('It runs, and the policy of now would not let it start.'),
+    autostart: z.boolean().describe('It starts with the host.'),
+    restart: z
+      .object({
+        at: z.string().describe('When, ISO 8601.'),
+        attempt: z.int(),
+        of: z.int().describe('So many within `restart.within`, and no more.'),
+      })
+      .nullable()
+      .describe('It ended, and is started again by itself.'),
     wallsDiffer: z
       .boolean()
       .describe(
@@ -77,6 +86,7 @@ export const machineStatus = machineSummary
       })
       .nullable(),
     audit: z.object({ ok: z.boolean(), at: z.string() }).nullable(),
+    notRestarted: z.string().nullable().describe('Why it is not started again by itself any more.'),
     consoleWriter: z.string().nullable().describe('Who holds the console for writing.'),
     notAdmittedFor: z
       .array(z.string())
@@ -196,6 +206,54 @@ const admissionReport = z
     others: z.array(policyFault).describe('What else stands in the way of a start.'),
   })
   .meta({ id: 'AdmissionReport' });
+
+export const bootStates = [
+  'not-begun',
+  'waiting',
+  'starting',
+  'started',
+  'ready',
+  'not-ready',
+  'failed',
+  'skipped',
+] as const;
+const bootedMachine = z
+  .object({
+    name,
+    state: z
+      .enum(bootStates)
+      .describe(
+        'waiting: for others, or for its turn. started: runs, and is not ready yet. not-ready: runs, and was not ready in time. failed: did not start. skipped: was not to be started, since others are not ready.',
+      ),
+    reason: z.string().nullable().describe('Of what is not well.'),
+    ran: z.boolean().describe('It ran before the host started its machines.'),
+    at: z.string().nullable().describe('Since when, ISO 8601.'),
+  })
+  .meta({ id: 'BootedMachine' });
+export type BootedMachine = z.output<typeof bootedMachine>;
+export type BootState = BootedMachine['state'];
+const autostartEntry = z
+  .object({
+    name,
+    enabledBy: z.string().describe('User name of the administrator who enabled it.'),
+    enabledAt: z.string(),
+    after: z.array(z.string()).describe('Machines that must be ready before.'),
+    ready: z.enum(['qmp', 'guest-agent', 'port', 'delay']).describe('What it takes to be ready.'),
+    boot: bootedMachine.describe('The last time that the host started its machines.'),
+  })
+  .meta({ id: 'AutostartEntry' });
+export type AutostartEntry = z.output<typeof autostartEntry>;
+
+const endedMachine = z
+  .object({
+    name,
+    action: z.enum(['stop', 'kill', 'leave']),
+    outcome: z.string().describe('`shut down`, `killed after 20s`, `left running`, or why it did not end.'),
+    ended: z.boolean(),
+    tookMs: z.int(),
+  })
+  .meta({ id: 'EndedMachine' });
+export type EndedMachine = z.output<typeof endedMachine>;
 
 interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -389,6 +447,44 @@ export const routes = {
     params: onMachine,
     result: done,
   },
+  autostart: {
+    ...endpoints.autostart,
+    right: 'see',
+    summary:
+      'Which of the machines that you may see start with the host, and what became of it the last time.',
+    result: z.object({
+      booting: z.boolean().describe('They are being started now.'),
+      machines: z.array(autostartEntry),
+    }),
+  },
+  autostartOff: {
+    ...endpoints.autostartOff,
+    right: 'operate',
+    logged: true,
+    summary:
+      'The machine no longer starts with the host. That it does is for administrators to say, to the broker: `qward autostart on`.',
+    params: onMachine,
+    result: z.object({ name, outcome: z.enum(['disabled', 'was not enabled']) }),
+  },
+  hostBoot: {
+    ...endpoints.hostBoot,
+    right: 'host',
+    logged: true,
+    summary:
+      'Starts what is to start with the host, in its order; answers when that is over. A call while another is under way joins it.',
+    result: z.object({ machines: z.array(bootedMachine) }),
+  },
+  hostShutdown: {
+    ...endpoints.hostShutdown,
+    right: 'host',
+    logged: true,
+    summary:
+      'Ends all machines as the definition of each says (`onHostShutdown`), in reverse order of `autostart.after`, and answers when that is over; nothing starts any more. A call while another is under way joins it.',
+    result: z.object({
+      ok: z.boolean().describe('None runs any more, those that are left excepted.'),
+      machines: z.array(endedMachine),
+    }),
+  },
   wait: {
     ...endpoints.wait,
     right: 'see',
@@ -440,7 +536,7 @@ export const routes = {
     query: z.strictObject({ lines: z.coerce.number().int().min(1).max(10_000).default(200) }),
     result: z.object({
       name,
-      lines: z.array(z.object({ at: z.string(), from: z.enum(['qemu', 'qward']), text: z.string() })),
+      lines: z.array(z.object({ at: z.string(), from: z.enum(['qemu', 'qward', 'hook']), text: z.string() })),
     }),
   },
   consoleOutput: {
@@ -465,6 +561,14 @@ export const routes = {
       steal: z.stringbool().default(false),
       replay: z.stringbool().default(true),
     }),
+  },
+  vnc: {
+    ...endpoints.vnc,
+    right: 'console',
+    logged: true,
+    summary:
+      'The screen, keyboard and pointer: RFB in binary frames both ways, text frames are JSON notices.',
+    params: onMachine,
   },
   qmp: {
     ...endpoints.qmp,
@@ -557,6 +661,20 @@ export const routes = {
           message: z.string(),
         }),
       ),
+      claims: z
+        .array(
+          z.object({
+            at: z.string(),
+            uid: z.int().nullable(),
+            call: z.string(),
+            machine: z.string(),
+            ok: z.boolean(),
+            details: z.string().describe('What the user said, as the log has it; not to be trusted.'),
+          }),
+        )
+        .describe(
+          'The last of what users said to the broker past the manager: claims, and what starts with the host. Not compared.',
+        ),
     }),
   },
   ...diskRoutes,

@@ -5,13 +5,12 @@
  * SECURITY: promise 4. What is claimed comes from what the caller names, never from what the manager says.
  */
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { link, lstat, open, unlink } from 'node:fs/promises';
-import { diskJobPrefix, maxTargetNameBytes, partPath } from '../protocol/disk-job.ts';
+import { diskJobPrefix, partPath } from '../protocol/disk-job.ts';
 import type { CallInput, CallResult } from './calls.ts';
 import type { ClaimsClient } from './claims-client.ts';
 import type { QwardClient, Reply } from './client.ts';
-import type { ApiFault, ErrorCode } from './errors.ts';
+import type { Reach } from './reach.ts';
+import type { FaultText } from './target-files.ts';
 
 export type DiskCall =
   | 'diskInfo'
@@ -53,10 +52,12 @@ const askEveryMs = 250;
 export class DiskClient {
   readonly #client: QwardClient;
   readonly #claims: ClaimsClient;
+  readonly #reach: Reach;
 
-  constructor(client: QwardClient, claims: ClaimsClient) {
+  constructor(client: QwardClient, claims: ClaimsClient, reach: Reach) {
     this.#client = client;
     this.#claims = claims;
+    this.#reach = reach;
   }
 
   async run<Name extends DiskCall>(
@@ -68,9 +69,12 @@ export class DiskClient {
     // The compiler cannot see into a conditional type whose name is still open.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     const { target } = input as { readonly target?: Target };
-    const part = target === undefined ? undefined : await makePart(target.path, job);
-    if (part?.ok === false) return part.reply;
-    const made = part?.made ?? false;
+    // Root's files are made by the broker, as the policy says.
+    const asRoot = await this.#isRoot();
+    const { targets } = this.#reach;
+    const part = target === undefined || asRoot ? { made: false } : await targets.make(target.path, job);
+    if ('fault' in part) return refusal(part.fault);
+    const { made } = part;
     const madeFiles: readonly DiskFile[] =
       target !== undefined && made ? [{ path: partPath(target.path, job), access: 'rw' }] : [];
     const polling = new AbortController();
@@ -88,24 +92,28 @@ export class DiskClient {
       ) => Promise<Reply<CallResult<Name>>>;
       const reply = await call(name, body, signal === undefined ? {} : { signal });
       if (!reply.ok) return reply;
-      const named = made && target !== undefined ? await publish(target.path, job) : undefined;
-      done = named === undefined;
-      return named ?? reply;
+      const fault = made && target !== undefined ? await targets.publish(target.path, job) : null;
+      done = fault === null;
+      return fault === null ? reply : refusal(fault);
     } finally {
       polling.abort();
       if (!done && made && target !== undefined)
-        await unlink(partPath(target.path, job)).catch(() => undefined);
-      if (!isRoot()) await this.#claims.unclaim(job, null).catch(() => undefined);
+        await targets.remove(target.path, job).catch(() => undefined);
+      if (!asRoot) await this.#claims.unclaim(job, null).catch(() => undefined);
     }
   }
 
   /** Root never claims: its rights are given by the policy alone. */
   async #claim(job: string, files: readonly DiskFile[]): Promise<Reply<never> | undefined> {
-    if (isRoot() || files.length === 0) return undefined;
+    if (files.length === 0 || (await this.#isRoot())) return undefined;
     const widest = new Map<string, DiskFile>();
     for (const file of files) if (file.access === 'rw' || !widest.has(file.path)) widest.set(file.path, file);
     const claimed = await this.#claims.claim(job, [...widest.values()]);
     return claimed.ok ? undefined : claimed;
+  }
+
+  async #isRoot(): Promise<boolean> {
+    return (await this.#reach.uid()) === 0;
   }
 
   async #ask(job: string, signal: AbortSignal, tell: DiskOptions['onProgress']): Promise<void> {
@@ -119,58 +127,4 @@ export class DiskClient {
   }
 }
 
-const isRoot = (): boolean => process.getuid?.() === 0;
-
-type Part =
-  | { readonly ok: true; readonly made: boolean }
-  | { readonly ok: false; readonly reply: Reply<never> };
-
-/** An empty file of the caller's, where the caller can make one; else the manager has it made, for administrators. */
-async function makePart(path: string, job: string): Promise<Part> {
-  if (isRoot()) return { ok: true, made: false };
-  if (
-    await lstat(path).then(
-      () => true,
-      () => false,
-    )
-  )
-    return { ok: false, reply: exists(path) };
-  if (Buffer.byteLength(path.slice(path.lastIndexOf('/') + 1)) > maxTargetNameBytes)
-    return {
-      ok: false,
-      reply: refusal('request-invalid', `"${path}": the file's name is too long`, 'choose a shorter one'),
-    };
-  try {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    const file = await open(partPath(path, job), flags, 0o600);
-    await file.close();
-    return { ok: true, made: true };
-  } catch {
-    return { ok: true, made: false };
-  }
-}
-
-/** A link does not replace what stands there meanwhile, as a rename would. */
-async function publish(path: string, job: string): Promise<Reply<never> | undefined> {
-  try {
-    await link(partPath(path, job), path);
-    await unlink(partPath(path, job));
-    return undefined;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return exists(path);
-    const reason = error instanceof Error ? error.message : String(error);
-    return refusal(
-      'disk-failed',
-      `"${path}" cannot be named: ${reason}`,
-      'look at the directory and its file system',
-    );
-  }
-}
-
-const exists = (path: string): Reply<never> =>
-  refusal('file-exists', `"${path}" is there already`, 'choose another name, or remove it');
-
-function refusal(code: ErrorCode, message: string, hint: string): Reply<never> {
-  const fault: ApiFault = { code, message, hint };
-  return { ok: false, status: 0, faults: [fault] };
-}
+const refusal = (fault: FaultText): Reply<never> => ({ ok: false, status: 0, faults: [fault] });

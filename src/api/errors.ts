@@ -35,6 +35,7 @@ export const errorKinds = {
   'machine-running': { status: 409, exit: 1, meaning: 'The machine must be stopped for this.' },
   'machine-not-running': { status: 409, exit: 1, meaning: 'The machine must be running for this.' },
   'machine-busy': { status: 409, exit: 1, meaning: 'Another operation on this machine is under way.' },
+  'host-going-down': { status: 409, exit: 1, meaning: 'The host goes down: nothing starts any more.' },
   'not-allowed': { status: 403, exit: 4, meaning: 'Your role does not include this right.' },
   'policy-refused': { status: 403, exit: 4, meaning: "The administrator's policy does not allow it." },
   'file-missing': { status: 409, exit: 1, meaning: 'A file that the definition names is not there.' },
@@ -53,6 +54,11 @@ export const errorKinds = {
     meaning: 'A file of that name is there already; nothing is replaced.',
   },
   'disk-failed': { status: 409, exit: 1, meaning: 'qemu-img did not do it; its own words are given.' },
+  'hook-failed': {
+    status: 409,
+    exit: 1,
+    meaning: "A hook of the policy's did not do it; its output is in the machine's log.",
+  },
   'qemu-missing': { status: 409, exit: 1, meaning: 'There is no QEMU binary that the policy allows.' },
   'qemu-too-old': { status: 409, exit: 1, meaning: 'QEMU is older than what qward needs.' },
   'qemu-unsafe': {
@@ -87,6 +93,11 @@ export const errorKinds = {
     meaning: 'Another client writes to the console; watch it instead.',
   },
   'state-unwritable': { status: 507, exit: 1, meaning: 'State could not be written; nothing was changed.' },
+  'version-differs': {
+    status: 503,
+    exit: 1,
+    meaning: 'Manager and broker are of different versions of qward, in the middle of an upgrade.',
+  },
   'broker-unreachable': { status: 503, exit: 1, meaning: 'The broker does not answer.' },
   'broker-refused': { status: 403, exit: 4, meaning: 'The broker refused the request.' },
   'wall-missing': { status: 409, exit: 1, meaning: 'This host cannot give a mandatory wall.' },

@@ -1,14 +1,14 @@
 /**
- * HTTP/1.1 requests over a Unix socket: as much of it as the API needs, since `node:http` costs more to load than all
+ * HTTP/1.1 requests over a stream, such as a Unix socket: as much of it as the API needs, since `node:http` costs more to load than all
  * else that a short command does. Connections are kept and used again; each carries one request at a time.
  */
-import { connect, type Socket } from 'node:net';
 import {
   ResponseReader,
   defaultResponseLimits,
   type HttpResponse,
   type ResponseLimits,
 } from './http-response.ts';
+import type { Connection as Socket } from './reach.ts';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -41,8 +41,8 @@ class Connection {
   #exchange: Exchange | undefined;
   #connected = false;
 
-  constructor(socketPath: string, onGone: (connection: Connection) => void) {
-    this.socket = connect(socketPath);
+  constructor(socket: Socket, onGone: (connection: Connection) => void) {
+    this.socket = socket;
     this.socket.on('connect', () => (this.#connected = true));
     this.socket.on('data', (piece: Buffer) => this.#receive((reader) => reader.push(piece)));
     this.socket.on('end', () => this.#receive((reader) => reader.end()));
@@ -62,7 +62,7 @@ class Connection {
   exchange(text: string, limits: ResponseLimits): Promise<HttpResponse> {
     return new Promise((resolve, reject) => {
       this.#exchange = { reader: new ResponseReader(limits), resolve, reject };
-      this.socket.ref();
+      this.socket.ref?.();
       this.socket.write(text);
     });
   }
@@ -108,14 +108,14 @@ const requestText = (request: HttpRequest): string => {
   return `${start}Content-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${request.body}`;
 };
 
-/** Requests to one socket. `close` ends idle connections; one in use ends with its request. */
+/** Requests over connections that `connect` begins. `close` ends idle connections; one in use ends with its request. */
 export class HttpClient {
-  readonly #socketPath: string;
+  readonly #connect: () => Socket;
   readonly #limits: ResponseLimits;
   readonly #idle = new Set<Connection>();
 
-  constructor(socketPath: string, limits: ResponseLimits = defaultResponseLimits) {
-    this.#socketPath = socketPath;
+  constructor(connect: () => Socket, limits: ResponseLimits = defaultResponseLimits) {
+    this.#connect = connect;
     this.#limits = limits;
   }
 
@@ -141,7 +141,7 @@ export class HttpClient {
   }
 
   #open(): Connection {
-    return new Connection(this.#socketPath, (connection) => this.#idle.delete(connection));
+    return new Connection(this.#connect(), (connection) => this.#idle.delete(connection));
   }
 
   async #send(request: HttpRequest, connection: Connection): Promise<HttpResponse> {
@@ -154,7 +154,7 @@ export class HttpClient {
     try {
       const response = await connection.exchange(requestText(request), this.#limits);
       if (response.keepAlive && !connection.socket.destroyed) {
-        connection.socket.unref();
+        connection.socket.unref?.();
         this.#idle.add(connection);
       }
       return response;

@@ -1,4 +1,5 @@
 /** The two streams of the API: events and the serial console. */
+import type { Duplex } from 'node:stream';
 import type { Calls, ConsoleNotice, HistoryEntry, MachineEvent } from './calls.ts';
 import { callRequest } from './call-request.ts';
 import { readReply, type Reply } from './client.ts';
@@ -20,8 +21,10 @@ export interface ConsoleStream extends EventStream<ConsoleMessage> {
   write(bytes: Uint8Array): void;
 }
 
-async function open(socketPath: string, path: string): Promise<Reply<MessageStream>> {
-  const opened = await openMessageStream(socketPath, path);
+type Connect = () => Duplex;
+
+async function open(connect: Connect, path: string): Promise<Reply<MessageStream>> {
+  const opened = await openMessageStream(connect, path);
   return 'status' in opened ? readReply(opened) : { ok: true, result: opened };
 }
 
@@ -38,15 +41,15 @@ function eventStream<Message>(reply: Reply<MessageStream>): Reply<EventStream<Me
   };
 }
 
-export async function openEvents(socketPath: string): Promise<Reply<EventStream<MachineEvent>>> {
-  return eventStream(await open(socketPath, callRequest(endpoints.events, {}).path));
+export async function openEvents(connect: Connect): Promise<Reply<EventStream<MachineEvent>>> {
+  return eventStream(await open(connect, callRequest(endpoints.events, {}).path));
 }
 
 export async function openHistory(
-  socketPath: string,
+  connect: Connect,
   input: Calls['historyFollow']['input'],
 ): Promise<Reply<EventStream<HistoryEntry>>> {
-  return eventStream(await open(socketPath, callRequest(endpoints.historyFollow, input).path));
+  return eventStream(await open(connect, callRequest(endpoints.historyFollow, input).path));
 }
 
 async function* consoleMessages(stream: MessageStream): AsyncGenerator<ConsoleMessage, void> {
@@ -57,10 +60,10 @@ async function* consoleMessages(stream: MessageStream): AsyncGenerator<ConsoleMe
 }
 
 export async function openConsole(
-  socketPath: string,
+  connect: Connect,
   input: Calls['console']['input'],
 ): Promise<Reply<ConsoleStream>> {
-  const reply = await open(socketPath, callRequest(endpoints.console, input).path);
+  const reply = await open(connect, callRequest(endpoints.console, input).path);
   if (!reply.ok) return reply;
   const stream = reply.result;
   return {

@@ -1,6 +1,6 @@
-/** WebSocket streams over the manager's Unix socket. Loads `ws`, so it is itself loaded only when a stream is opened. */
+/** WebSocket streams over a connection to the manager. Loads `ws`, so it is itself loaded only when a stream is opened. */
 import type { IncomingMessage } from 'node:http';
-import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import { TransportError } from './http.ts';
 import type { HttpResponse } from './http-response.ts';
@@ -54,6 +54,14 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
     }
   }
 
+  /** Resolves when the bytes were given to the system, or the stream is over. */
+  send(bytes: Uint8Array): Promise<void> {
+    if (this.#socket.readyState !== WebSocket.OPEN) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#socket.send(bytes, { binary: true }, () => resolve());
+    });
+  }
+
   write(bytes: Uint8Array): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes, { binary: true });
   }
@@ -79,10 +87,13 @@ async function readRefusal(response: IncomingMessage): Promise<HttpResponse> {
 }
 
 /** The stream, or the response with which the manager refused it; throws TransportError. */
-export function openMessageStream(socketPath: string, path: string): Promise<MessageStream | HttpResponse> {
+export function openMessageStream(
+  connect: () => Duplex,
+  path: string,
+): Promise<MessageStream | HttpResponse> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`ws://qward${path}`, {
-      createConnection: () => connect(socketPath),
+      createConnection: connect,
       handshakeTimeout: handshakeTimeoutMs,
       maxPayload: maxMessageBytes,
       perMessageDeflate: false,

@@ -1,6 +1,6 @@
 /** What the walls of a machine must look like on its live process. */
 import type { LaunchedMachine } from '../protocol/broker.ts';
-import type { LaunchRequest } from '../protocol/launch.ts';
+import type { JailedProgram, LaunchRequest } from '../protocol/launch.ts';
 
 export interface FileIdentity {
   readonly device: number;
@@ -19,8 +19,8 @@ export interface MachineWalls {
   readonly sockets: LaunchedMachine['sockets'];
   /** Identity of granted files by path, as far as it was noted when they were opened; the path counts for the others. */
   readonly files: Readonly<Record<string, FileIdentity>>;
-  /** Sockets without a path that the manager handed over since the start (viewers). */
-  readonly handedSockets: number;
+  /** Inodes of the sockets without a path that the manager handed over since the start, as far as they may still be open (viewers). */
+  readonly handedSockets: readonly number[];
   /** Label of the Linux security module; null: none is planned. */
   readonly label: string | null;
 }
@@ -28,14 +28,17 @@ export interface MachineWalls {
 /** Null: a process that is not ours, of which only what holds for every jailed QEMU is expected. */
 export type ExpectedWalls = MachineWalls | null;
 
+/** Image tools and hooks are no QEMU: they bring no denials of their own. */
+export const hasNoGuest = (program: JailedProgram): boolean => program === 'qemu-img' || program === 'hook';
+
 export interface SinceLaunch {
   readonly files?: Readonly<Record<string, FileIdentity>>;
-  readonly handedSockets?: number;
+  readonly handedSockets?: readonly number[];
 }
 
 /** From what was asked for, what the broker said, and what the manager did since. */
 export function expectedWalls(launched: LaunchedMachine, since: SinceLaunch = {}): MachineWalls {
   const { uid, gid, cgroup, launch, log, sockets } = launched;
-  const { files = {}, handedSockets = 0 } = since;
-  return { uid, gid, cgroup, launch, log, sockets, files, handedSockets, label: null };
+  const { files = {}, handedSockets = [] } = since;
+  return { uid, gid, cgroup, launch, log, sockets, files, handedSockets, label: launched.label || null };
 }

@@ -94,20 +94,17 @@ function isFile(descriptor: OpenDescriptor, path: string, expected: MachineWalls
 function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] {
   const { descriptors, sockets } = state.facts;
   const paths = Object.values(expected.sockets);
-  const unnamed: string[] = [];
-  const faults = descriptors.flatMap(({ fd, target, inode }) => {
+  return descriptors.flatMap(({ fd, target, inode }) => {
     if (!target.startsWith('socket:[')) return [];
     const socket = sockets.find((one) => one.inode === inode);
     if (socket === undefined) return [`${fd}: ${target}, not a Unix socket`];
-    if (socket.path === '' && socket.namespace === 'host') {
-      unnamed.push(`${fd}: ${target}, a Unix socket without a path`);
-      return [];
-    }
+    // SECURITY: promise 5. The very sockets that the manager handed over, and no other in their place.
+    if (socket.path === '' && socket.namespace === 'host')
+      return expected.handedSockets.includes(inode) ? [] : [`${fd}: ${target}, a Unix socket without a path`];
     return paths.includes(socket.path)
       ? []
       : [`${fd}: ${target}, bound to ${socket.path || 'nothing, made by itself'}`];
   });
-  return [...faults, ...unnamed.slice(expected.handedSockets)];
 }
 
 function faultsOfCounts(descriptors: readonly OpenDescriptor[], expected: MachineWalls): string[] {

@@ -1,6 +1,6 @@
 /** What QEMU itself was told: nothing by default, its four denials, no user network, no floppy, nothing nested. */
 import { parseArguments, parseKeys, type Argument } from './arguments.ts';
-import type { ExpectedWalls } from './expected-walls.ts';
+import { hasNoGuest, type ExpectedWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 
@@ -10,7 +10,8 @@ export function compareGuestDevices(state: ProcessState, expected: ExpectedWalls
   const { cmdline, exe } = state.facts;
   const planned = expected === null || cmdline.slice(1).join('\0') === expected.launch.argv.join('\0');
   const others = planned ? [] : ['arguments other than those of the plan'];
-  if (expected?.launch.program === 'qemu-img') return judge('no guest: an image tool, as planned', others);
+  if (expected !== null && hasNoGuest(expected.launch.program))
+    return judge('no guest, and arguments as planned', others);
   const args = parseArguments(cmdline.slice(1));
   const faults = [
     ...['nodefaults', 'no-user-config'].flatMap((name) => (has(args, name) ? [] : [`no -${name}`])),

@@ -1,5 +1,5 @@
 /** Who the process is: uid, groups, capabilities, no_new_privs, seccomp; on every thread (CVE-2018-15746). */
-import type { ExpectedWalls } from './expected-walls.ts';
+import { hasNoGuest, type ExpectedWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import { capabilityNames } from './capability-names.ts';
 import { faultsOfThreads, type ProcessState } from './process-state.ts';
@@ -51,7 +51,7 @@ export function compareNoNewPrivileges(state: ProcessState): Finding {
 
 /** Filters that a process has at least: ours the bundle's and QEMU's own, an image tool the bundle's; any other jailed QEMU one. */
 export function filtersOf(expected: ExpectedWalls): 1 | 2 {
-  return expected === null || expected.launch.program === 'qemu-img' ? 1 : 2;
+  return expected === null || hasNoGuest(expected.launch.program) ? 1 : 2;
 }
 
 export function compareSeccomp(state: ProcessState, expected: ExpectedWalls): Finding {

@@ -1,4 +1,5 @@
 /** What the process sees of the host's files: its root directory, what is mounted in it, and the program itself. */
+import { hookProgram } from '../protocol/hook.ts';
 import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import { hostPaths, type Mount } from './mounts.ts';
@@ -6,6 +7,8 @@ import type { ProcessState } from './process-state.ts';
 
 /** What the broker puts into a root beside the planned paths. */
 const skeleton: ReadonlySet<string> = new Set(['proc', 'dev', 'usr', 'lib', 'lib64']);
+/** In that of a hook, which has all of /usr. */
+const skeletonOfHook: ReadonlySet<string> = new Set([...skeleton, 'bin', 'sbin', hookProgram.slice(1)]);
 
 /** File systems of the process's own that the OCI runtimes mount, by target. */
 const ownMounts: Readonly<Record<string, readonly string[]>> = {
@@ -28,7 +31,8 @@ function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] 
   const { exe, root } = state.facts;
   const faults: string[] = [];
   if (exe !== launch.binary) faults.push(`runs ${exe}`);
-  for (const name of root.entries) if (!skeleton.has(name)) faults.push(`/${name} in its root`);
+  const known = launch.program === 'hook' ? skeletonOfHook : skeleton;
+  for (const name of root.entries) if (!known.has(name)) faults.push(`/${name} in its root`);
   for (const mount of state.mounts) {
     const fault = faultOfMount(mount, state, expected) ?? faultOfPropagation(mount, state);
     if (fault !== null) faults.push(fault);

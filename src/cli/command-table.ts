@@ -14,8 +14,10 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     reset: async () => (await import('./commands/reset.ts')).reset,
     pause: async () => (await import('./commands/pause.ts')).pause,
     resume: async () => (await import('./commands/resume.ts')).resume,
+    autostart: async () => (await import('./commands/autostart.ts')).autostart,
     wait: async () => (await import('./commands/wait.ts')).wait,
     console: async () => (await import('./commands/console.ts')).console,
+    vnc: async () => (await import('./commands/vnc.ts')).vnc,
     logs: async () => (await import('./commands/logs.ts')).logs,
     events: async () => (await import('./commands/events.ts')).events,
     monitor: async () => (await import('./commands/monitor.ts')).monitor,
@@ -53,6 +55,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
   },
   'qward itself': {
     host: async () => (await import('./commands/host.ts')).host,
+    'dial-stdio': async () => (await import('./commands/dial-stdio.ts')).dialStdio,
     info: async () => (await import('./commands/info.ts')).info,
     version: async () => (await import('./commands/version.ts')).version,
     help: async () => (await import('./commands/help.ts')).help,

@@ -4,7 +4,7 @@ import type { Context } from './context.ts';
 import type { Style } from './render/style.ts';
 
 /** What a word may be, for completion. */
-export type Completion = 'machine' | 'file' | 'directory' | 'none' | readonly string[];
+export type Completion = 'machine' | 'host' | 'file' | 'directory' | 'none' | readonly string[];
 
 export interface ArgumentSpec {
   readonly help: string;

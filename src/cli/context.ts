@@ -1,5 +1,6 @@
 /** What a handler works with. */
 import { QwardClient, defaultSocketPath } from '../api/client.ts';
+import type { Reach } from '../api/reach.ts';
 import type { Io } from './io.ts';
 import { startProgress, type Progress } from './progress.ts';
 import { escapeJson, escapeScreen } from './render/escape.ts';
@@ -7,6 +8,8 @@ import { createStyle, type Style } from './render/style.ts';
 
 export interface Globals {
   readonly socket: string | undefined;
+  /** Another host. */
+  readonly remote: Reach | undefined;
   readonly json: boolean;
   readonly noColor: boolean;
   readonly quiet: boolean;
@@ -14,6 +17,8 @@ export interface Globals {
 
 export interface Context {
   readonly client: QwardClient;
+  /** The other host that the client works on; undefined: this one. */
+  readonly remote: string | undefined;
   readonly io: Io;
   readonly json: boolean;
   readonly quiet: boolean;
@@ -62,7 +67,8 @@ export function createContext(io: Io, globals: Globals): Context {
     }
   };
   return {
-    client: new QwardClient({ socketPath }),
+    client: new QwardClient({ socketPath, ...globals.remote }),
+    remote: globals.remote?.name,
     io,
     json: globals.json,
     quiet: globals.quiet,

@@ -6,6 +6,13 @@ export const globalOptions = {
   json: { kind: 'flag', help: "Print the API's data as JSON." },
   quiet: { kind: 'flag', short: 'q', help: 'Print errors only; of a list, names only.' },
   noColor: { kind: 'flag', help: 'No colours, as with NO_COLOR in the environment.' },
+  host: {
+    kind: 'text',
+    short: 'H',
+    value: 'HOST',
+    complete: 'host',
+    help: 'Work on another host, over ssh: ssh://[user@]host[:port]; else QWARD_HOST, else this host.',
+  },
   socket: {
     kind: 'text',
     value: 'PATH',

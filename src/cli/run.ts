@@ -3,6 +3,7 @@ import { TransportError } from '../api/http.ts';
 import type { Command, CommandResult, OptionSpecs } from './command.ts';
 import { commandNames, findCommand } from './command-table.ts';
 import { createContext, formatJson, type Context } from './context.ts';
+import type { Reach } from '../api/reach.ts';
 import { nearest } from '../definition/suggest.ts';
 import { exitStatus } from './exit-status.ts';
 import { globalOptions } from './global-options.ts';
@@ -15,7 +16,7 @@ import { failed } from './results.ts';
 function commandIndex(words: readonly string[]): number {
   let index = 0;
   while (index < words.length && words[index]?.startsWith('-') === true) {
-    index += words[index] === '--socket' ? 2 : 1;
+    index += ['--socket', '--host', '-H'].includes(words[index] ?? '') ? 2 : 1;
   }
   return index < words.length ? index : -1;
 }
@@ -38,14 +39,19 @@ function reasonOf(error: TransportError): string {
 }
 
 function unreachable(context: Context, error: TransportError): CommandResult {
-  const path = context.client.socketPath;
+  const path = context.client.reach.name;
+  const { cause } = error;
+  if (context.remote !== undefined && cause instanceof Error && 'hint' in cause)
+    return failed([
+      { code: 'manager-unreachable', message: `${path}: ${cause.message}`, hint: String(cause.hint) },
+    ]);
   const absent = error.code === 'unreachable';
   return failed([
     {
       code: 'manager-unreachable',
       message: `the manager does not answer on ${path}: ${reasonOf(error)}`,
       hint: absent
-        ? 'Start it: systemctl start qward-manager, or without systemd: qward host up. Another socket: --socket PATH.'
+        ? `Start it${context.remote === undefined ? '' : ' there'}: systemctl start qward-manager, or without systemd: qward host up. Another socket: --socket PATH.`
         : 'See its log: journalctl -u qward-manager.',
     },
   ]);
@@ -63,9 +69,27 @@ function report(context: Context, result: CommandResult): number {
   return result.exit;
 }
 
+/** Who works on another host: -H, or QWARD_HOST where no socket of this host is named. What is wrong with it is a string. */
+async function remoteOf(command: Command, { globals }: Parsed, io: Io): Promise<Reach | string | undefined> {
+  const { host, socket } = globals;
+  if (command.name === 'dial-stdio') return undefined;
+  if (host !== undefined && socket !== undefined) return '--host and --socket together: give one of them';
+  const named = typeof host === 'string' ? host : socket === undefined ? io.env['QWARD_HOST'] : undefined;
+  if (named === undefined || named === '') return undefined;
+  const [{ parseRemoteHost }, { sshReach }] = await Promise.all([
+    import('./remote/remote-host.ts'),
+    import('./remote/ssh-reach.ts'),
+  ]);
+  const parsed = parseRemoteHost(named);
+  return typeof parsed === 'string' ? parsed : sshReach(parsed, { quiet: command.name === '__complete' });
+}
+
 async function runCommand(command: Command, input: Parsed, io: Io): Promise<number> {
   const { globals } = input;
+  const remote = await remoteOf(command, input, io);
+  if (typeof remote === 'string') return usageError(io, remote);
   const context = createContext(io, {
+    remote,
     socket: typeof globals['socket'] === 'string' ? globals['socket'] : undefined,
     json: globals['json'] === true,
     noColor: globals['noColor'] === true,

@@ -20,6 +20,9 @@ export type Selection =
 /** Whether there is a QEMU process, as far as is known. */
 export const isAlive = ({ state }: Summary): boolean => !endedStates.includes(state);
 
+/** The same, or that there will be one soon by itself: what a stop concerns. */
+export const isAliveSoon = (machine: Summary): boolean => isAlive(machine) || machine.restart !== null;
+
 const tagPrefix = 'tag:';
 const isPattern = (word: string): boolean => word.startsWith(tagPrefix) || /[*?[]/.test(word);
 

@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { fileURLToPath } from 'node:url';
 import { keepDescriptorsFrom } from '../linux/close-on-exec.ts';
 import { isAlive, startTimeOf } from '../linux/process.ts';
+import { isObject } from '../protocol/values.ts';
 import { daemonEnvironment, daemonNodeOptions } from './node-options.ts';
 import type { HostSite } from './site.ts';
 
@@ -103,8 +104,26 @@ function recordOf(site: HostSite): string {
   return `${site.roots.run}/host.json`;
 }
 
+/** Of host.json: `{"version": 2, "daemons": [...]}`; version 1 was the list alone. */
+const recordVersion = 2;
+
+/** Of a newer qward's record: what it says of daemons is not known here, and is not written over. */
+export class NewerRecord extends Error {
+  readonly hint = 'end what that qward started: qward host down, of either';
+  constructor(path: string, version: number) {
+    super(
+      `${path} is of version ${version}, and this qward knows versions 1 to ${recordVersion}: a newer one wrote it`,
+    );
+    this.name = 'NewerRecord';
+  }
+}
+
+/** Throws NewerRecord. */
 export function rememberDaemons(site: HostSite, daemons: readonly Daemon[]): void {
-  writeFileSync(`${recordOf(site)}.new`, JSON.stringify(daemons), { mode: 0o644 });
+  const version = versionOf(readRecord(site));
+  if (version > recordVersion) throw new NewerRecord(recordOf(site), version);
+  const record = JSON.stringify({ version: recordVersion, daemons });
+  writeFileSync(`${recordOf(site)}.new`, record, { mode: 0o644 });
   renameSync(`${recordOf(site)}.new`, recordOf(site));
 }
 
@@ -114,15 +133,24 @@ export function forgetDaemons(site: HostSite): void {
 
 /** The daemons that were started and still live. */
 export function livingDaemons(site: HostSite): Daemon[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(recordOf(site), 'utf8'));
-  } catch {
-    return [];
-  }
+  const record = readRecord(site);
+  const value = isObject(record) ? record['daemons'] : record;
   return Array.isArray(value)
     ? value.filter(isDaemon).filter(({ pid, startTime }) => isAlive(pid, startTime))
     : [];
+}
+
+function readRecord(site: HostSite): unknown {
+  try {
+    return JSON.parse(readFileSync(recordOf(site), 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function versionOf(record: unknown): number {
+  const version = isObject(record) ? record['version'] : undefined;
+  return typeof version === 'number' ? version : 1;
 }
 
 function isDaemon(value: unknown): value is Daemon {

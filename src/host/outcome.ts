@@ -1,7 +1,7 @@
 /** What became of `host up` and `host down`, and doing one of them at a time. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { lockDirectory } from '../linux/directory-lock.ts';
-import type { Daemon } from './daemons.ts';
+import { NewerRecord, type Daemon } from './daemons.ts';
 import type { HostSite } from './site.ts';
 
 export interface HostOutcome {
@@ -20,6 +20,7 @@ export function unable(direction: 'up' | 'down', error: unknown): string {
 }
 
 export function hintFor(error: unknown, { roots }: HostSite): string {
+  if (error instanceof NewerRecord) return error.hint;
   const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return `make room on the file systems of ${roots.run} and ${roots.state} (df -h)`;

@@ -1,6 +1,7 @@
 /** What a policy names and this host does not have, or has in a way that gives others more than the policy says. */
 import { existsSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { accountNamed, groupIdOf } from '../linux/accounts.ts';
+import { faultOfOwnProgram } from '../linux/own-file.ts';
 import type { Policy, Who } from '../policy/policy.ts';
 
 export interface PolicyWarning {
@@ -30,6 +31,7 @@ export function policyWarnings(policy: Policy): readonly PolicyWarning[] {
     ...(['qemuBinaries', 'imageTools'] as const).flatMap((key) =>
       policy[key].flatMap((path, index) => programWarnings(`${key}[${index}]`, path)),
     ),
+    ...policy.hooks.flatMap(({ path }, index) => hookWarnings(`hooks[${index}]`, path)),
     ...policy.bridges.flatMap((bridge, index) => bridgeWarnings(`bridges[${index}]`, bridge)),
   ];
 }
@@ -86,6 +88,16 @@ function programWarnings(key: string, path: string): readonly PolicyWarning[] {
   if (found.isFile() && found.uid === 0 && (found.mode & 0o133) === 0o111) return [];
   const message = `${path} is not a program that nobody but root can write`;
   return [{ key, message, cure: 'name the one of the package' }];
+}
+
+function hookWarnings(key: string, path: string): readonly PolicyWarning[] {
+  try {
+    const fault = faultOfOwnProgram(path);
+    return fault === undefined ? [] : [{ key, ...fault }];
+  } catch {
+    // Not to be seen by this user.
+    return [];
+  }
 }
 
 function bridgeWarnings(key: string, bridge: string): readonly PolicyWarning[] {

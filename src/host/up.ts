@@ -73,7 +73,7 @@ export function bindSockets(name: DaemonName, { paths }: HostSite): Record<strin
   // SECURITY: promise 1. Any user may ask the manager, which looks at who it is; only the manager's group reaches the broker.
   if (name === 'manager') return { api: bindFresh(paths.apiSocket, 0o666) };
   const broker = bindFresh(paths.brokerSocket, 0o660);
-  // SECURITY: promise 4. Users speak to the broker themselves, on a socket on which they claim files and do nothing else.
+  // SECURITY: promise 4. Users speak to the broker themselves, on a socket on which they claim files, and administrators enable the start with the host.
   const claims = bindFresh(paths.claimsSocket, 0o666);
   chownSync(paths.claimsSocket, 0, 0);
   return { broker, claims };

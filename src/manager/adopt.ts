@@ -1,8 +1,9 @@
 /** Taking over what runs already: the machines that the broker started for an earlier manager. */
 import { setTimeout as wait } from 'node:timers/promises';
 import type { BrokerStatus } from '../protocol/broker.ts';
+import { version } from '../protocol/version.ts';
 import type { BrokerPort } from './broker-port.ts';
-import { isDiskJob } from './disks/sweep-jobs.ts';
+import { isJob } from './disks/sweep-jobs.ts';
 import { kvmProbeMachine } from './facts/kvm-probe.ts';
 import type { Log } from './log.ts';
 import type { Machines } from './machines.ts';
@@ -70,14 +71,20 @@ async function adoptOnce({
     return undefined;
   }
   onStatus(status.value);
-  // Jobs of image tools are looked after by who was told the status.
-  const known = status.value.machines.filter(({ machine }) => !isDiskJob(machine));
+  // Jobs (image tools, hooks) are looked after by who was told the status.
+  const known = status.value.machines.filter(({ machine }) => !isJob(machine));
   const running = known.filter(
     ({ machine, launch }) => machine !== kvmProbeMachine && launch.program !== 'drill',
   );
   // Proofs that an earlier manager did not end; a drill of this one has its machine busy.
   for (const { machine } of known.filter((one) => !running.includes(one)))
     if (machines.get(machine)?.busy !== true) await broker.call('kill', { machine });
+  if (status.value.version !== version)
+    log.warn('the broker is of another version', { broker: status.value.version, manager: version });
+  for (const { path, reason, cure, unreached } of status.value.damaged) {
+    log.warn('a state file of the broker is not used', { path, reason, cure });
+    if (unreached !== undefined) machines.showUnreached(unreached);
+  }
   const connect = await machines.adopt(running);
   if (running.length > 0)
     log.info('took over what runs', { machines: running.map(({ machine }) => machine) });

@@ -1,12 +1,14 @@
 /** What this host can and cannot give, each with the cure. */
 import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
+import { version } from '../protocol/version.ts';
 import type { BrokerPort } from './broker-port.ts';
 import type { HostBasics } from './facts/host.ts';
 import type { History, HistoryState } from './history/history.ts';
 import type { Outcome } from './outcome.ts';
 import type { PolicySource } from './policy-source.ts';
 import type { BrokenFile } from './store/definition-store.ts';
+import { newerCure, wroteIt } from './store/newer.ts';
 
 export interface Check {
   readonly check: string;
@@ -63,9 +65,10 @@ function faultCheck(check: string, outcome: Outcome<unknown>): Check {
 
 function brokerChecks(status: BrokerStatus): readonly Check[] {
   return [
-    fine('broker', `version ${status.version}`),
+    brokerCheck(status.version),
     runtimeCheck(status),
     fine('cgroups', status.cgroups),
+    ...labelChecks(status),
     uidRangeCheck(status),
     storageCheck(status),
     status.bridges.length > 0
@@ -77,6 +80,17 @@ function brokerChecks(status: BrokerStatus): readonly Check[] {
           cure: 'name bridges of this host under `bridges` in /etc/qward/policy.json',
         },
   ];
+}
+
+/** The two speak the same protocol, or the status had not come. */
+function brokerCheck(found: string): Check {
+  if (found === version) return fine('broker', `version ${found}`);
+  return {
+    check: 'broker',
+    state: 'degraded',
+    found: `it is of version ${found}, the manager of ${version}`,
+    cure: 'restart both: `systemctl restart qward-broker qward-manager`, or `qward host down --leave-machines` and `qward host up`',
+  };
 }
 
 /** As the manager reads the file, and as the broker does, who are to find the same. */
@@ -102,6 +116,15 @@ function runtimeCheck({ runtime, runtimesRefused }: BrokerStatus): Check {
   const refused = runtimesRefused.map((one) => `${one.runtime} is not used: ${one.reason}`).join('; ');
   if (runtime !== null) return fine('OCI runtime', refused === '' ? runtime : `${runtime}; ${refused}`);
   return { check: 'OCI runtime', state: 'missing', found: refused, cure: 'apt-get install crun, or runc' };
+}
+
+/** Nothing of a host without AppArmor. */
+function labelChecks({ label }: BrokerStatus): readonly Check[] {
+  const check = 'AppArmor';
+  if (label === undefined) return [];
+  if (label !== '') return [fine(check, label)];
+  const cure = 'apparmor_parser --replace /etc/apparmor.d/qward, which comes with the package';
+  return [{ check, state: 'degraded', found: 'the profile qward-qemu is not loaded: a wall less', cure }];
 }
 
 function uidRangeCheck({ uidRange, uidRangeOverlaps }: BrokerStatus): Check {
@@ -169,14 +192,14 @@ function stateCheck(broken: readonly BrokenFile[], damaged: BrokerStatus['damage
   const check = stateFilesCheck;
   if (broken.length + damaged.length === 0) return fine(check, 'all could be read');
   const cures = [
-    ...(broken.length > 0 ? ['mend or remove what is broken, and start qward-manager again'] : []),
+    ...broken.map(({ cure }) => cure ?? 'mend or remove what is broken, and start qward-manager again'),
     ...damaged.map(({ cure }) => cure),
   ];
   return {
     check,
     state: 'degraded',
     found: [...broken, ...damaged].map(({ path, reason }) => `${path}: ${reason}`).join('; '),
-    cure: cures.join('; '),
+    cure: [...new Set(cures)].join('; '),
   };
 }
 
@@ -188,9 +211,11 @@ function historyCheck({ fault, waiting, lost, damaged }: HistoryState): Check {
     ...(damaged === null ? [] : [`it could not be read, was put aside as ${damaged}, and begun anew`]),
   ];
   if (found.length === 0) return fine(check, 'kept');
-  const cure =
-    damaged === null
-      ? 'make room on the file system of /var/lib/qward; calls go on meanwhile'
-      : `look at ${damaged}, and remove it`;
-  return { check, state: 'degraded', found: found.join('; '), cure };
+  return { check, state: 'degraded', found: found.join('; '), cure: historyCure(fault, damaged) };
+}
+
+function historyCure(fault: string | null, damaged: string | null): string {
+  if (damaged !== null) return `look at ${damaged}, and remove it`;
+  if (fault?.includes(wroteIt) === true) return newerCure;
+  return 'make room on the file system of /var/lib/qward; calls go on meanwhile';
 }

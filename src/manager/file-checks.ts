@@ -66,7 +66,7 @@ async function look(
     owned.value,
   );
   const paths = files.map((file) => ({ ...file, claimant: claimants[file.path] ?? null }));
-  return await broker.call('probe', { machine: definition.name, paths });
+  return await broker.call('probe', { machine: definition.name, paths, head: 1024 });
 }
 
 function placed(definition: MachineDefinition, { path, refusal }: FileProbe & { readonly ok: false }): Fault {

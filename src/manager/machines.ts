@@ -4,6 +4,7 @@ import type { Fault } from '../definition/fault.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import { Machine, type MachineServices } from './lifecycle/machine.ts';
+import type { PendingRestart } from './lifecycle/restarts.ts';
 import type { Run } from './lifecycle/run.ts';
 import type { Outcome } from './outcome.ts';
 import { createRunJudge, type OwnStorage } from './policy-grounds.ts';
@@ -15,13 +16,22 @@ export type RegistryServices = Omit<MachineServices, 'onChanged' | 'findLockHold
   readonly userName: (uid: number) => string;
   readonly policy: PolicySource;
   readonly storage: OwnStorage;
+  readonly startsWithHost: (name: string) => boolean;
 };
+
+/** What it answers is the log's to tell. */
+function shownRestart(pending: PendingRestart | null): MachineSummary['restart'] {
+  if (pending === null) return null;
+  const { at, attempt, of } = pending;
+  return { at, attempt, of };
+}
 
 const nobodys: Access = { owner: null, grants: [] };
 
 export class Machines {
   readonly #services: MachineServices;
   readonly #userName: (uid: number) => string;
+  readonly #startsWithHost: (name: string) => boolean;
   readonly #machines = new Map<string, Machine>();
   /** Rows of `list` as JSON, kept until something in them changes. */
   readonly #rows = new Map<string, string>();
@@ -32,6 +42,7 @@ export class Machines {
 
   constructor(services: RegistryServices) {
     this.#userName = services.userName;
+    this.#startsWithHost = services.startsWithHost;
     this.#policy = services.policy;
     this.#judge = createRunJudge(services.policy, services.storage);
     this.#services = {
@@ -40,7 +51,8 @@ export class Machines {
         this.#forgetRow(name);
         const machine = this.get(name);
         // What was never defined is known only as long as it runs.
-        if (machine?.record === null && machine.run === undefined) this.#machines.delete(name);
+        if (machine?.record === null && machine.run === undefined && machine.state !== 'unreachable')
+          this.#machines.delete(name);
       },
       findLockHolder: (run, path) => Promise.resolve(this.#findLockHolder(run, path)),
       keepLog: async (name, lines, at) => {
@@ -67,6 +79,11 @@ export class Machines {
 
   remove(name: string): void {
     this.#machines.delete(name);
+    this.#forgetRow(name);
+  }
+
+  /** Something that `list` shows of it, and that stands elsewhere, changed. */
+  changed(name: string): void {
     this.#forgetRow(name);
   }
 
@@ -105,6 +122,8 @@ export class Machines {
       since: life.board.since,
       changed: run !== undefined && run.revision !== null && run.revision !== record?.revision,
       notAdmitted: this.refusals(machine).length > 0,
+      autostart: this.#startsWithHost(machine.name),
+      restart: shownRestart(life.after.restarts.pending),
       wallsDiffer: run !== undefined && life.audit?.ok === false,
     };
   }
@@ -142,6 +161,12 @@ export class Machines {
     const machine = this.get(launched.machine) ?? this.add(launched.machine, null);
     if (machine.run !== undefined || machine.busy) return () => Promise.resolve();
     return await machine.adopt(launched, await this.#services.notes.read(launched.machine));
+  }
+
+  /** A machine that runs and whose record the broker cannot read: nothing but a kill reaches it. */
+  showUnreached(name: string): void {
+    const machine = this.get(name) ?? this.add(name, null);
+    if (machine.run === undefined && !machine.busy) machine.life.settle('unreachable');
   }
 
   /** A change of the policy may change every row. */

@@ -2,12 +2,14 @@
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { listenFds } from '../linux/listen-fds.ts';
+import { createNotifier, type Notifier } from '../linux/notify.ts';
 import { writeStderr } from '../linux/stderr.ts';
 import { pathsBelow, type Paths } from '../protocol/paths.ts';
 import { version } from '../protocol/version.ts';
 import { createBrokerClient, defaultDeadlinesMs } from './broker-client.ts';
 import { createManager, type Manager } from './manager.ts';
 import { parseOptions, usage } from './options.ts';
+import { serve } from './service.ts';
 
 const brokerConnectForMs = 3_000;
 
@@ -25,6 +27,7 @@ async function main(): Promise<void> {
   process.umask(0o077);
   const paths = pathsBelow(options.roots);
   const [inherited] = listenFds(process.env, process.pid);
+  const notifier = createNotifier(process.env, process.pid);
   const manager = await createManager({
     paths,
     uid,
@@ -39,13 +42,14 @@ async function main(): Promise<void> {
   });
   await manager.app.ready();
   await listen(manager.app.server, inherited, paths);
-  endOnSignal(manager);
+  endOnSignal(manager, notifier);
   // A fault of one operation is no reason to let go of every other machine.
   process.on('unhandledRejection', (error) => {
     writeStderr(
       `qward-manager: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
     );
   });
+  await serve(manager, notifier);
 }
 
 /** The socket is open to every user: who is granted nothing is refused everything. */
@@ -78,9 +82,10 @@ function isAnswered(path: string): Promise<boolean> {
 }
 
 /** Machines run on: the next manager takes them over. */
-function endOnSignal(manager: Manager): void {
+function endOnSignal(manager: Manager, { tell }: Notifier): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.once(signal, () => {
+      tell('STOPPING=1');
       manager[Symbol.asyncDispose]().then(
         () => process.exit(0),
         () => process.exit(1),
@@ -90,5 +95,6 @@ function endOnSignal(manager: Manager): void {
 
 main().catch((error: unknown) => {
   writeStderr(`qward-manager: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
+  // Timers that run already would keep a manager alive that nobody can reach.
+  process.exit(1);
 });

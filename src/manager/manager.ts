@@ -1,5 +1,6 @@
 /** The manager put together: everything that main.ts starts and ends. */
 import { mkdir } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { parseDefinition } from '../definition/parse.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
@@ -7,6 +8,8 @@ import type { BrokerStatus } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
 import { Adopter } from './adopt.ts';
 import { auditRun } from './audit-run.ts';
+import { Boot, startsAtOnce } from './autostart/boot.ts';
+import { viewRegister } from './autostart/register-view.ts';
 import type { BrokerPort } from './broker-port.ts';
 import { Definitions, type DefinitionServices } from './definitions/definitions.ts';
 import { DiskJobs } from './disks/disk-jobs.ts';
@@ -14,12 +17,15 @@ import { defaultStepLimits } from './disks/run-step.ts';
 import { sweepJobs } from './disks/sweep-jobs.ts';
 import { EventHistory } from './events.ts';
 import { gatherHost } from './facts/host.ts';
+import { HostPhase } from './host-phase.ts';
 import { ImageToolSource } from './facts/image-tool.ts';
 import { KvmVerdictStore } from './facts/kvm-verdict-store.ts';
+import { createAutostartHandlers } from './handlers/autostart-handlers.ts';
 import { createGrantHandlers } from './handlers/grant-handlers.ts';
 import { createHistoryHandlers } from './handlers/history-handlers.ts';
 import { createDrill } from './drill/drill-machine.ts';
 import { createDrillHandlers } from './handlers/drill-handlers.ts';
+import { createShutdownHandlers } from './handlers/shutdown-handlers.ts';
 import { createDefinitionHandlers } from './handlers/definition-handlers.ts';
 import { createDiskHandlers } from './handlers/disk-handlers.ts';
 import { createHostHandlers } from './handlers/host-handlers.ts';
@@ -28,6 +34,7 @@ import { createMachineHandlers } from './handlers/machine-handlers.ts';
 import { createStreamHandlers } from './handlers/stream-handlers.ts';
 import { History } from './history/history.ts';
 import { recordBroker } from './history/recorded-broker.ts';
+import { runHook } from './hooks/run-hook.ts';
 import { KvmProof } from './kvm-proof.ts';
 import { createLog, type Log } from './log.ts';
 import { StartGate } from './lifecycle/start-gate.ts';
@@ -40,6 +47,7 @@ import { QemuChoice } from './qemu-choice.ts';
 import { createOwnerParts, type OwnerParts } from './owner-parts.ts';
 import { createPlanner, withQuota, type Planner, type PlannerSources } from './planner.ts';
 import { createServer } from './server/create-server.ts';
+import { HostShutdown } from './shutdown/host-shutdown.ts';
 import { createUserNames } from './user-names.ts';
 import { DefinitionStore, type BrokenFile } from './store/definition-store.ts';
 import { RunNotes } from './store/run-notes.ts';
@@ -61,12 +69,17 @@ export interface Manager extends AsyncDisposable {
   readonly app: FastifyInstance;
   readonly machines: Machines;
   readonly events: EventHistory;
+  readonly phase: HostPhase;
   /** Resolves when each machine that ran already has answered or been given up. */
   readonly adopted: Promise<void>;
+  /** Asks the broker anew what runs and what there is: QEMU binaries, roots. The policy is read for each call anyway. */
+  readonly reload: () => Promise<void>;
 }
 
 const eventsKept = 1000;
 const probeEveryMs = 10_000;
+/** A machine whose monitor has not answered by then is one that runs. */
+const adoptedWithinMs = 20_000;
 
 /** Reads the definitions, and learns what runs. The API may listen when this returns. */
 export async function createManager(options: ManagerOptions): Promise<Manager> {
@@ -81,7 +94,9 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
       log.error('the history cannot be written', { error });
     },
   });
-  const broker = recordBroker(options.broker, history);
+  const { broker, get: autostartOf } = viewRegister(recordBroker(options.broker, history), (name) => {
+    machines.changed(name);
+  });
   const events = new EventHistory(eventsKept, now);
   const store = new DefinitionStore(paths.managerState, parseDefinition);
   const notes = new RunNotes(paths.managerState);
@@ -90,7 +105,11 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   };
   const owners = createOwnerParts({ paths, broker, policy, machines: () => machines.all() });
   const host = createHostParts({ ...options, broker }, owners, { log, onLost, policy });
+  const phase = new HostPhase();
+  const userName = createUserNames(now);
+  const hookRuns = new Set<string>();
   const machines = new Machines({
+    phase,
     broker,
     events,
     log,
@@ -100,16 +119,35 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     audit: host.audit,
     onLost,
     gate: new StartGate(),
+    runHook: (call) => runHook({ broker, policy: policy.current, now, running: hookRuns }, call),
     managerState: paths.managerState,
-    userName: createUserNames(now),
+    userName,
+    startsWithHost: (name) => autostartOf(name) !== undefined,
     policy,
     storage,
   });
   const broken = await readState({ paths, store, notes, machines, log });
   const services = { ...owners, policy, storage, store, machines, broker, events, notes, paths, now, uid };
   const jobs = new DiskJobs(broker);
+  const ending = new AbortController();
+  const adopt = async (): Promise<void> => {
+    const { connected } = await adopter.adopt();
+    await Promise.race([connected, wait(adoptedWithinMs, undefined, { ref: false })]);
+  };
+  const boot = new Boot({
+    ...services,
+    phase,
+    log,
+    ending: ending.signal,
+    atOnce: startsAtOnce,
+    adopt,
+  });
+  const shutdown = new HostShutdown({ ...services, phase, log, adopt });
   const app = createApi({
     ...services,
+    boot,
+    shutdown,
+    userName,
     jobs,
     log,
     host,
@@ -117,13 +155,13 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     brokenFiles: broken,
     checkResults: options.checkResults,
   });
-  const ending = new AbortController();
   const onStatus = (status: BrokerStatus): void => {
     host.onStatus(status);
-    void sweepJobs({ broker, running: (job) => jobs.has(job) }, status);
+    void sweepJobs({ broker, running: (job) => jobs.has(job) || hookRuns.has(job) }, status);
   };
   const adopter = new Adopter({ machines, broker, log, onStatus, signal: ending.signal });
   const { connected } = await adopter.adopt();
+  void connected.then(() => Promise.all(machines.all().map(({ life }) => life.resume())));
   const timer = setInterval(() => {
     for (const { life } of machines.all()) if (life.run !== undefined) void life.probe();
   }, probeEveryMs);
@@ -131,9 +169,13 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     app,
     machines,
     events,
+    phase,
     adopted: connected,
+    reload: async () => {
+      await adopter.adopt();
+    },
     [Symbol.asyncDispose]: async () => {
-      ending.abort();
+      ending.abort(new Error('the manager ends'));
       jobs.end();
       clearInterval(timer);
       await Promise.all(machines.all().map(({ life }) => life.release()));
@@ -162,6 +204,7 @@ async function readState({ paths, store, notes, machines, log }: State): Promise
     const machine = machines.add(record.name, record);
     if (note !== undefined) machine.life.recall(note);
   }
+  for (const { path, reason } of notes.newer.values()) log.warn('a state file is not used', { path, reason });
   return broken;
 }
 
@@ -224,6 +267,9 @@ function createHostParts(
 }
 
 interface ApiParts extends DefinitionServices, OwnerParts {
+  readonly boot: Boot;
+  readonly shutdown: HostShutdown;
+  readonly userName: (uid: number) => string;
   readonly policy: PolicySource;
   readonly storage: OwnStorage;
   readonly log: Log;
@@ -249,6 +295,8 @@ function createApi(parts: ApiParts): FastifyInstance {
     handlers: {
       ...createMachineHandlers({ machines, managerState: paths.managerState, placed: parts.policy.placed }),
       ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
+      ...createAutostartHandlers(parts),
+      ...createShutdownHandlers(parts),
       ...createDrillHandlers(createDrill({ ...parts, planner: host.planner })),
       ...createHostHandlers({
         ...host,
@@ -258,7 +306,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         broker,
         now,
         history,
-        brokenFiles: () => brokenFiles,
+        brokenFiles: () => [...brokenFiles, ...parts.notes.newer.values()],
       }),
       ...createDiskHandlers({
         broker,

@@ -24,5 +24,12 @@ export function createOwnerParts({ paths, broker, policy, machines }: OwnerParts
   const owner = createOwners(() => policy.current());
   const files = createFileChecks({ broker, ownership: owner });
   const quotas = new Quotas({ machines, owner, diskBytes: files.diskBytes });
-  return { owner, quotas, admit: createAdmission({ ownState: paths.own, owner, quotas, files }) };
+  const admit = createAdmission({
+    ownState: paths.own,
+    policy: () => policy.current(),
+    owner,
+    quotas,
+    files,
+  });
+  return { owner, quotas, admit };
 }

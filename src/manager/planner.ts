@@ -12,6 +12,7 @@ import type { FileProbe } from '../protocol/broker.ts';
 import type { BrokerPort } from './broker-port.ts';
 import { claimantsOf, type Ownership } from './claimant.ts';
 import type { HostBasics } from './facts/host.ts';
+import { hookFaults } from './hooks/named-hooks.ts';
 import { success, type Outcome } from './outcome.ts';
 import { ownStateFaults } from './own-state.ts';
 import type { Quotas } from './quotas.ts';
@@ -76,10 +77,8 @@ async function plan(
   if (own.length > 0) return { ok: false, faults: own };
   const ownership = sources.ownership(owner);
   if (!ownership.ok) return ownership;
-  const policy = definition.onAuditFailure === 'warn' ? sources.policy() : undefined;
-  if (policy?.ok === false) return policy;
-  const warned = policy === undefined ? [] : warningFaults(definition, policy.value);
-  if (warned.length > 0) return { ok: false, faults: warned };
+  const allowed = beyondLaunch(definition, sources.policy);
+  if (!allowed.ok) return allowed;
   const host = await sources.host();
   const store = { directory: varsDirectory, machine: definition.name };
   const uefi = definition.firmware === 'uefi' ? host.uefi : null;
@@ -98,7 +97,9 @@ async function plan(
   const [qemu, kvm, probed] = await Promise.all([
     sources.qemu(),
     definition.accel === 'tcg' ? notAsked : sources.kvm(),
-    wanted.length === 0 ? success([]) : broker.call('probe', { machine: definition.name, paths: wanted }),
+    wanted.length === 0
+      ? success([])
+      : broker.call('probe', { machine: definition.name, paths: wanted, head: 1024 }),
   ]);
   if (!probed.ok) return probed;
   const files = Object.fromEntries(probed.value.map((probe) => [probe.path, fileFacts(probe)]));
@@ -114,6 +115,16 @@ async function plan(
   });
   if (planned.ok) return success({ plan: planned.plan, files: identities(probed.value) });
   return { ok: false, faults: withQemuFaults(planned.faults, qemu) };
+}
+
+/** What the definition asks of the policy beside what the launch itself asks: the broker never hears of it. */
+function beyondLaunch(definition: MachineDefinition, policyOf: PlannerSources['policy']): Outcome<undefined> {
+  const { onAuditFailure, hooks } = definition;
+  if (onAuditFailure === 'stop' && Object.keys(hooks).length === 0) return success(undefined);
+  const policy = policyOf();
+  if (!policy.ok) return policy;
+  const faults = [...warningFaults(definition, policy.value), ...hookFaults(definition, policy.value)];
+  return faults.length === 0 ? success(undefined) : { ok: false, faults };
 }
 
 /** Who asks for TCG needs no proof. */

@@ -28,6 +28,7 @@ function claimantOf(uid: number): Claimant {
     gid: account?.gid ?? uid,
     groups,
     isIn: (group) => groups.includes(groupIdOf(group) ?? -1),
+    machine: '',
     claimed: () => true,
   };
 }

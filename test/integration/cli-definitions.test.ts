@@ -1,6 +1,6 @@
 /** Commands on definitions, against a server that speaks the contract. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -165,9 +165,42 @@ test('edit of nothing changes nothing', async () => {
   });
   assert.equal(out, 'web: unchanged\n');
   assert.deepEqual(
-    manager.calls.map(({ name }) => name),
-    ['definition'],
+    manager.calls.map(({ name, input }) => [name, input['source']]),
+    [
+      ['definition', undefined],
+      ['edit', 'name: web\n'],
+    ],
+    'what is there is sent, to learn whether it may be changed',
   );
+});
+
+test('edit opens no editor for those who may not change the machine', async () => {
+  using files = withFiles({});
+  const refused = refuse('not-allowed', 'you may not change "web"');
+  await using manager = await startFakeManager({ handlers: { ...handlers, edit: () => refused } });
+  const opened = join(files.path, 'opened');
+  const env = { EDITOR: `touch ${opened};`, XDG_RUNTIME_DIR: files.path };
+  const { status, err } = await cli(['edit', 'web'], { ...manager, env });
+  assert.equal(status, 4);
+  assert.match(err, /you may not change "web"/);
+  assert.equal(existsSync(opened), false);
+});
+
+test('policy show of a policy with faults shows them and fails', async () => {
+  const fault = {
+    code: 'policy-refused',
+    message: 'bridgs: unknown key',
+    hint: 'did you mean "bridges"?',
+    rule: null,
+    ruleAt: null,
+  };
+  const policy: Handlers['policy'] = () =>
+    ok({ path: '/etc/qward/policy.json', ok: false, faults: [fault], rows: [] });
+  await using manager = await startFakeManager({ handlers: { ...handlers, policy } });
+  const { status, out } = await cli(['policy', 'show'], manager);
+  assert.equal(status, 1);
+  assert.match(out, /bridgs: unknown key[^]*has faults/);
+  assert.equal((await cli(['policy', 'show', '--json'], manager)).status, 1);
 });
 
 /** The first time it breaks the definition; the second time it does `second` to what it is shown, of which it keeps a copy. */

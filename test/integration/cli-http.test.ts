@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -51,7 +51,7 @@ const hasCode =
 
 test('one request after another goes over one connection, two at once over two', async () => {
   await using server = await rawServer((socket, request) => socket.write(reply(request.split(' ')[1] ?? '')));
-  const client = new HttpClient(server.socketPath);
+  const client = new HttpClient(() => connect(server.socketPath));
   assert.equal((await client.request(get)).body.toString(), '/v1/info');
   await client.request(post);
   assert.equal(server.connections.length, 1);
@@ -64,7 +64,7 @@ test('a kept connection that was closed is opened again for what only reads', as
   await using server = await rawServer((socket, _, count) =>
     count === 2 ? socket.destroy() : socket.write(reply('x')),
   );
-  const client = new HttpClient(server.socketPath);
+  const client = new HttpClient(() => connect(server.socketPath));
   await client.request(get);
   assert.equal((await client.request(get)).body.toString(), 'x');
   client.close();
@@ -77,7 +77,7 @@ test('what changes something is not sent twice', async () => {
     if (count === 1) socket.write(reply('x'));
     else socket.destroy();
   });
-  const client = new HttpClient(server.socketPath);
+  const client = new HttpClient(() => connect(server.socketPath));
   await client.request(post);
   await assert.rejects(client.request(post), hasCode('broken'));
   assert.equal(requests, 2);
@@ -85,7 +85,7 @@ test('what changes something is not sent twice', async () => {
 
 test('a silent server ends with the deadline, and its connection is not used again', async () => {
   await using server = await rawServer((socket, _, count) => void (count > 1 && socket.write(reply('x'))));
-  const client = new HttpClient(server.socketPath);
+  const client = new HttpClient(() => connect(server.socketPath));
   await assert.rejects(client.request({ ...get, timeoutMs: 30 }), hasCode('timed-out'));
   await client.request(get);
   assert.equal(server.connections.length, 2);
@@ -94,7 +94,7 @@ test('a silent server ends with the deadline, and its connection is not used aga
 
 test('a request is given up by its signal', async () => {
   await using server = await rawServer(() => {});
-  const client = new HttpClient(server.socketPath);
+  const client = new HttpClient(() => connect(server.socketPath));
   const controller = new AbortController();
   const request = client.request({ ...get, signal: controller.signal });
   controller.abort();

@@ -2,7 +2,11 @@
 # Init of the demo guest (demo-guest.ts packs it). Switches on the kernel command line, for tests:
 #   qward.noacpi       the power button is ignored
 #   qward.counter      writes a counter to the first sector of the first disk, with fsync, for ever
+#   qward.synced       the same, and says each number once it is synced
+#   qward.panic=SECONDS  panics after so long
+#   qward.reboot=SECONDS reboots after so long
 #   qward.poweroff     powers off as soon as it is up
+#   qward.agent        answers as qemu-ga does to guest-sync-delimited, guest-ping and guest-shutdown (a shell, not qemu-ga)
 #   qward.hog=memory   touches all of the guest's memory
 #   qward.hog=pids     forks until the guest refuses
 export PATH=/bin
@@ -43,15 +47,35 @@ fi
 count_on_disk() {
   n=0
   while n=$((n + 1)) && printf '%-511d\n' "$n" | dd of="$1" bs=512 conv=fsync,notrunc 2>/dev/null; do
-    [ $((n % 50)) = 1 ] && say "counter $n"
+    if has qward.synced; then say "synced $n"; elif [ $((n % 50)) = 1 ]; then say "counter $n"; fi
   done
   say "counter stopped at $n"
+}
+
+answer_as_agent() {
+  for port in /sys/class/virtio-ports/*; do
+    [ "$(cat "$port/name" 2>/dev/null)" = org.qemu.guest_agent.0 ] && exec 4<>"/dev/${port##*/}" && break
+  done
+  while :; do
+    # The end of the file is what a port gives to which nobody on the host is connected.
+    read -r line <&4 || { usleep 100000; continue; }
+    case $line in
+      *guest-sync-delimited*) printf '\377{"return": %s}\n' "$(echo "$line" | sed 's/.*"id": *\([0-9]*\).*/\1/')" >&4 ;;
+      *guest-ping*) printf '{"return": {}}\n' >&4 ;;
+      *guest-shutdown*) say "guest-shutdown, shutting down"; poweroff -f ;;
+      *) printf '{"error": {"class": "CommandNotFound", "desc": "the demo guest does not know it"}}\n' >&4 ;;
+    esac
+  done
 }
 
 say "up after $(cut -d ' ' -f 1 /proc/uptime) s"
 say ready
 has qward.poweroff && poweroff -f
-has qward.counter && for disk in /dev/vda /dev/sda /dev/nvme0n1; do
+has qward.agent && answer_as_agent &
+after() { sed -n "s/.*qward\.$1=\([0-9]*\).*/\1/p" /proc/cmdline; }
+[ -n "$(after panic)" ] && { sleep "$(after panic)"; say panicking; echo c >/proc/sysrq-trigger; } &
+[ -n "$(after reboot)" ] && { sleep "$(after reboot)"; say rebooting; reboot -f; } &
+{ has qward.counter || has qward.synced; } && for disk in /dev/vda /dev/sda /dev/nvme0n1; do
   [ -b "$disk" ] && count_on_disk "$disk" &
   [ -b "$disk" ] && break
 done

@@ -32,6 +32,8 @@ const moduleLists = {
     'virtio_balloon',
     'button',
     'evdev',
+    // Tells QEMU of a panic, where the board has the ACPI device QEMU0001.
+    'pvpanic-mmio',
   ],
   scsi: ['virtio_scsi', 'ata_piix', 'sd_mod', 'sr_mod', 'isofs'],
 } as const;
@@ -56,6 +58,7 @@ const dependencies = [
   'crc64_rocksoft',
   'crc64-rocksoft_generic',
   'rng-core',
+  'pvpanic',
 ];
 
 const underscored = (name: string): string => name.replaceAll('-', '_');

@@ -116,7 +116,7 @@ export function processesOf(instance: Instance, machine: string): number[] {
 function slots(instance: Instance): Readonly<Record<string, number>> {
   try {
     const text = readFileSync(`${instance.paths.brokerState}/slots.json`, 'utf8');
-    return JSON.parse(text) as Record<string, number>;
+    return (JSON.parse(text) as { readonly slots: Record<string, number> }).slots;
   } catch {
     return {};
   }

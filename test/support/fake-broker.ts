@@ -16,7 +16,14 @@ import {
 import { createServer, type Server, type Socket } from 'node:net';
 import { startTimeOf } from '../../src/linux/process.ts';
 import type { BrokerPort } from '../../src/manager/broker-port.ts';
-import type { BrokerStatus, FileProbe, LaunchedMachine, Refusal } from '../../src/protocol/broker.ts';
+import type {
+  Autostart,
+  BrokerStatus,
+  FileProbe,
+  LaunchedMachine,
+  Refusal,
+} from '../../src/protocol/broker.ts';
+import { hookStatusMark } from '../../src/protocol/hook.ts';
 import type { LaunchRequest } from '../../src/protocol/launch.ts';
 import { MonitorPeer } from './monitor-peer.ts';
 
@@ -39,6 +46,8 @@ export class FakeBroker {
   readonly machines = new Map<string, FakeQemu>();
   /** Set to have launches refused. */
   launchRefusal: Refuse | undefined;
+  /** Set to have the launch of this machine alone refused. */
+  refusedMachine: string | undefined;
   /** Set to have QEMU end at once with these lines in its log. */
   failWith: readonly string[] | undefined;
   /** Holds launches back until it resolves. */
@@ -46,6 +55,15 @@ export class FakeBroker {
   /** What guests do when their power button is pressed. */
   powerdown: 'off' | 'ignore' = 'off';
   unreachable = false;
+  /** What starts with the host. */
+  autostart: readonly Autostart[] = [];
+  /** Where agents of machines are reached; the test serves them. */
+  agentSocket: string | undefined;
+  /** What its status says of its own files. */
+  damaged: BrokerStatus['damaged'] = [];
+  /** What hooks do: what they write, and their exit status. */
+  hook: (argv: readonly string[]) => Promise<{ readonly lines: readonly string[]; readonly status: number }> =
+    () => Promise.resolve({ lines: [], status: 0 });
   readonly #directory: string;
   readonly #servers: Server[] = [];
 
@@ -99,6 +117,18 @@ export class FakeBroker {
         return this.#status();
       case 'list-directory':
         return { entries: [], more: false, free: 0, total: 0 };
+      case 'autostart-off': {
+        const before = this.autostart;
+        this.autostart = before.filter((entry) => entry.machine !== machine);
+        return { disabled: this.autostart.length < before.length };
+      }
+      case 'rename': {
+        const to = field('to') as string;
+        this.autostart = this.autostart.map((entry) =>
+          entry.machine === machine ? { ...entry, machine: to } : entry,
+        );
+        return {};
+      }
       default:
         return {};
     }
@@ -106,21 +136,31 @@ export class FakeBroker {
 
   async #launch(launch: LaunchRequest): Promise<unknown> {
     await this.gate;
-    if (this.launchRefusal !== undefined) return { refusal: this.launchRefusal };
+    const refused = (this.refusedMachine ?? launch.machine) === launch.machine;
+    if (this.launchRefusal !== undefined && refused) return { refusal: this.launchRefusal };
     const directory = `${this.#directory}/${launch.machine}`;
     mkdirSync(directory, { recursive: true });
     const log = `${directory}/log`;
     writeFileSync(log, '');
     const process = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
     await once(process, 'spawn');
-    const launched = describe(launch, { pid: process.pid ?? 0, directory, log });
-    if (this.failWith !== undefined) {
-      writeFileSync(log, this.failWith.map((line) => `${line}\n`).join(''));
+    const { agentSocket: agent } = this;
+    const described = describe(launch, { pid: process.pid ?? 0, directory, log });
+    const launched =
+      agent === undefined ? described : { ...described, sockets: { ...described.sockets, agent } };
+    const lastWords = launch.program === 'hook' ? await this.#hook(launch.argv) : this.failWith;
+    if (lastWords !== undefined) {
+      writeFileSync(log, lastWords.map((line) => `${line}\n`).join(''));
       process.stdin?.end();
       await once(process, 'exit');
     }
     this.machines.set(launch.machine, this.#serve(launched, process));
     return launched;
+  }
+
+  async #hook(argv: readonly string[]): Promise<readonly string[]> {
+    const { lines, status } = await this.hook(argv);
+    return [...lines, '', `${hookStatusMark} ${status}`];
   }
 
   #serve(launched: LaunchedMachine, process: ChildProcess): FakeQemu {
@@ -200,8 +240,8 @@ export class FakeBroker {
         alive: this.#isAlive(name),
       })),
       slots: [],
-      damaged: [],
-      autostart: [],
+      damaged: this.damaged,
+      autostart: this.autostart,
     };
   }
 }

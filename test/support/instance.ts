@@ -126,7 +126,9 @@ function programOf(site: string, bundles: string | undefined): readonly string[]
 }
 
 function readDaemon(run: string, name: 'broker' | 'manager'): number {
-  const daemons = JSON.parse(readFileSync(join(run, 'host.json'), 'utf8')) as { name: string; pid: number }[];
+  const { daemons } = JSON.parse(readFileSync(join(run, 'host.json'), 'utf8')) as {
+    readonly daemons: readonly { readonly name: string; readonly pid: number }[];
+  };
   const pid = daemons.find((daemon) => daemon.name === name)?.pid;
   if (pid === undefined) throw new Error(`qward-${name} was not started`);
   return pid;

@@ -68,6 +68,7 @@ export async function startJailed(
       stateRoot: join(directory, 'runc'),
       bundle: join(directory, 'bundle'),
       id: basename(directory),
+      scope: false,
       descriptors,
       deadlineMs: 20_000,
     });

@@ -1,5 +1,6 @@
 /** Debian's cloud kernel, downloaded once and unpacked, not installed. */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -75,7 +76,9 @@ export function fetchKernel(
   moduleNames: readonly string[],
   progress: (line: string) => void,
 ): KernelPackage {
-  const kernels = join(cache, 'kernel');
+  // What was unpacked for other modules lacks some of these.
+  const wanted = createHash('sha256').update(moduleNames.join()).digest('hex').slice(0, 12);
+  const kernels = join(cache, 'kernel', wanted);
   mkdirSync(kernels, { recursive: true });
   const locate = (release: string): KernelPackage => ({
     release,

@@ -19,7 +19,9 @@ export function machineSummary(name: string, changes: Partial<Summary> = {}): Su
     since: '2026-03-01T11:57:00Z',
     changed: false,
     notAdmitted: false,
+    restart: null,
     wallsDiffer: false,
+    autostart: false,
     ...changes,
   };
 }
@@ -34,6 +36,7 @@ export function machineStatus(
     accel: null,
     lastEnd: null,
     audit: null,
+    notRestarted: null,
     consoleWriter: null,
     notAdmittedFor: [],
     ...changes,

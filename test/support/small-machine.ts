@@ -50,7 +50,7 @@ export async function statusOf(instance: Instance, name: string): Promise<CallRe
 /** Leaves the verdict that an earlier manager of this boot would have left: `doctor` need not try KVM for seconds. */
 export function rememberNoKvm({ paths }: Instance): void {
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-  const verdict = { form: 1, bootId, works: false, reason: 'not tried in this test' };
+  const verdict = { version: 1, bootId, works: false, reason: 'not tried in this test' };
   writeFileSync(`${paths.managerRun}/kvm.json`, JSON.stringify(verdict), { mode: 0o644 });
 }
 

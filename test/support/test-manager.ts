@@ -19,7 +19,7 @@ export interface TestManager {
   /** What the audit of the next start says. */
   readonly audit: { ok: boolean };
   /** Ends this manager, as SIGTERM does, and starts another one on the same state. */
-  readonly restart: () => Promise<TestManager>;
+  readonly restart: (between?: () => void) => Promise<TestManager>;
 }
 
 export const definition = (name: string, more = ''): string =>
@@ -79,8 +79,9 @@ async function startOn(
     await manager[Symbol.asyncDispose]();
   };
   ends.push(end);
-  const restart = async (): Promise<TestManager> => {
+  const restart: TestManager['restart'] = async (between) => {
     await end();
+    between?.();
     return await startOn(root, broker, ends);
   };
   return { manager, broker, client, paths, root, log, audit, restart };

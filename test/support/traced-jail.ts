@@ -22,9 +22,9 @@ export interface TracedProcess {
 export async function startTraced(launch: LaunchRequest, directory: string): Promise<TracedProcess> {
   const trace = join(directory, `${launch.machine}.trace`);
   const wrapper = join(directory, `${launch.machine}.runtime`);
-  // -D: strace is no parent of the runtime, which is waited for; -e raw: arguments as numbers, but for clone, whose result
-  // is a number of the jail's pid namespace that only the decoder translates.
-  const strace = `strace -D -f -q --pidns-translation -e signal=none -e raw='!clone' -s 0 -o ${trace}`;
+  // -D: strace is no parent of the runtime, which is waited for; -e raw: arguments as numbers, but for clone and vfork, whose
+  // result is a number of the jail's pid namespace that only the decoder translates.
+  const strace = `strace -D -f -q --pidns-translation -e signal=none -e raw='!clone,vfork' -s 0 -o ${trace}`;
   await writeFile(wrapper, `#!/bin/sh\nexec ${strace} /usr/sbin/runc "$@"\n`, { mode: 0o755 });
   const jailed = await startJailed(launch, { runtime: wrapper });
   return {
@@ -64,24 +64,45 @@ const cloneFlags: Readonly<Record<string, bigint>> = {
   CLONE_CHILD_CLEARTID: 0x20_0000n,
 };
 
-/** Calls of the process's first thread after it loaded its filter, and of all threads that it made since (strace(1)). */
-export function filteredCalls(trace: string, pid: number): TracedCall[] {
-  const threads = new Set([pid]);
-  const calls: TracedCall[] = [];
-  let filtered = false;
-  for (const line of trace.split('\n')) {
+interface TraceLine {
+  readonly tid: number;
+  /** The call that begins, or the one that goes on. */
+  readonly started: string | undefined;
+  readonly resumed: string | undefined;
+  readonly rest: string;
+}
+
+function parseLines(trace: string): TraceLine[] {
+  return trace.split('\n').map((line) => {
     const [, tid = '', resumed, started, rest = ''] =
       /^(\d+) +(?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)$/.exec(line) ?? [];
-    if (!threads.has(Number(tid))) continue;
-    if (started !== undefined && filtered)
-      calls.push({ name: started, args: started === 'clone' ? [flagsOf(rest)] : argumentsOf(rest) });
-    if (started !== undefined && loadsFilter(started, argumentsOf(rest))) filtered = true;
+    return { tid: Number(tid), started, resumed, rest };
+  });
+}
+
+/** Calls of the process's first thread after it loaded its filter, and of all threads and processes made since (strace(1)). */
+export function filteredCalls(trace: string, pid: number): TracedCall[] {
+  const lines = parseLines(trace);
+  const loaded = lines.findIndex(
+    ({ tid, started, rest }) =>
+      tid === pid && started !== undefined && loadsFilter(started, argumentsOf(rest)),
+  );
+  const later = loaded < 0 ? [] : lines.slice(loaded + 1);
+  // Whom a child was made by is often told after the child's own first calls.
+  const parents = new Map<number, number>();
+  for (const { tid, started, resumed, rest } of later) {
     // "= 12 /* 4711 in strace's PID NS */"
     const made = / = (\d+)(?: \/\* (\d+))?/.exec(rest);
-    if (filtered && (started ?? resumed) === 'clone' && made !== null)
-      threads.add(Number(made[2] ?? made[1]));
+    if (made !== null && ['clone', 'vfork'].includes(started ?? resumed ?? ''))
+      parents.set(Number(made[2] ?? made[1]), tid);
   }
-  return calls;
+  const isOurs = (tid: number | undefined): boolean =>
+    tid !== undefined && (tid === pid || isOurs(parents.get(tid)));
+  return later.flatMap(({ tid, started, rest }) =>
+    started === undefined || !isOurs(tid)
+      ? []
+      : [{ name: started, args: started === 'clone' ? [flagsOf(rest)] : argumentsOf(rest) }],
+  );
 }
 
 function flagsOf(text: string): bigint {

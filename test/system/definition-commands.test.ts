@@ -153,7 +153,8 @@ test("rm keeps the disks; with --disks it removes what is qward's own to remove,
   const shown = await done(instance, 'rm origin shop taken');
   assert.match(shown, /^origin: removed$/m);
   assert.deepEqual(await names(), []);
-  assert.deepEqual(readFileSync(`${instance.paths.brokerState}/slots.json`, 'utf8').trim(), '{}');
+  const slots = readFileSync(`${instance.paths.brokerState}/slots.json`, 'utf8');
+  assert.deepEqual(JSON.parse(slots), { version: 2, slots: {} });
 });
 
 test('apply defines a whole directory, or with one fault in it nothing', async () => {

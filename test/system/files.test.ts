@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { lstatSync, readdirSync, readFileSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { askBroker } from '../support/broker.ts';
 import { checkout } from '../support/checkout.ts';
 import { demoMachine } from '../support/demo-machine.ts';
 import { startInstance, type Instance } from '../support/instance.ts';
@@ -103,11 +104,22 @@ test('every path of a running instance is documented, with its owner and mode, a
   await define(instance, smallMachine('firm', ['firmware: uefi']).replace('32MiB', '64MiB'));
   for (const name of ['demo', 'firm']) await start(instance, name);
   granted(await instance.client.call('doctor'));
+  const enabled = await askBroker(instance.paths.claimsSocket, {
+    v: 1,
+    call: 'autostart-on',
+    machine: 'demo',
+  });
+  assert.ok(enabled.ok);
   await consoleShows(instance, 'demo', /qward-demo: ready/);
 
   const { always, atTimes } = documented();
   const found = walkInstance(instance, always);
   assert.deepEqual(differences(found, [...always, ...atTimes]), []);
+  for (const name of ['autostart.json', 'claims.log'])
+    assert.ok(
+      found.some(({ path }) => path === `/var/lib/qward/broker/${name}`),
+      name,
+    );
   const missing = always.filter(({ pattern }) => !found.some(({ path }) => pattern.test(path)));
   assert.deepEqual(
     missing.map(({ path }) => path),

@@ -231,7 +231,7 @@ test('a claim that was taken back keeps the machine from starting, with the cure
   await done(instance, ['unclaim', 'cured', path], { uid: alice });
   const said = await refused(instance, 'start cured', { uid: alice, status: 4 });
   assert.match(said, /did not claim/);
-  assert.match(said, /as alice: qward claim VM ".*cured\.qcow2" --rw, or define the machine anew/);
+  assert.match(said, /as alice: qward claim cured ".*cured\.qcow2" --rw, or define the machine anew/);
   await done(instance, 'define --replace -', { uid: alice, stdin: source });
   await done(instance, 'start cured', { uid: alice });
   await done(instance, 'kill cured', { uid: alice });
@@ -249,6 +249,7 @@ test("a manager that was taken over uses a user's claim for that user's machine 
       call: 'probe',
       machine,
       paths,
+      head: 1024,
     });
     return reply.ok && reply.result[0]?.ok === true;
   };

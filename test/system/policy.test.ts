@@ -165,3 +165,40 @@ test('check tells faults with line and column without a manager, for any file an
   assert.match(fine.stdout, /no faults/);
   assert.equal((await instance.qward(['policy', 'check', '/nonexistent/policy.json'], nobody)).status, 1);
 });
+
+test('a hook that the policy does not name is refused when it is defined and when it is started', async () => {
+  const hook = '"hooks": [{ "name": "prepare", "path": "/usr/bin/true" }]';
+  const file = `${instance.directory}/hooked.yaml`;
+  const text = (name: string, start: string): string =>
+    `name: ${name}\nmemory: 64MiB\naccel: tcg\nhooks: {start: ${start}}\n`;
+  write();
+  writeFileSync(file, text('hooked', 'prepare'));
+  const early = await qward('define', file);
+  assert.equal(early.status, 4, early.stdout);
+  assert.match(early.stderr, /machine "hooked": hook "prepare" is not one that the policy lists/);
+  assert.match(early.stderr, /default of .*policy\.json \(hooks\)/);
+  write([hook]);
+  writeFileSync(file, text('hooked', 'prepair'));
+  const misspelt = await qward('define', file);
+  assert.equal(misspelt.status, 4, misspelt.stdout);
+  assert.match(misspelt.stderr, /did you mean "prepare"\?/);
+  writeFileSync(file, text('hooked', 'prepare'));
+  const defined = await qward('define', file);
+  assert.equal(defined.status, 0, defined.stderr);
+  assert.match(
+    (await qward('explain', 'hooked')).stdout,
+    /hook "prepare" of the policy runs before each start/,
+  );
+  const admitted = await qward('policy', 'explain', 'hooked');
+  assert.match(admitted.stdout, /yes +hook \(start\) +\/usr\/bin\/true +line 4 \(hooks\[0\]\)/);
+  write();
+  const refused = await qward('start', 'hooked');
+  assert.equal(refused.status, 4, refused.stdout);
+  assert.match(refused.stderr, /hook "prepare" is not one that the policy lists/);
+  const explained = await qward('policy', 'explain', 'hooked');
+  assert.match(explained.stdout, /no +hook \(start\) +prepare .*\(hooks\)/);
+  assert.equal((await qward('rm', 'hooked', '--yes')).status, 0);
+  write(['"hooks": [{ "name": "gone", "path": "/usr/nowhere/hook" }]']);
+  const checked = await qward('policy', 'check', policy());
+  assert.match(checked.stdout + checked.stderr, /hooks\[0\].*\/usr\/nowhere is missing/s);
+});

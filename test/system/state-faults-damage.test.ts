@@ -66,6 +66,11 @@ for (const [what, spoil] of Object.entries({
       /^machine-running: .*"one" runs/,
     );
     assert.equal(startTimeOf(pid), startTime, 'it runs on');
+    assert.equal((await statusOf(instance, 'one')).state, 'unreachable', 'and is shown');
+    assert.match(
+      faultsOf(await instance.client.call('stop', { name: 'one' })),
+      /^monitor-failed: .*cannot be asked to shut down/,
+    );
     assert.equal((await reach(instance, 'other', ['running'])).pid, other);
 
     assert.equal(granted(await instance.client.call('kill', { name: 'one' })).outcome, 'killed');
@@ -131,13 +136,29 @@ test('slots that cannot be read are named, and machines start with uids that nob
   const file = `${instance.paths.brokerState}/slots.json`;
   writeFileSync(file, '{"one": 18790');
   await restart(instance);
-  assert.match((await stateFiles(instance)).found, /slots\.json: which machine has which uid cannot be read/);
+  assert.match(
+    (await stateFiles(instance)).found,
+    /slots\.json: cannot be read; which machine has which uid is not known, and machines get new ones/,
+  );
   await start(instance, 'two');
   const [one, two] = [await statusOf(instance, 'one'), await statusOf(instance, 'two')];
   assert.ok(one.uid !== null && two.uid !== null);
   assert.notEqual(one.uid, two.uid);
   assert.equal((await instance.qward(['audit', 'one', 'two'])).status, 0);
   assert.equal((await stateFiles(instance)).state, 'ok', 'the next start has written it anew');
+});
+
+test('a damaged list of what starts with the host starts nothing, and doctor names it and the cure', async () => {
+  await using instance = await startInstance();
+  await define(instance, smallMachine('one'));
+  const file = `${instance.paths.brokerState}/autostart.json`;
+  writeFileSync(file, '{"version":2,"autostart":[{"machine":"one"');
+  const { found, cure, state } = await stateFiles(instance);
+  assert.notEqual(state, 'ok');
+  assert.match(found, /autostart\.json: cannot be read; nothing is started with the host/);
+  assert.match(cure, /root removes it \(rm .*autostart\.json\); then enable again .*qward autostart on/);
+  rmSync(file);
+  assert.equal((await stateFiles(instance)).state, 'ok');
 });
 
 test('definitions that are damaged or not ours are named and left alone; the others are there', async () => {

@@ -81,7 +81,7 @@ async function defineAll(context: Context, checked: readonly Checked[]): Promise
   const results: CallResult<'define'>[] = [];
   for (const { file, source, result } of checked) {
     // Root has nothing to claim; for others a claim may be missing, or be no longer needed.
-    const idle = result.outcome === 'unchanged' && claimsNothing();
+    const idle = result.outcome === 'unchanged' && (await claimsNothing(context));
     const reply = idle ? { ok: true as const, result } : await defineSource(context, source, true);
     if (!reply.ok) return { results, faults: placeFaults(reply.faults, file, source) };
     results.push(reply.result);

@@ -1,9 +1,8 @@
-import { resolve } from 'node:path';
-import { ClaimsClient, claimsSocketBeside } from '../../api/claims-client.ts';
 import { defineCommand } from '../command.ts';
 import { oneMachine } from '../machine-arguments.ts';
+import { pathsThere, relativePath } from '../remote-paths.ts';
 import { escapeLine } from '../render/escape.ts';
-import { fromReply } from '../results.ts';
+import { fromReply, usage } from '../results.ts';
 
 const outcomes = {
   claimed: 'claimed',
@@ -28,9 +27,11 @@ export const claim = defineCommand({
     { line: 'qward claim web ~/iso/debian.iso', meaning: 'a CD-ROM' },
   ],
   async run(context, { arguments: { NAME: name, PATH: paths }, options: { rw } }) {
-    const broker = new ClaimsClient({ socketPath: claimsSocketBeside(context.client.socketPath) });
-    const files = paths.map((path) => ({
-      path: resolve(path),
+    const relative = relativePath(context, paths);
+    if (relative !== undefined) return usage(relative);
+    const broker = await context.client.claims();
+    const files = pathsThere(context, paths).map((path) => ({
+      path,
       access: rw ? ('rw' as const) : ('ro' as const),
     }));
     const reply = await context.during('asking the broker', broker.claim(name, files));

@@ -1,4 +1,3 @@
-import { ClaimsClient, claimsSocketBeside } from '../../api/claims-client.ts';
 import { defineCommand } from '../command.ts';
 import { escapeLine } from '../render/escape.ts';
 import { renderTable, type Column } from '../render/table.ts';
@@ -28,7 +27,7 @@ export const claims = defineCommand({
     { line: 'qward claims web --json', meaning: 'of one machine, as data' },
   ],
   async run(context, { arguments: { NAME: name } }) {
-    const broker = new ClaimsClient({ socketPath: claimsSocketBeside(context.client.socketPath) });
+    const broker = await context.client.claims();
     const reply = await context.during('asking the broker', broker.claims(name ?? null));
     return fromReply(reply, (found, style) => {
       if (context.quiet) return found.map(({ path }) => `${escapeLine(path)}\n`).join('');

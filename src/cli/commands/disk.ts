@@ -4,6 +4,7 @@ import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import type { DiskAction, DiskFlags, DiskReply, RunJob } from '../disk/disk-actions.ts';
 import { optionFlag } from '../parse-arguments.ts';
+import { relativePath } from '../remote-paths.ts';
 import { done, failed, usage } from '../results.ts';
 
 const actionNames = [
@@ -117,12 +118,24 @@ export const disk = defineCommand({
     if (found === undefined)
       return usage(`disk: "${action}" is not an action; ${actionNames.join(', ')} expected`);
     const options = flagsOf(flags);
-    const fault = usageFault(action, found, { words, options });
+    const fault =
+      usageFault(action, found, { words, options }) ??
+      relativePath(context, namedPaths(found, words, options));
     return fault === undefined
       ? await work(context, { name: action, action: found, words, flags: options })
       : usage(fault);
   },
 });
+
+/** The words that are paths, as the action's own description says. */
+function namedPaths({ words: shape }: DiskAction, words: readonly string[], flags: DiskFlags): string[] {
+  const kinds = shape.split(' ');
+  return [
+    ...words.filter((_, at) => /^(?:FILE|TARGET)$/.test(kinds[at] ?? '')),
+    ...flags.backing,
+    ...flags.onto,
+  ];
+}
 
 /** Values that are not among those of the completion were refused with the words. */
 function flagsOf(

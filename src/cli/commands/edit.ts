@@ -62,6 +62,11 @@ export const edit = defineCommand({
   async run(context, { arguments: { NAME: name } }) {
     const reply = await withNearestName(context, name, await context.client.call('definition', { name }));
     if (!reply.ok) return failed(reply.faults);
+    const { source, revision } = reply.result;
+    // Who may not change it is told before the work, not after: nothing is changed by saving what is there.
+    const allowed = await context.client.call('edit', { name, source, revision });
+    if (!allowed.ok && allowed.faults.every(({ code }) => code === 'not-allowed'))
+      return failed(allowed.faults);
     const file = EditedFile.create(name, context.io.env);
     try {
       return await editUntilRight(context, file, reply.result);

@@ -12,7 +12,7 @@ export const history = defineCommand({
   name: 'history',
   summary: 'Print who did, or tried to do, what.',
   details:
-    "Administrators see everything, owners what concerned their machines while they were theirs, and everybody the own calls. With --compare (administrators) it tells where the manager and the broker, whose log is root's, remember differently.",
+    "Administrators see everything, owners what concerned their machines while they were theirs, and everybody the own calls. With --compare (administrators) it tells where the manager and the broker, whose log is root's, remember differently, and shows the last of what users said to the broker themselves (claims, and what starts with the host).",
   arguments: { NAME: { help: 'Only this machine.', complete: 'machine', optional: true } },
   options: {
     user: { kind: 'text', short: 'u', value: 'USER', complete: 'none', help: 'Only calls of this user.' },

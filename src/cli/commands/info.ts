@@ -31,7 +31,7 @@ export const info = defineCommand({
       const { version, instance, user, uid, role, machines, running, quota } = result;
       const fields = renderFields(
         [
-          ['socket', escapeLine(context.client.socketPath)],
+          [context.remote === undefined ? 'socket' : 'host', escapeLine(context.client.reach.name)],
           ['you', escapeLine(`${user} (uid ${uid}), ${role}`)],
           ['machines', `${machines}, ${running} running`],
           ...quotaFields(quota),

@@ -3,7 +3,7 @@ import { defineCommand } from '../command.ts';
 import { eachMachine, outcomeLine } from '../each-machine.ts';
 import { allMachines, manyMachines, withoutAsking } from '../machine-arguments.ts';
 import { failed } from '../results.ts';
-import { isAlive, selectMachines } from '../select-machines.ts';
+import { isAliveSoon, selectMachines } from '../select-machines.ts';
 
 export const kill = defineCommand({
   name: 'kill',
@@ -16,7 +16,7 @@ export const kill = defineCommand({
     { line: 'qward kill --all --yes', meaning: 'everything that runs, without being asked' },
   ],
   async run(context, { arguments: { NAME: words }, options: { all, yes } }) {
-    const selection = await selectMachines(context, { words, all, concerns: isAlive });
+    const selection = await selectMachines(context, { words, all, concerns: isAliveSoon });
     if (!selection.ok) return failed(selection.faults);
     const refusal =
       selection.wide && selection.names.length > 0

@@ -2,7 +2,7 @@ import { runUnderNode } from '../under-node.ts';
 import { defineCommand, type CommandFault, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import { renderAdmission, renderCheck, renderPolicy } from '../render/policy.ts';
-import { done, failed, fromReply, usage } from '../results.ts';
+import { done, failed, onlyHere, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
 import type { PolicyFinding } from '../../host/check-policy.ts';
 import { pathsBelow, systemRoots } from '../../protocol/paths.ts';
@@ -26,12 +26,15 @@ export const policy = defineCommand({
     { line: 'qward policy show', meaning: 'what is in force, and where it is said' },
     { line: 'qward policy explain web', meaning: 'what of the machine web is admitted' },
   ],
-  exits: { 1: 'check: the policy has faults. explain: it would be refused' },
+  exits: { 1: 'check, show: the policy has faults. explain: it would be refused' },
   async run(context, { arguments: { ACTION: action, SUBJECT: subject } }) {
     // Names of users and groups are looked up in the system's database, by a call of the C library.
-    if (action === 'check') return 'bun' in process.versions ? await runUnderNode() : await check(subject);
-    if (action === 'show' && subject === undefined)
-      return fromReply(await context.client.call('policy'), renderPolicy);
+    if (action === 'check') {
+      const elsewhere = onlyHere(context, 'qward policy check');
+      if (elsewhere !== undefined) return elsewhere;
+      return 'bun' in process.versions ? await runUnderNode() : await check(subject);
+    }
+    if (action === 'show' && subject === undefined) return await show(context);
     if (action === 'explain' && subject !== undefined) return await explain(context, subject);
     if (action === 'show') return usage('policy: show takes nothing more');
     if (action === 'explain') return usage('policy: explain takes the name of a machine');
@@ -59,6 +62,12 @@ async function check(file: string | undefined): Promise<CommandResult> {
   const warnings = found.warnings.map(toFault);
   if (found.faults.length > 0) return failed(found.faults.map(toFault), 1);
   return done({ path, ok: true, warnings }, (style) => renderCheck(path, warnings, style));
+}
+
+async function show(context: Context): Promise<CommandResult> {
+  const reply = await context.client.call('policy');
+  if (!reply.ok) return failed(reply.faults);
+  return done(reply.result, (style) => renderPolicy(reply.result, style), reply.result.ok ? 0 : 1);
 }
 
 async function explain(context: Context, name: string): Promise<CommandResult> {

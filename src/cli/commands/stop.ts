@@ -2,14 +2,15 @@ import { defineCommand } from '../command.ts';
 import { eachMachine, outcomeLine } from '../each-machine.ts';
 import { allMachines, manyMachines } from '../machine-arguments.ts';
 import { failed } from '../results.ts';
-import { isAlive, selectMachines } from '../select-machines.ts';
+import { isAliveSoon, selectMachines } from '../select-machines.ts';
 
 export const stop = defineCommand({
   name: 'stop',
   summary: 'Shut machines down.',
   details:
     'Presses the power button and waits. A guest that has not shut down when its time limit (stop.timeout of the ' +
-    'definition) has passed is killed; the answer says which it was. A machine that is stopped already is fine.',
+    'definition) has passed is killed; the answer says which it was. A machine that is stopped already is fine; ' +
+    'a restart that it waits for does not come.',
   arguments: { NAME: manyMachines },
   options: {
     all: allMachines,
@@ -26,7 +27,7 @@ export const stop = defineCommand({
     { line: 'qward stop --all --timeout 2m', meaning: 'everything that runs, with two minutes each' },
   ],
   async run(context, { arguments: { NAME: words }, options: { all, timeout } }) {
-    const selection = await selectMachines(context, { words, all, concerns: isAlive });
+    const selection = await selectMachines(context, { words, all, concerns: isAliveSoon });
     if (!selection.ok) return failed(selection.faults);
     return eachMachine(context, {
       names: selection.names,

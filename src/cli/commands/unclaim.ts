@@ -1,7 +1,6 @@
-import { resolve } from 'node:path';
-import { ClaimsClient, claimsSocketBeside } from '../../api/claims-client.ts';
 import { defineCommand } from '../command.ts';
 import { oneMachine } from '../machine-arguments.ts';
+import { pathsThere, relativePath } from '../remote-paths.ts';
 import { escapeLine } from '../render/escape.ts';
 import { fromReply, usage } from '../results.ts';
 
@@ -22,8 +21,10 @@ export const unclaim = defineCommand({
   ],
   async run(context, { arguments: { NAME: name, PATH: paths }, options: { all } }) {
     if (all === paths.length > 0) return usage('unclaim: which files? Give paths, or --all');
-    const broker = new ClaimsClient({ socketPath: claimsSocketBeside(context.client.socketPath) });
-    const named = all ? null : paths.map((path) => resolve(path));
+    const relative = relativePath(context, paths);
+    if (relative !== undefined) return usage(relative);
+    const broker = await context.client.claims();
+    const named = all ? null : pathsThere(context, paths);
     const reply = await context.during('asking the broker', broker.unclaim(name, named));
     return fromReply(reply, (gone) => {
       if (context.quiet) return '';

@@ -27,14 +27,25 @@ export function renderHistoryEntry(entry: HistoryEntry, style: Style): string {
 }
 
 export function renderComparison(
-  { same, from, compared, differences }: CallResult<'historyCompare'>,
+  { same, from, compared, differences, claims }: CallResult<'historyCompare'>,
   style: Style,
 ): string {
   const scope = `since ${escapeLine(from)}, ${compared} entries of the broker`;
-  if (same) return `${style.green('no difference')}  ${style.dim(scope)}\n`;
+  const said = claims.length === 0 ? '' : renderClaims(claims, style);
+  if (same) return `${said}${style.green('no difference')}  ${style.dim(scope)}\n`;
   const lines = differences.map(
     ({ at, kind, machine, message }) =>
       `${style.dim(escapeLine(at))}  ${style.red(escapeLine(kind))}  ${style.bold(escapeLine(machine))}  ${escapeLine(message)}\n`,
   );
-  return `${lines.join('')}${differences.length} differences  ${style.dim(scope)}\n`;
+  return `${said}${lines.join('')}${differences.length} differences  ${style.dim(scope)}\n`;
+}
+
+/** Users chose the details: each line is one line, whatever is in it. */
+function renderClaims(claims: CallResult<'historyCompare'>['claims'], style: Style): string {
+  const lines = claims.map(({ at, uid, call, machine, ok, details }) => {
+    const who = uid === null ? 'somebody' : `uid ${uid}`;
+    const what = ok ? escapeLine(call) : style.red(`${escapeLine(call)} refused`);
+    return `${style.dim(escapeLine(at))}  ${who}  ${what}  ${style.bold(escapeLine(machine))}  ${style.dim(escapeLine(details))}\n`;
+  });
+  return `users said to the broker themselves:\n${lines.join('')}`;
 }

@@ -8,15 +8,18 @@ import { renderTable } from './table.ts';
 type Summary = CallResult<'list'>[number];
 
 export function renderMachineList(machines: readonly Summary[], style: Style): string {
+  const withHost = machines.some(({ autostart }) => autostart);
   const table = renderTable(
     machines,
     [
       { title: 'NAME', cell: ({ name }) => name, paint: (text) => style.bold(text) },
       {
         title: 'STATE',
-        cell: (machine) => `${machine.state}${marksOf(machine)}`,
+        cell: (machine) => `${machine.state}${restartOf(machine)}${marksOf(machine)}`,
         paint: (text, { state }) => paintState(text, state, style),
       },
+      // Where nothing starts with the host, the room is better used.
+      ...(withHost ? [{ title: 'AUTO', cell: ({ autostart }: Summary) => (autostart ? 'yes' : '') }] : []),
       { title: 'CPUS', cell: ({ cpus }) => String(cpus), align: 'right' },
       { title: 'MEMORY', cell: ({ memory }) => formatBytes(memory), align: 'right' },
       { title: 'PID', cell: ({ pid }) => String(pid ?? ''), align: 'right' },
@@ -33,6 +36,11 @@ export function renderMachineList(machines: readonly Summary[], style: Style): s
 const legend = '! the policy of now would not let it start, or a wall differs: see `qward status`\n';
 
 const isMarked = ({ notAdmitted, wallsDiffer }: Summary): boolean => notAdmitted || wallsDiffer;
+
+/** How long it takes is for `status` to say. */
+function restartOf({ restart }: Summary): string {
+  return restart === null ? '' : `, restarts (${restart.attempt}/${restart.of})`;
+}
 
 /** `*`: the definition was changed since the start. `!`: what the legend says. */
 function marksOf(machine: Summary): string {

@@ -29,6 +29,12 @@ function notAdmittedText({ notAdmittedFor }: Status): string {
   return notAdmittedFor.length === 0 ? '' : `would not be started now: ${notAdmittedFor.join('; ')}`;
 }
 
+function restartText({ restart, notRestarted }: Status, now: number): string {
+  if (restart === null) return notRestarted ?? '';
+  const left = Math.max(0, Math.ceil((Date.parse(restart.at) - now) / 1000));
+  return `restarts in ${left} s, ${restart.attempt} of ${restart.of}`;
+}
+
 /** `now` in milliseconds since the epoch: ages are counted from it. */
 export function renderMachineStatus(machine: Status, style: Style, now: number): string {
   const state = paintState(machine.state, machine.state, style);
@@ -46,7 +52,9 @@ export function renderMachineStatus(machine: Status, style: Style, now: number):
       ['audit', auditText(machine.audit, style, now)],
       ['console', machine.consoleWriter === null ? '' : `written by ${escapeLine(machine.consoleWriter)}`],
       ['definition', machine.changed ? style.yellow('changed since the start; applies at the next one') : ''],
+      ['autostart', machine.autostart ? 'starts with the host' : ''],
       ['policy', style.yellow(escapeLine(notAdmittedText(machine)))],
+      ['restart', style.yellow(escapeLine(restartText(machine, now)))],
       ['last end', machine.lastEnd === null ? '' : lastEndText(machine.lastEnd, now)],
     ],
     style,

@@ -1,7 +1,9 @@
-/** Whether a definition may be kept for its owner: no file of qward's own, the owner's quota, the owner's rights to the files. */
+/** Whether a definition may be kept for its owner: no file of qward's own, hooks of the policy's, the owner's quota and rights to the files. */
 import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
+import type { Policy } from '../../policy/policy.ts';
 import type { FileChecks } from '../file-checks.ts';
+import { hookFaults } from '../hooks/named-hooks.ts';
 import { success, type Outcome } from '../outcome.ts';
 import { ownStateFaults } from '../own-state.ts';
 import type { LookUpOwner } from '../owners.ts';
@@ -10,6 +12,7 @@ import type { Quotas } from '../quotas.ts';
 export interface AdmissionServices {
   /** qward's own directories. */
   readonly ownState: readonly string[];
+  readonly policy: () => Outcome<Policy>;
   readonly owner: LookUpOwner;
   readonly quotas: Quotas;
   readonly files: FileChecks;
@@ -30,11 +33,24 @@ export type Admit = (definition: MachineDefinition, asked: Asked) => Promise<Out
 export function createAdmission(services: AdmissionServices): Admit {
   return async (definition, asked) => {
     const quota = await services.quotas.admitDefinition(asked.owner, definition);
-    const faults = [...ownStateFaults(definition, services.ownState), ...(quota.ok ? [] : quota.faults)];
+    const faults = [
+      ...ownStateFaults(definition, services.ownState),
+      ...unlistedHooks(definition, services.policy),
+      ...(quota.ok ? [] : quota.faults),
+    ];
     if (faults.length > 0) return { ok: false, faults };
     const ofFiles = await fileFaults(services, definition, asked);
     return ofFiles.length === 0 ? success(undefined) : { ok: false, faults: ofFiles };
   };
+}
+
+function unlistedHooks(
+  definition: MachineDefinition,
+  policyOf: AdmissionServices['policy'],
+): readonly Fault[] {
+  if (Object.keys(definition.hooks).length === 0) return [];
+  const policy = policyOf();
+  return policy.ok ? hookFaults(definition, policy.value) : policy.faults;
 }
 
 /**

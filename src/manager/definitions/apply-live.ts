@@ -1,6 +1,7 @@
 /** What of a changed definition QEMU can take over while the guest runs. */
 import type { Change } from '../../definition/change-key.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
+import { panicActions } from '../../plan/life.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import type { Run } from '../lifecycle/run.ts';
@@ -16,7 +17,7 @@ export interface WhenApplied {
 }
 
 /** Keys that only qward itself reads. */
-const ownKeys = /^(?:description|tags|stop)(?:\.|$)/;
+const ownKeys = /^(?:description|tags|stop|autostart|onHostShutdown|onPowerOff|restart|hooks)(?:\.|$)/;
 
 /** Applies what can be applied, and says of each key when it holds. `run` is undefined where the machine does not run. */
 export async function applyLive(
@@ -29,6 +30,8 @@ export async function applyLive(
   for (const { key } of changes) {
     const now = ownKeys.test(key) || (run !== undefined && (await applyKey(run, definitions, key)));
     (now ? applied : atNextStart).push(key);
+    // The rule holds at once for the ends that qward sees; a guest without the device cannot tell of a panic.
+    if (key === 'onCrash' && !now && run !== undefined) applied.push('onCrash, for crashes of QEMU');
   }
   return { applied, atNextStart };
 }
@@ -38,7 +41,20 @@ async function applyKey(run: Run, { before, after }: ChangedDefinition, key: str
   if (disk !== undefined) return await limitDisk(run, after, disk);
   // QEMU cannot raise the maximum that it was started with; the balloon gives back a part of it.
   if (key === 'memory' && after.memory < before.memory) return await inflateBalloon(run, after.memory);
+  if (key === 'onReboot') return await setReboot(run, after);
+  if (key === 'onCrash') return await setPanic(run, after);
   return false;
+}
+
+async function setReboot({ session }: Run, { onReboot }: MachineDefinition): Promise<boolean> {
+  const reboot = onReboot === 'stop' ? 'shutdown' : 'reset';
+  return session !== undefined && (await commands.setAction(session, { reboot })).ok;
+}
+
+async function setPanic({ session, launched }: Run, { onCrash }: MachineDefinition): Promise<boolean> {
+  const told = launched.launch.argv.some((argument) => argument.includes('"driver":"pvpanic"'));
+  if (!told) return onCrash === 'stop';
+  return session !== undefined && (await commands.setAction(session, { panic: panicActions[onCrash] })).ok;
 }
 
 async function limitDisk({ session, launched }: Run, after: MachineDefinition, id: string): Promise<boolean> {

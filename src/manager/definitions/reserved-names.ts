@@ -1,7 +1,7 @@
 /** Names of the broker's machines that are qward's own: no definition may have one. */
-import { diskJobPrefix } from '../../protocol/disk-job.ts';
+import { isJob } from '../disks/sweep-jobs.ts';
 import { kvmProbeMachine } from '../facts/kvm-probe.ts';
 
 export function isReservedName(name: string): boolean {
-  return name === kvmProbeMachine || name.startsWith(diskJobPrefix);
+  return name === kvmProbeMachine || isJob(name);
 }

@@ -110,7 +110,7 @@ async function describe(
   for (let from = 0; from < files.length; from += probedAtOnce) {
     const some = files.slice(from, from + probedAtOnce);
     const paths = some.map(({ path }) => ({ path, access: 'ro' as const, claimant: null }));
-    const probed = await broker.call('probe', { machine: 'qward-disk-list', paths });
+    const probed = await broker.call('probe', { machine: 'qward-disk-list', paths, head: 1024 });
     for (const [index, file] of some.entries()) {
       const probe = probed.ok ? probed.value[index] : undefined;
       const header =

@@ -1,6 +1,7 @@
 /** What each call about images does, step by step. */
 import type { z } from 'zod';
 import type { DiskCheck, DiskImage, diskRoutes } from '../../api/disk-contract.ts';
+import { formatByteSize } from '../../definition/byte-size.ts';
 import { importFormats, type JobImage } from '../../plan/disk-job.ts';
 import { aloneFaults, chainFaults, outsideFaults } from '../../plan/job-faults.ts';
 import type { ImageHeader } from '../../plan/launch-plan.ts';
@@ -101,6 +102,12 @@ export async function diskImport(work: DiskWork, { source, target, rate }: Body<
   return await work.make(target, (made) => work.step({ ...step, target: made }, 'importing'));
 }
 
+/** As people write sizes, where that is exact. */
+function sizeText(bytes: number): string {
+  const size = formatByteSize(bytes);
+  return typeof size === 'number' ? `${size} bytes` : size;
+}
+
 export async function diskResize(work: DiskWork, body: Body<'diskResize'>): Result {
   const { size, shrink, preallocation } = body;
   const image = imageOf(work, body.image);
@@ -111,7 +118,7 @@ export async function diskResize(work: DiskWork, body: Body<'diskResize'>): Resu
   if (size < looked.value && !shrink)
     return failure(
       'request-invalid',
-      `"${image.path}" has ${looked.value} bytes, and ${size} are fewer: what lies beyond would be lost`,
+      `"${image.path}" has ${sizeText(looked.value)}, and ${sizeText(size)} is less: what lies beyond would be lost`,
       'make partitions and file systems smaller first, then say --shrink',
     );
   work.expect(size);

@@ -51,6 +51,7 @@ export async function lookAtFiles(
   if (own.length > 0) return { ok: false, faults: own };
   const probed = await broker.call('probe', {
     machine: job,
+    head: 12_288,
     paths: wanted.map((file) => ({ ...file, claimant: claimantFor(file.path, identity, policy) })),
   });
   if (!probed.ok) return probed;

@@ -1,14 +1,11 @@
 /** One run of qemu-img in its jail: launched by the broker like a machine, audited like one, and gone when it has ended. */
-import { constants } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import { auditProcess } from '../../audit/audit-process.ts';
-import { expectedWalls } from '../../audit/expected-walls.ts';
-import { differingWalls } from '../../audit/report.ts';
 import { limitsHit } from '../../linux/limits-hit.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { BrokerPort } from '../broker-port.ts';
+import { auditAfterMs, auditJob, readJobLog } from '../jailed-job.ts';
 import { ProcessWatch } from '../lifecycle/process-watch.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { progressOf, type StepEnd } from './job-output.ts';
@@ -35,8 +32,6 @@ export interface StepOptions {
 
 const firstPollMs = 5;
 const lastPollMs = 250;
-/** A run of this length is worth a look at its walls. */
-const auditAfterMs = 150;
 const exitGraceMs = 500;
 
 /** What it wrote and how it ended; nothing of it is left then. */
@@ -93,29 +88,6 @@ async function watch(launched: LaunchedMachine, work: Watch): Promise<Outcome<un
   return success(undefined);
 }
 
-/** SECURITY: promise 5. A job that takes longer than a moment is looked at like a machine, and ended where a wall differs. */
-async function auditJob(
-  launched: LaunchedMachine,
-  { broker, now, process }: Watch,
-): Promise<Outcome<never> | undefined> {
-  const facts = await broker.call('inspect', { machine: launched.machine });
-  // What ended meanwhile was not seen whole.
-  if (!facts.ok || !process.alive) return undefined;
-  const expected = expectedWalls(launched, { files: launched.files });
-  const report = auditProcess({
-    machine: launched.machine,
-    expected,
-    facts: facts.value,
-    at: now().toISOString(),
-  });
-  if (report.ok) return undefined;
-  return failure(
-    'audit-failed',
-    `the job was ended, since walls differ: ${differingWalls(report)}`,
-    'see `qward doctor`; what else changes confinement on this host (an LSM, a container)?',
-  );
-}
-
 /** USER_HZ, which is 100 on x86 (time(7)). */
 const tickMs = 10;
 
@@ -124,24 +96,6 @@ async function cpuTicks(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
-}
-
-const maxLogBytes = 256 * 1024;
-
-async function readJobLog(path: string): Promise<string> {
-  // SECURITY: rule images. The job's own file: a lease or a FIFO in its place must not hold us up.
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const file = await open(path, flags).catch(() => undefined);
-  if (file === undefined) return '';
-  try {
-    const bytes = Buffer.alloc(maxLogBytes);
-    const { bytesRead } = await file.read(bytes, 0, maxLogBytes, 0);
-    return bytes.toString('utf8', 0, bytesRead);
-  } catch {
-    return '';
-  } finally {
-    await file.close();
-  }
 }
 
 function cancelled(): Outcome<never> {

@@ -1,6 +1,7 @@
 /** What jobs of an earlier manager left: processes, uids, and parts of images. Found by the names that only jobs have. */
 import type { BrokerStatus } from '../../protocol/broker.ts';
 import { diskJobPattern, diskJobPrefix } from '../../protocol/disk-job.ts';
+import { hookJobPrefix } from '../../protocol/hook.ts';
 import type { BrokerPort } from '../broker-port.ts';
 
 export interface SweepOptions {
@@ -9,7 +10,9 @@ export interface SweepOptions {
   readonly running: (job: string) => boolean;
 }
 
-export const isDiskJob = (machine: string): boolean => machine.startsWith(diskJobPrefix);
+/** A run of an image tool or of a hook: no machine of anybody's. */
+export const isJob = (machine: string): boolean =>
+  machine.startsWith(diskJobPrefix) || machine.startsWith(hookJobPrefix);
 
 /** Below a root. */
 const maxDepth = 3;
@@ -18,7 +21,7 @@ const partPattern = /^\.(.+)\.(qward-disk-[a-z0-9]{12,32})$/;
 
 /** SECURITY: promise 7. Nothing half made stays, whatever died: the processes go first, then what they wrote. */
 export async function sweepJobs({ broker, running }: SweepOptions, status: BrokerStatus): Promise<void> {
-  const dead = (machine: string): boolean => isDiskJob(machine) && !running(machine);
+  const dead = (machine: string): boolean => isJob(machine) && !running(machine);
   for (const { machine } of status.machines) if (dead(machine)) await broker.call('kill', { machine });
   for (const { machine } of status.slots) if (dead(machine)) await broker.call('forget', { machine });
   for (const { path, access } of status.storageRoots)

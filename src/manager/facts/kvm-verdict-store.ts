@@ -1,4 +1,4 @@
-/** The KVM probe's verdict, remembered until the host boots again. */
+/** The KVM probe's verdict, remembered until the host boots again. A file of another version counts as none. */
 import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import type { Outcome } from '../outcome.ts';
@@ -6,7 +6,7 @@ import { replaceFile } from '../store/atomic-file.ts';
 import type { KvmVerdict } from './kvm-probe.ts';
 
 const storedForm = z.strictObject({
-  form: z.literal(1),
+  version: z.literal(1),
   bootId: z.string(),
   works: z.boolean(),
   reason: z.string().max(1000),
@@ -37,7 +37,7 @@ export class KvmVerdictStore {
   /** Fault: state-unwritable; the verdict then holds for this manager only. */
   async write({ works, reason }: KvmVerdict): Promise<Outcome<void>> {
     const bootId = await this.#bootId();
-    return await replaceFile(this.#file, JSON.stringify({ form: 1, bootId, works, reason }));
+    return await replaceFile(this.#file, JSON.stringify({ version: 1, bootId, works, reason }));
   }
 
   async #bootId(): Promise<string> {

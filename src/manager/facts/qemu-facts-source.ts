@@ -10,9 +10,9 @@ import { gatherQemu, type GatheredQemu } from './qemu-facts.ts';
 
 const paths = z.array(z.strictObject({ source: z.string(), target: z.string() }));
 
-/** The file's form; one of another form is gathered anew. */
+/** The file; one of another version is gathered anew. */
 const keptForm = z.strictObject({
-  form: z.literal(1),
+  version: z.literal(1),
   /** The path that was asked for, before links were followed. */
   asked: z.string(),
   fingerprint: z.string(),
@@ -56,7 +56,7 @@ export class QemuFactsSource {
     const gathered = await gatherQemu(this.#binary);
     if (!gathered.ok) return gathered;
     const kept = keptForm.parse({
-      form: 1,
+      version: 1,
       asked: this.#binary,
       fingerprint: fingerprint(gathered.value),
       ...gathered.value,

@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws';
 import { historyOutcomes, type HistoryEntry } from '../../api/contract.ts';
 import { maxLogLines } from '../../protocol/broker.ts';
 import type { BrokerPort } from '../broker-port.ts';
+import { parseClaimLine } from '../history/claim-line.ts';
 import { compareWithBroker, parseBrokerLine } from '../history/compare.ts';
 import type { History } from '../history/history.ts';
 import type { EntryFilter, KeptEntry } from '../history/messages.ts';
@@ -19,6 +20,8 @@ export interface HistoryHandlerServices {
 }
 
 const dayMs = 86_400_000;
+/** The last of what users said to the broker themselves. */
+const claimsShown = 200;
 /** A request that was sent before the first line that is compared may have been answered after it. */
 const longestRequestMs = 120_000;
 
@@ -37,8 +40,12 @@ export function createHistoryHandlers({
     historyCompare: async ({ query }) => {
       const since = query.since === undefined ? now().getTime() - dayMs : Date.parse(query.since);
       const asked = { since: new Date(since).toISOString(), limit: maxLogLines };
-      const lines = await broker.call('history', asked);
+      const [lines, claims] = await Promise.all([
+        broker.call('history', { ...asked, log: 'broker' }),
+        broker.call('history', { ...asked, log: 'claims', limit: claimsShown }),
+      ]);
       if (!lines.ok) return lines;
+      if (!claims.ok) return claims;
       const entries = lines.value.flatMap((line) => parseBrokerLine(line) ?? []);
       // Where the broker has more than it gives, both are compared from its first line on.
       const from = lines.value.length < maxLogLines ? since : (entries[0]?.at ?? since);
@@ -50,6 +57,7 @@ export function createHistoryHandlers({
         from: new Date(from).toISOString(),
         compared: entries.length,
         differences: differences.map((one) => ({ ...one, at: new Date(one.at).toISOString() })),
+        claims: claims.value.flatMap((line) => parseClaimLine(line) ?? []),
       });
     },
   };

@@ -94,6 +94,7 @@ function describeMachine({ machines, placed }: MachineHandlerServices, machine: 
     accel: run?.accel ?? null,
     lastEnd: life.lastEnd,
     audit: run === undefined ? null : life.audit,
+    notRestarted: life.after.restarts.givenUp,
     consoleWriter: run?.console.writer ?? null,
     notAdmittedFor: refusals.map(({ message, ruleAt }) =>
       ruleAt === undefined ? message : `${message}: ${ruleAt}`,

@@ -11,6 +11,7 @@ import type { LaunchRequest } from '../../protocol/launch.ts';
 import { askedLaunch } from '../asked-launch.ts';
 import { claimantsOf } from '../claimant.ts';
 import type { HostBasics } from '../facts/host.ts';
+import { hookEvents, hookFaults } from '../hooks/named-hooks.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { LookUpOwner } from '../owners.ts';
 import type { Planner } from '../planner.ts';
@@ -57,6 +58,7 @@ export function createPolicyHandlers(
       const rows = [
         ...explainAdmission(launch, groundsOf(current.value, storage)),
         ...warningRows(definition, current.value),
+        ...hookRows(definition, current.value),
       ];
       const grants = rows.map(({ what, resource, rule, refusal }) => {
         const { ruleAt, message, hint } = told({
@@ -89,10 +91,27 @@ function tell({ message, hint, rule, ruleAt }: Fault): ToldFault {
 
 const nothing: Fault = { code: '', message: '', hint: '' };
 
-function warningRows(
-  definition: MachineDefinition,
-  policy: Policy,
-): readonly (Omit<AdmissionRow, 'refusal'> & { readonly refusal: Fault | null })[] {
+type GroundRow = Omit<AdmissionRow, 'refusal'> & { readonly refusal: Fault | null };
+
+function hookRows(definition: MachineDefinition, policy: Policy): readonly GroundRow[] {
+  const faults = hookFaults(definition, policy);
+  return hookEvents.flatMap((event) => {
+    const hook = definition.hooks[event];
+    if (hook === undefined) return [];
+    const index = policy.hooks.findIndex(({ name }) => name === hook);
+    const refusal = faults.find(({ path }) => path?.[1] === event) ?? null;
+    return [
+      {
+        what: `hook (${event})`,
+        resource: policy.hooks[index]?.path ?? hook,
+        rule: index < 0 ? 'hooks' : `hooks[${index}]`,
+        refusal,
+      },
+    ];
+  });
+}
+
+function warningRows(definition: MachineDefinition, policy: Policy): readonly GroundRow[] {
   if (definition.onAuditFailure === 'stop') return [];
   const [refusal = null] = warningFaults(definition, policy);
   return [{ what: 'onAuditFailure', resource: 'warn', rule: 'allowAuditWarning', refusal }];

@@ -1,4 +1,4 @@
-/** The two streams: events, and the serial console. */
+/** The streams: events, the history, the serial console and the screen. */
 import type { WebSocket } from 'ws';
 import type { MachineEvent } from '../../api/contract.ts';
 import type { ConsoleClient, Seat } from '../console/console.ts';
@@ -8,6 +8,7 @@ import { followHistory } from './history-handlers.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { seesAll, type Identity } from '../roles.ts';
+import { openViewer } from '../vnc/serve-viewer.ts';
 import type { StreamHandlers } from '../server/streams.ts';
 
 export interface StreamServices {
@@ -31,6 +32,7 @@ export function createStreamHandlers({ machines, events, history }: StreamServic
       success((socket) => {
         followHistory(socket, { history, identity, query });
       }),
+    vnc: ({ machine }) => openViewer(machine),
     console: ({ identity, machine, query }) => {
       const { run } = machine;
       if (run === undefined)

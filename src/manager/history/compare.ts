@@ -28,9 +28,13 @@ const longestMs = 120_000;
 /** Both read the same clock, the broker after its work is done: no more than the grain of it. */
 const slackMs = 1000;
 
+/** The first field of the name in a line, which may be cut. */
+export const fieldIn = (line: string, name: string): string | undefined =>
+  new RegExp(`[,{]"${name}":"?([^",}]*)`).exec(line)?.[1];
+
 /** Fields of the beginning of a line; undefined where it is cut or about something else. */
 export function parseBrokerLine(line: string): BrokerEntry | undefined {
-  const field = (name: string): string | undefined => new RegExp(`[,{]"${name}":"?([^",}]*)`).exec(line)?.[1];
+  const field = (name: string): string | undefined => fieldIn(line, name);
   const at = Date.parse(/^\{"at":"([^"]*)"/.exec(line)?.[1] ?? '');
   const [call, refused, uid] = [field('call') ?? '', field('refused') ?? null, field('uid')];
   if (Number.isNaN(at) || (call === '' && refused === null)) return undefined;

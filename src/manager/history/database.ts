@@ -1,6 +1,10 @@
-/** The history on disk: an SQLite database with a write-ahead log. Every call blocks: it is used in a thread of its own. */
+/**
+ * The history on disk: an SQLite database with a write-ahead log, version 1 (`PRAGMA user_version`; 0 before there were
+ * versions, with the same tables). Every call blocks: it is used in a thread of its own.
+ */
 import { existsSync, renameSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { newerThan } from '../store/newer.ts';
 import type { BrokerAction, EntryFilter, KeptEntry, StoredEntry } from './messages.ts';
 
 export interface HistoryLimits {
@@ -34,8 +38,11 @@ const columns = [
   'stranger',
 ] as const satisfies readonly (keyof StoredEntry)[];
 
+const schemaVersion = 1;
+
 // What is written after a kill is whole up to the last commit; after a power cut up to the last checkpoint.
 const schema = `
+  PRAGMA user_version = ${schemaVersion};
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = NORMAL;
   PRAGMA journal_size_limit = 4194304;
@@ -110,6 +117,9 @@ function openOrSetAside(path: string): { readonly database: DatabaseSync; readon
 function open(path: string): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: busyMs });
   try {
+    const newer = newerThan(database.prepare('PRAGMA user_version').get()?.['user_version'], schemaVersion);
+    // SECURITY: promise 7. Nothing is changed in it, and what comes to be kept waits.
+    if (newer !== undefined) throw new Error(`${path}: ${newer.reason}`);
     database.exec(schema);
     return database;
   } catch (error) {

@@ -2,19 +2,24 @@
 import type { MachineState } from '../../api/contract.ts';
 import { differingWalls, type AuditReport } from '../../audit/report.ts';
 import type { Fault } from '../../definition/fault.ts';
+import type { MachineDefinition } from '../../definition/schema.ts';
 import type { QmpEvent } from '../../qmp/events.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { EventHistory } from '../events.ts';
+import type { HookCall, HookReport } from '../hooks/run-hook.ts';
+import type { HostPhase } from '../host-phase.ts';
 import type { Log } from '../log.ts';
 import { success, type Outcome } from '../outcome.ts';
 import type { AuditNote, RunNote, RunNotes } from '../store/run-notes.ts';
-import type { MachineLog } from './machine-log.ts';
-import { judgeExit, type LastEnd } from './machine-state.ts';
+import { AfterRun } from './after-run.ts';
+import type { LogLine, MachineLog } from './machine-log.ts';
+import { causeOfEnd, judgeExit, type LastEnd } from './machine-state.ts';
 import { describeEvent } from './guest-events.ts';
 import { endOfRun, killRun, removeRemains } from './end-run.ts';
 import { readQemuLog } from './qemu-log.ts';
+import type { PendingRestart } from './restarts.ts';
 import { Run } from './run.ts';
 import { StateBoard } from './state-board.ts';
 import { superviseRun } from './supervise.ts';
@@ -26,10 +31,19 @@ export interface LifeServices {
   readonly events: EventHistory;
   readonly log: Log;
   readonly now: () => Date;
+  readonly phase: HostPhase;
+  readonly runHook: (call: HookCall) => Promise<HookReport>;
   /** The broker keeps something of a machine that does not run: it is to be looked for when the broker answers. */
   readonly onLost: () => void;
   /** Something that `list` shows of this machine changed. */
   readonly onChanged: (machine: string) => void;
+}
+
+/** What a life asks of its machine. */
+export interface LifeOwner {
+  /** The definition of now; undefined: the machine is not defined. */
+  readonly definition: () => MachineDefinition | undefined;
+  readonly restart: (pending: PendingRestart) => void;
 }
 
 export interface Beginning {
@@ -47,14 +61,18 @@ export class Life {
   readonly #log: MachineLog;
   readonly #services: LifeServices;
   readonly #board: StateBoard;
+  readonly after: AfterRun;
   #run: Run | undefined;
+  /** The run whose end `#end` tells. */
+  #awaited: Run | undefined;
   #end: PromiseWithResolvers<void> = Promise.withResolvers();
   #finishing: Promise<void> | undefined;
   #lastEnd: LastEnd | null = null;
   #saving: Promise<void> = Promise.resolve();
   #audit: AuditNote | null = null;
+  #released = false;
 
-  constructor(name: string, log: MachineLog, services: LifeServices) {
+  constructor(name: string, log: MachineLog, services: LifeServices, owner: LifeOwner) {
     this.#name = name;
     this.#log = log;
     this.#services = services;
@@ -62,6 +80,22 @@ export class Life {
       services.onChanged(name);
     };
     this.#board = new StateBoard('stopped', { now: services.now, onChange });
+    this.after = new AfterRun({
+      ...owner,
+      now: services.now,
+      runHook: services.runHook,
+      goingDown: () => services.phase.now === 'going-down',
+      log: (from, lines) => {
+        this.#write(from, lines);
+      },
+      tell: (event, by, details) => {
+        this.#tell(event, by, details);
+      },
+      onChange: () => {
+        onChange();
+        this.#save();
+      },
+    });
   }
 
   get board(): StateBoard {
@@ -98,7 +132,7 @@ export class Life {
 
   /** Resolves when this run is over and cleared away. */
   ended(run: Run): Promise<void> {
-    return this.#run === run ? this.#end.promise : Promise.resolve();
+    return this.#awaited === run ? this.#end.promise : Promise.resolve();
   }
 
   settle(state: MachineState): void {
@@ -107,18 +141,40 @@ export class Life {
 
   /** A line for the machine's log. */
   note(text: string): void {
-    void this.#log.append([{ at: this.#services.now().toISOString(), from: 'qward', text }]);
+    this.#write('qward', [text]);
+  }
+
+  #write(from: LogLine['from'], lines: readonly string[]): void {
+    const at = this.#services.now().toISOString();
+    void this.#log.append(lines.map((text) => ({ at, from, text })));
   }
 
   /** What an earlier manager noted of a machine that does not run now. */
   recall(note: RunNote): void {
     this.#lastEnd = note.lastEnd;
-    if (note.state === 'crashed' || note.state === 'failed') this.#board.set(note.state, note.since);
+    if (note.after !== null) this.after.recall(note.after);
+    const state = note.after?.due?.state ?? note.state;
+    if (state === 'crashed' || state === 'failed') this.#board.set(state, note.since);
+  }
+
+  /** Does what an earlier manager owed to a machine that does not run, and waits on for its restart. */
+  async resume(): Promise<void> {
+    if (this.#run === undefined && this.#finishing === undefined) await this.after.resume();
+  }
+
+  /** A start that has passed its planning: its hook runs, and whatever becomes of it now is followed by the stop hook. */
+  async beforeLaunch(definition: MachineDefinition, signal: AbortSignal): Promise<Outcome<undefined>> {
+    if (definition.hooks.start === undefined && definition.hooks.stop === undefined)
+      return success(undefined);
+    this.after.owe({ cause: 'other', state: 'stopped' });
+    this.#save();
+    return await this.after.beforeLaunch(definition, signal);
   }
 
   began(run: Run, beginning: Beginning): void {
     const { audit, by, paused, tookMs } = beginning;
     run.begun = true;
+    this.after.begun();
     this.#audit = { ok: audit.ok, at: audit.at };
     this.#take(run);
     this.#board.set(paused ? 'paused' : 'running');
@@ -180,6 +236,7 @@ export class Life {
     run.begun = known !== undefined;
     this.#lastEnd = lastEnd;
     this.#audit = known?.audit ?? null;
+    this.after.begun();
     this.#take(run);
     this.#board.set('unreachable');
     return async () => {
@@ -196,8 +253,11 @@ export class Life {
     const status = await commands.queryStatus(run.session, { timeoutMs: probeTimeoutMs });
     if (this.#run !== run || !['running', 'paused', 'unreachable'].includes(this.state)) return;
     // SECURITY: promise 5. Whoever began this start is gone, and its walls were not proved: no guest runs behind them.
-    if (status.ok && status.value.status === 'prelaunch' && !run.begun) await this.#cutOff(run);
-    else if (status.ok) {
+    if (status.ok && status.value.status === 'prelaunch' && !run.begun) {
+      // A newer qward's note says whether the start was finished, and cannot be read: it is not let run, and not ended.
+      if (this.#services.notes.newer.has(this.#name)) this.#board.set('paused');
+      else await this.#cutOff(run);
+    } else if (status.ok) {
       run.begun = true;
       this.#board.set(status.value.running ? 'running' : 'paused');
     } else if (run.process.alive) this.#unreachable(status.message);
@@ -229,9 +289,12 @@ export class Life {
   /** Lets go of everything; QEMU runs on. */
   async release(): Promise<void> {
     await this.keepLog();
+    this.after.restarts.release();
     if (this.#run !== undefined) this.#save();
     await this.#run?.[Symbol.asyncDispose]();
     await this.flush();
+    // From here on the notes are the next manager's, whatever is still under way here.
+    this.#released = true;
   }
 
   /** Waits until what is to be kept of the machine is in its files. */
@@ -241,6 +304,7 @@ export class Life {
 
   #take(run: Run): void {
     this.#run = run;
+    this.#awaited = run;
     this.#end = Promise.withResolvers();
   }
 
@@ -269,6 +333,10 @@ export class Life {
     await this.keepLog();
     const exit = await endOfRun(run, { witnessed, at: this.#services.now().toISOString() });
     const { state, lastEnd } = judgeExit(exit);
+    this.#lastEnd = lastEnd;
+    const cause = causeOfEnd(exit, lastEnd);
+    this.after.owe({ cause, state });
+    this.#save();
     await run.end(`the machine is ${state}`);
     const removed = await removeRemains(this.#services.broker, this.#name, run.ending);
     if (!removed.ok) {
@@ -278,22 +346,25 @@ export class Life {
       });
       this.#services.onLost();
     }
-    this.#lastEnd = lastEnd;
     this.#run = undefined;
     this.#audit = null;
     this.note(lastEnd.message);
+    if (this.after.hasStopHook) this.#board.set('stopping');
+    await this.after.tidy();
     this.#board.set(state);
     this.#tell(state === 'crashed' ? 'machine.crashed' : 'machine.stopped', null, {
       how: lastEnd.how,
       signal: lastEnd.signal,
       exitCode: lastEnd.exitCode,
     });
+    this.after.restarts.ended(cause);
     this.#save();
     this.#end.resolve();
   }
 
   #onEvent(run: Run, event: QmpEvent): void {
     if (event.name === 'SHUTDOWN') run.shutdown = { guest: event.guest, reason: event.reason };
+    if (event.name === 'RESET' && event.guest) run.onGuestReset?.();
     if (this.state === 'running' && event.name === 'STOP') this.#board.set('paused');
     if (this.state === 'paused' && event.name === 'RESUME') this.#board.set('running');
     const told = describeEvent(event);
@@ -324,10 +395,12 @@ export class Life {
       logOffset: run?.logOffset ?? 0,
       audit: this.#audit,
       lastEnd: this.#lastEnd,
+      after: this.after.note,
     };
   }
 
   #save(): void {
+    if (this.#released) return;
     const note = this.#noteNow();
     this.#saving = this.#saving
       .then(() => this.#services.notes.write(this.#name, note))

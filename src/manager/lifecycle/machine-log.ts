@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 export interface LogLine {
   /** ISO 8601. */
   readonly at: string;
-  readonly from: 'qemu' | 'qward';
+  readonly from: 'qemu' | 'qward' | 'hook';
   readonly text: string;
 }
 
@@ -83,7 +83,7 @@ function parseLine(line: string): LogLine[] {
     const from: unknown = Reflect.get(value, 'from');
     const text: unknown = Reflect.get(value, 'text');
     if (typeof at !== 'string' || typeof text !== 'string') return [];
-    return from === 'qemu' || from === 'qward' ? [{ at, from, text }] : [];
+    return from === 'qemu' || from === 'qward' || from === 'hook' ? [{ at, from, text }] : [];
   } catch {
     return [];
   }

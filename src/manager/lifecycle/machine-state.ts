@@ -1,6 +1,7 @@
 /** What is known of a machine from outside, and how it changes. */
 import type { MachineState, MachineStatus } from '../../api/contract.ts';
 import type { LimitsHit } from '../../linux/limits-hit.ts';
+import type { EndCause } from './restart-policy.ts';
 
 export type LastEnd = NonNullable<MachineStatus['lastEnd']>;
 
@@ -15,7 +16,9 @@ export interface RunExit {
   readonly at: string;
 }
 
-const stateAfter: Readonly<Record<LastEnd['how'], MachineState>> = {
+export type EndedState = Extract<MachineState, 'stopped' | 'crashed' | 'failed'>;
+
+const stateAfter: Readonly<Record<LastEnd['how'], EndedState>> = {
   'shut down': 'stopped',
   killed: 'stopped',
   crashed: 'crashed',
@@ -24,7 +27,7 @@ const stateAfter: Readonly<Record<LastEnd['how'], MachineState>> = {
 };
 
 /** State and last end of a machine whose process is gone. */
-export function judgeExit(exit: RunExit): { readonly state: MachineState; readonly lastEnd: LastEnd } {
+export function judgeExit(exit: RunExit): { readonly state: EndedState; readonly lastEnd: LastEnd } {
   const { how, message } = describeExit(exit);
   const signal = exit.end?.signal ?? null;
   const exitCode = exit.end?.exitCode ?? null;
@@ -32,6 +35,17 @@ export function judgeExit(exit: RunExit): { readonly state: MachineState; readon
     state: stateAfter[how],
     lastEnd: { how, message, signal, exitCode, log: [...exit.log], at: exit.at },
   };
+}
+
+/** QEMU's words for why it shuts down (qapi/run-state.json, ShutdownCause). */
+const guestPanic = 'guest-panic';
+const guestPowerOff = 'guest-shutdown';
+
+/** Whose will the end was. What was asked for by a user, or ended by the host, is nobody's fault. */
+export function causeOfEnd({ ending, shutdown }: RunExit, { how }: Pick<LastEnd, 'how'>): EndCause {
+  if (ending !== 'none') return 'other';
+  if (how === 'crashed') return 'crash';
+  return how === 'shut down' && shutdown?.reason === guestPowerOff ? 'power-off' : 'other';
 }
 
 function describeExit({
@@ -47,6 +61,8 @@ function describeExit({
       how: 'start failed',
       message: 'its start was cut off before the walls were proved; it was ended, and its guest never ran',
     };
+  if (shutdown?.reason === guestPanic)
+    return { how: 'crashed', message: "the guest's kernel panicked, and QEMU ended" };
   if (end?.signal !== null && end?.signal !== undefined)
     return { how: 'crashed', message: `QEMU was ended by ${end.signal}${whyEnded(end.signal, limits)}` };
   if (end !== undefined && end.exitCode !== 0)

@@ -5,6 +5,7 @@ import type { QmpSession } from '../../qmp/session.ts';
 import type { CommandResult } from '../../qmp/command-result.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
+import type { HostPhase } from '../host-phase.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 import type { RunNote } from '../store/run-notes.ts';
@@ -12,16 +13,20 @@ import { MachineLog } from './machine-log.ts';
 import { killRun } from './end-run.ts';
 import { Life, type LifeServices } from './life.ts';
 import { Operations } from './operations.ts';
+import { resetGuest } from './reset-guest.ts';
+import type { PendingRestart } from './restarts.ts';
 import type { Run } from './run.ts';
 import { startRun, type StartServices } from './start-run.ts';
 import { askToStop } from './stop-run.ts';
 
-export type MachineServices = LifeServices & StartServices;
+export type MachineServices = LifeServices & StartServices & { readonly phase: HostPhase };
 
 export interface StartOptions {
   readonly paused: boolean;
   /** Who asks, for the machine's log. */
   readonly by: string;
+  /** The restart that it is; undefined: somebody asks for it. */
+  readonly restart?: PendingRestart;
 }
 
 export class Machine {
@@ -40,7 +45,10 @@ export class Machine {
     this.#record = record;
     this.#services = services;
     this.log = new MachineLog(services.managerState, name);
-    this.life = new Life(name, this.log, services);
+    this.life = new Life(name, this.log, services, {
+      definition: () => this.#record?.definition,
+      restart: (pending) => void this.#restart(pending),
+    });
     this.#operations = new Operations((error) => {
       services.log.error('an operation failed', { machine: name, error });
       this.life.settle('failed');
@@ -80,11 +88,13 @@ export class Machine {
       const operation = this.#operations.current;
       if (operation?.kind === 'start') return this.#report(await operation.done);
       const record = this.#record;
+      const refusal = this.#services.phase.refusal(this.name);
       if (operation !== undefined) await operation.done;
       else if (this.#killing !== undefined) await this.#killing;
       else if (this.life.finishing !== undefined) await this.life.finishing;
       else if (this.run !== undefined) return this.#report(success('already running'));
       else if (record === null) return this.#undefined();
+      else if (refusal !== undefined) return refusal;
       else
         return this.#report(
           await this.#operations.begin('start', (signal) => this.#start(record, options, signal)).done,
@@ -103,7 +113,8 @@ export class Machine {
         if (!outcome.ok && this.run === undefined) return this.#report(success('start ended'));
       } else if (operation !== undefined) await operation.done;
       else if (this.life.finishing !== undefined) await this.life.finishing;
-      else if (this.run === undefined) return this.#report(success('already stopped'));
+      else if (this.run === undefined)
+        return this.state === 'unreachable' ? this.#unreached() : this.#report(this.#stopped(by));
       else {
         const { run } = this;
         return this.#report(await this.#operations.begin('stop', () => this.#stop(run, timeoutMs, by)).done);
@@ -113,14 +124,15 @@ export class Machine {
 
   /** At once, whatever is under way. */
   async kill(by: string): Promise<Outcome<Done>> {
-    this.#killing ??= this.#kill(by).finally(() => {
+    this.#killing ??= this.#killForGood(by).finally(() => {
       this.#killing = undefined;
     });
     return this.#report(await this.#killing);
   }
 
   async reset(by: string): Promise<Outcome<Done>> {
-    const outcome = await this.#command('reset', by, (session) => commands.systemReset(session));
+    const stops = this.#record?.definition.onReboot === 'stop';
+    const outcome = await this.#command('reset', by, (session) => resetGuest(session, this.run, stops));
     return outcome.ok ? this.#report(success('reset')) : outcome;
   }
 
@@ -160,12 +172,13 @@ export class Machine {
   async change(work: () => Promise<Outcome<string>>): Promise<Outcome<string>> {
     while (this.#operations.current !== undefined) await this.#operations.current.done;
     await this.life.finishing;
-    if (this.run !== undefined)
+    if (this.run !== undefined || this.state === 'unreachable')
       return failure(
         'machine-running',
         `machine "${this.name}" runs`,
         `stop it first: \`qward stop ${this.name}\``,
       );
+    this.life.after.restarts.cancel('what is done with the machine now');
     return await this.#operations.begin('change', work).done;
   }
 
@@ -185,6 +198,8 @@ export class Machine {
     signal: AbortSignal,
   ): Promise<Outcome<string>> {
     const begunAt = performance.now();
+    if (options.restart === undefined) this.life.after.restarts.startedByHand();
+    const before = this.state;
     this.life.settle('starting');
     this.life.note(`start asked for by ${options.by}`);
     const { definition, revision } = record;
@@ -196,11 +211,17 @@ export class Machine {
       revision,
       paused: options.paused,
       signal,
+      beforeLaunch: () => this.life.beforeLaunch(definition, signal),
     }).finally(() => {
       this.#starting = null;
     });
     if (!outcome.ok) {
+      await this.life.after.tidy();
       this.life.startFailed(outcome.faults, { log: outcome.log, cancelled: signal.aborted, by: options.by });
+      // The broker knows better: what nobody reaches still runs.
+      if (before === 'unreachable' && outcome.faults[0]?.code === 'machine-running') this.life.settle(before);
+      if (options.restart !== undefined && !signal.aborted)
+        this.life.after.restarts.ended(options.restart.cause);
       return outcome;
     }
     const { run, audit } = outcome.value;
@@ -210,7 +231,22 @@ export class Machine {
       paused: options.paused,
       tookMs: performance.now() - begunAt,
     });
+    // A manager that dies now is followed by one that ends what waits for its first instruction, unless the note says why it does.
+    if (options.paused) await this.life.flush();
     return success('started');
+  }
+
+  /** The waiting time of a restart is over. Its faults are in the machine's log, and in its state. */
+  async #restart(pending: PendingRestart): Promise<void> {
+    const by = `qward, restart ${pending.attempt} of ${pending.of}`;
+    const outcome = await this.start({ paused: false, by, restart: pending });
+    if (!outcome.ok)
+      this.#services.log.warn('a restart failed', { machine: this.name, faults: outcome.faults });
+  }
+
+  /** Nothing runs; a restart that is waited for does not come either. */
+  #stopped(by: string): Outcome<string> {
+    return success(this.life.after.restarts.cancel(by) ? 'restart cancelled' : 'already stopped');
   }
 
   async #stop(run: Run, timeoutMs: number, by: string): Promise<Outcome<string>> {
@@ -220,6 +256,16 @@ export class Machine {
       return success(this.life.lastEnd?.how ?? 'shut down');
     const killed = await this.kill(`${by}, after the guest did not shut down within ${timeoutMs / 1000}s`);
     return killed.ok ? success(`killed after ${timeoutMs / 1000}s`) : killed;
+  }
+
+  /** What ended by itself at the same instant is not restarted either. */
+  async #killForGood(by: string): Promise<Outcome<string>> {
+    const killed = await this.#kill(by);
+    await this.life.finishing;
+    const cancelled = this.life.after.restarts.cancel(by);
+    return cancelled && killed.ok && killed.value === 'already stopped'
+      ? success('restart cancelled')
+      : killed;
   }
 
   async #kill(by: string): Promise<Outcome<string>> {
@@ -233,6 +279,7 @@ export class Machine {
       if (operation?.kind === 'start') return success('killed');
       // The broker may have a process that nobody here knows of: one whose record was lost.
       const killed = await killRun(this.#services.broker, this.name);
+      if (killed.ok && this.state === 'unreachable') this.life.settle('stopped');
       return killed.ok ? success(killed.value.killed ? 'killed' : 'already stopped') : killed;
     }
     this.life.note(`kill asked for by ${by}`);
@@ -261,6 +308,15 @@ export class Machine {
 
   #report(outcome: Outcome<string>): Outcome<Done> {
     return outcome.ok ? success({ name: this.name, state: this.state, outcome: outcome.value }) : outcome;
+  }
+
+  /** Its record cannot be read: nobody knows where its monitor is, and a guest is not cut off unasked. */
+  #unreached(): Outcome<never> {
+    return failure(
+      'monitor-failed',
+      `machine "${this.name}" runs, and cannot be asked to shut down: its record cannot be read`,
+      `end it with \`qward kill ${this.name}\`; \`qward doctor\` shows the record`,
+    );
   }
 
   #undefined(): Outcome<never> {

@@ -2,9 +2,11 @@
 import type { FileIdentity } from '../../audit/expected-walls.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import { QmpSession } from '../../qmp/session.ts';
+import { sendDescriptor } from '../../linux/pass-descriptor.ts';
 import { Console } from '../console/console.ts';
 import { ScrollBack } from '../console/scroll-back.ts';
 import { connectQemu } from './connect-qemu.ts';
+import { Viewers } from '../vnc/viewers.ts';
 import { ProcessWatch } from './process-watch.ts';
 
 /** What the manager did, or saw the guest do, that will end the process; `cut off`: nobody finished its start. */
@@ -34,6 +36,7 @@ export class Run implements AsyncDisposable {
   readonly files: RunOptions['files'];
   readonly process: ProcessWatch;
   readonly console: Console;
+  readonly viewers = new Viewers();
   session: QmpSession | undefined;
   ending: Ending = 'none';
   /** Whether its start is known to have been finished: every wall was proved then. */
@@ -41,6 +44,8 @@ export class Run implements AsyncDisposable {
   /** The SHUTDOWN event, once it came: the guest or QEMU is about to end by its own will. */
   shutdown: { readonly guest: boolean; readonly reason: string } | undefined;
   logOffset: number;
+  /** Called when the guest, or its firmware, has reset itself. */
+  onGuestReset: (() => void) | undefined;
   #disposed = new AbortController();
 
   private constructor(options: RunOptions, scrollBack: ScrollBack) {
@@ -63,6 +68,11 @@ export class Run implements AsyncDisposable {
     return this.launched.launch.devices.includes('/dev/kvm') ? 'kvm' : 'tcg';
   }
 
+  /** Whether it has a screen that can be looked at. */
+  get hasScreen(): boolean {
+    return this.launched.launch.argv.includes('-vnc');
+  }
+
   /** Monitor first: when it greets, QEMU has made its other sockets as well. */
   async connect(signal: AbortSignal): Promise<ConnectResult> {
     const monitor = await this.#connectMonitor(signal);
@@ -80,6 +90,7 @@ export class Run implements AsyncDisposable {
   /** The same with a word to those who watch the console. */
   async end(message: string): Promise<void> {
     this.#disposed.abort();
+    this.viewers.end();
     await this.session?.[Symbol.asyncDispose]();
     this.process[Symbol.dispose]();
     await this.console.end(message);
@@ -93,7 +104,12 @@ export class Run implements AsyncDisposable {
   async #connectMonitor(signal: AbortSignal): Promise<ConnectResult> {
     const connected = await this.#socket('qmp', signal);
     if (!connected.ok) return { ok: false, gone: connected.reason === 'gone', message: connected.message };
-    const opened = await QmpSession.open(connected.socket, { greetingTimeoutMs, signal });
+    const { socket } = connected;
+    const opened = await QmpSession.open(socket, {
+      greetingTimeoutMs,
+      signal,
+      sendDescriptor: (bytes, descriptor) => sendDescriptor(socket, bytes, descriptor),
+    });
     if (!opened.ok)
       return { ok: false, gone: opened.reason.code === 'peer-closed', message: opened.reason.message };
     this.session = opened.session;

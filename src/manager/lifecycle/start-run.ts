@@ -41,6 +41,8 @@ export interface StartRequest {
   readonly paused: boolean;
   /** Ends the start; it then leaves nothing, as if it had failed. */
   readonly signal: AbortSignal;
+  /** What must succeed once it is known that the start can be planned: the start hook. */
+  readonly beforeLaunch?: () => Promise<Outcome<undefined>>;
 }
 
 export interface Started {
@@ -58,6 +60,9 @@ export async function startRun(services: StartServices, request: StartRequest): 
   const planned = await services.planner.plan(definition, { owner, makeFiles: true });
   if (!planned.ok) return { ...planned, log: [] };
   if (signal.aborted) return { ...cancelled(definition.name), log: [] };
+  const ready = await request.beforeLaunch?.();
+  if (signal.aborted) return { ...cancelled(definition.name), log: [] };
+  if (ready?.ok === false) return { ...ready, log: [] };
   const leave = services.gate.enter();
   try {
     return await launchAndBringUp(services, request, { planned: planned.value, leave });

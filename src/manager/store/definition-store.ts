@@ -25,6 +25,8 @@ export interface DefinitionRecord {
 export interface BrokenFile {
   readonly path: string;
   readonly reason: string;
+  /** Undefined: mend or remove it. */
+  readonly cure?: string | undefined;
 }
 
 const maxSourceBytes = 256 * 1024;
@@ -120,7 +122,7 @@ export class DefinitionStore {
       if (parsed.definition.name !== name)
         return { path, reason: `it defines "${parsed.definition.name}"; the file must bear that name` };
       const described = parseMetadata(await readFile(this.#json(name), 'utf8'));
-      if (!described.ok) return { path: this.#json(name), reason: described.reason };
+      if (!described.ok) return { path: this.#json(name), reason: described.reason, cure: described.cure };
       const { definition } = parsed;
       return { name, definition, metadata: described.metadata, revision: revisionOf(source) };
     } catch (error) {

@@ -1,5 +1,6 @@
 /** What the manager keeps about a machine beside its definition: NAME.json, version 2. Version 1 had no grants. */
 import { grantableRights, type GrantableRight } from '../../api/contract.ts';
+import { newerThan } from './newer.ts';
 
 export interface Metadata {
   readonly version: 2;
@@ -23,7 +24,7 @@ export interface Grant {
 
 export type ParsedMetadata =
   | { readonly ok: true; readonly metadata: Metadata }
-  | { readonly ok: false; readonly reason: string };
+  | { readonly ok: false; readonly reason: string; readonly cure?: string };
 
 type Field = (name: string) => unknown;
 
@@ -37,11 +38,9 @@ export function parseMetadata(text: string): ParsedMetadata {
   if (typeof value !== 'object' || value === null) return { ok: false, reason: 'it is not an object' };
   const field = fieldsOf(value);
   const version = field('version');
-  if (version !== 1 && version !== 2)
-    return {
-      ok: false,
-      reason: `its version is ${JSON.stringify(version)}, this qward knows versions 1 and 2: a newer one wrote it`,
-    };
+  const newer = newerThan(version, 2);
+  if (newer !== undefined) return { ok: false, ...newer };
+  if (version !== 1 && version !== 2) return { ok: false, reason: 'it has no version' };
   const owner = field('owner');
   if (!isId(owner)) return { ok: false, reason: 'it has no owner' };
   const definedAt = field('definedAt');

@@ -1,10 +1,14 @@
 /**
  * What the manager notes about the runs of a machine, so that its successor knows: runs/NAME.json, version 1. A note
- * that is lost costs a detail of `status`, nothing else.
+ * that is lost costs a detail of `status`, nothing else; one of a newer qward is left to it.
  */
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { machineStates, type MachineState } from '../../api/contract.ts';
 import type { LastEnd } from '../lifecycle/machine-state.ts';
+import type { AfterNote } from '../lifecycle/after-run.ts';
+import { parseAfterNote } from './after-note.ts';
+import type { BrokenFile } from './definition-store.ts';
+import { newerThan } from './newer.ts';
 
 /** Whether every wall was as planned, and when that was looked at, ISO 8601. */
 export interface AuditNote {
@@ -22,25 +26,39 @@ export interface RunNote {
   readonly logOffset: number;
   readonly audit: AuditNote | null;
   readonly lastEnd: LastEnd | null;
+  /** What is to follow the end; null in notes of before qward restarted machines. */
+  readonly after: AfterNote | null;
 }
 
 export class RunNotes {
   readonly #directory: string;
+  readonly #newer = new Map<string, BrokenFile>();
 
   constructor(managerState: string) {
     this.#directory = `${managerState}/runs`;
   }
 
   async read(machine: string): Promise<RunNote | undefined> {
+    const path = `${this.#directory}/${machine}.json`;
     try {
-      return parseRunNote(JSON.parse(await readFile(`${this.#directory}/${machine}.json`, 'utf8')));
+      const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+      const newer = newerThan(Reflect.get(Object(value), 'version'), 1);
+      if (newer !== undefined) this.#newer.set(machine, { path, ...newer });
+      return parseRunNote(value);
     } catch {
       return undefined;
     }
   }
 
+  /** Those that a newer qward wrote, by machine: what it knew of their runs is not known here. */
+  get newer(): ReadonlyMap<string, BrokenFile> {
+    return this.#newer;
+  }
+
   /** Not synced: a power cut ends the run as well. */
   async write(machine: string, note: RunNote): Promise<void> {
+    // SECURITY: promise 7. What a newer qward noted is there when it is back.
+    if (this.#newer.has(machine)) return;
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const path = `${this.#directory}/${machine}.json`;
     await writeFile(`${path}.new`, JSON.stringify(note), { mode: 0o600 });
@@ -51,10 +69,14 @@ export class RunNotes {
     await rename(`${this.#directory}/${machine}.json`, `${this.#directory}/${to}.json`).catch(
       () => undefined,
     );
+    const newer = this.#newer.get(machine);
+    this.#newer.delete(machine);
+    if (newer !== undefined) this.#newer.set(to, { ...newer, path: `${this.#directory}/${to}.json` });
   }
 
   async remove(machine: string): Promise<void> {
     await rm(`${this.#directory}/${machine}.json`, { force: true });
+    this.#newer.delete(machine);
   }
 }
 
@@ -81,6 +103,7 @@ export function parseRunNote(value: unknown): RunNote | undefined {
     logOffset,
     audit: parseAudit(field('audit')),
     lastEnd,
+    after: parseAfterNote(field('after')),
   };
 }
 

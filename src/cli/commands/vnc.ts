@@ -1,0 +1,128 @@
+import type { Socket } from 'node:net';
+import { resolve } from 'node:path';
+import { defineCommand, type CommandResult } from '../command.ts';
+import type { Context } from '../context.ts';
+import { oneMachine } from '../machine-arguments.ts';
+import { escapeLine } from '../render/escape.ts';
+import { failed, printed, usage } from '../results.ts';
+import { withNearestName } from '../select-machines.ts';
+import type { ViewEnd } from '../vnc/join-viewer.ts';
+import type { Place } from '../vnc/view-port.ts';
+import type { VncStream } from '../../api/vnc-stream.ts';
+
+export const vnc = defineCommand({
+  name: 'vnc',
+  summary: 'Let a VNC viewer of this host see the screen of a machine.',
+  details:
+    'The machine needs `vnc: true`. Prints where a viewer of yours connects, and passes on what it sees and types until it is interrupted\n' +
+    'or the machine ends; one viewer at a time. QEMU itself listens nowhere. The port is of this host alone (127.0.0.1), and processes of\n' +
+    'other users are sent away; with --listen it is a Unix socket that only you may open.',
+  arguments: { NAME: oneMachine },
+  options: {
+    port: {
+      kind: 'number',
+      short: 'p',
+      value: 'PORT',
+      help: 'Port on 127.0.0.1; default: one that is free.',
+    },
+    listen: {
+      kind: 'text',
+      short: 'l',
+      value: 'PATH',
+      complete: 'file',
+      help: 'A Unix socket instead of a port.',
+    },
+    viewer: {
+      kind: 'flag',
+      short: 'v',
+      help: 'Run vncviewer or remote-viewer, and end with it.',
+    },
+  },
+  examples: [
+    { line: 'qward vnc web --viewer', meaning: 'open a window with its screen' },
+    { line: 'qward vnc web', meaning: 'say where a viewer connects' },
+    { line: 'qward vnc web -H ssh://db1', meaning: 'of a machine on another host' },
+  ],
+  async run(context, { arguments: { NAME: name }, options: { port, listen, viewer } }) {
+    if (listen !== undefined && (port !== undefined || viewer))
+      return usage('vnc: --listen stands alone: viewers that are run here, and --port, mean a port');
+    // What is wrong is said before anything listens. It is the first viewer's.
+    const opened = await withNearestName(context, name, await context.client.vnc({ name }));
+    if (!opened.ok) return failed(opened.faults);
+    return await serve(context, {
+      name,
+      first: opened.result,
+      viewer,
+      place: listen === undefined ? { port: port ?? 0 } : { path: resolve(listen) },
+    });
+  },
+});
+
+interface Order {
+  readonly name: string;
+  readonly first: VncStream;
+  readonly place: Place;
+  readonly viewer: boolean;
+}
+
+async function serve(context: Context, { name, first, place, viewer }: Order): Promise<CommandResult> {
+  const { openViewPort } = await import('../vnc/view-port.ts');
+  const over = Promise.withResolvers<CommandResult>();
+  const interrupt = (): void => over.resolve(printed());
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  let busy = false;
+  let unused: VncStream | undefined = first;
+  const onViewer = (socket: Socket): void => {
+    if (busy) {
+      socket.destroy();
+      return;
+    }
+    busy = true;
+    view(context, { name, socket, opened: unused })
+      .then((ending) => ending !== undefined && over.resolve(ending), over.reject)
+      .finally(() => (busy = false));
+    unused = undefined;
+  };
+  const port = await openViewPort(place, onViewer, (why) => context.warn(`${why}\n`)).catch(
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  if (typeof port === 'string')
+    return failed([{ message: port, hint: 'name another place: --port, or --listen' }]);
+  for (const signal of signals) process.once(signal, interrupt);
+  try {
+    context.print(context.json ? `${JSON.stringify({ address: port.address })}\n` : `${port.address}\n`);
+    if (viewer) {
+      const { runViewer } = await import('../vnc/run-viewer.ts');
+      runViewer(port.address, context.io.env['PATH'] ?? '').then(
+        (fault) => over.resolve(fault === undefined ? printed() : failed([fault])),
+        over.reject,
+      );
+    }
+    return await over.promise;
+  } finally {
+    for (const signal of signals) process.off(signal, interrupt);
+    port.close();
+    first.close();
+  }
+}
+
+/** One viewer; the result where the command ends with it. */
+async function view(
+  context: Context,
+  { name, socket, opened: ready }: { name: string; socket: Socket; opened: VncStream | undefined },
+): Promise<CommandResult | undefined> {
+  const { joinViewer } = await import('../vnc/join-viewer.ts');
+  const opened =
+    ready === undefined ? await context.client.vnc({ name }) : { ok: true as const, result: ready };
+  if (!opened.ok) {
+    socket.destroy();
+    return failed(opened.faults);
+  }
+  const end: ViewEnd = await joinViewer(socket, opened.result);
+  if (end.kind === 'ended') {
+    if (!context.quiet) context.warn(`${escapeLine(end.message)}\n`);
+    return printed();
+  }
+  if (end.kind === 'left') return undefined;
+  return failed([{ code: 'manager-unreachable', message: 'the manager closed the view', hint: '' }]);
+}

@@ -1,0 +1,110 @@
+/** An instance on another host: every connection is a channel of one ssh process, which is started with the first. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { PassThrough } from 'node:stream';
+import type { Reach } from '../../api/reach.ts';
+import { readGreeting, type Greeting } from './greeting.ts';
+import { Mux, type Channel } from './mux.ts';
+import { sshArguments, type RemoteHost } from './remote-host.ts';
+import { remoteTargets } from './target-channel.ts';
+
+/** The host cannot be reached; `hint` says the cure. ssh's own words are on standard error already. */
+export class RemoteFault extends Error {
+  readonly hint: string;
+  constructor(message: string, hint: string) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+interface Line {
+  readonly mux: Mux;
+  readonly greeting: Promise<Greeting>;
+  readonly child: ChildProcess;
+}
+
+export interface SshOptions {
+  /** Nothing is asked, nothing is said, and it gives up soon: somebody presses Tab. */
+  readonly quiet: boolean;
+}
+
+export function sshReach(host: RemoteHost, { quiet }: SshOptions): Reach {
+  let line: Line | undefined;
+  const open = (name: string): Channel => (line ??= dial(host, quiet)).mux.open(name);
+  const greeting = (): Promise<Greeting> => (line ??= dial(host, quiet)).greeting;
+  return {
+    name: host.name,
+    connect: open,
+    uid: async () => (await greeting()).uid,
+    targets: remoteTargets(async () => ((await greeting()).files ? open('files') : undefined)),
+    // ssh ends at once, and with it the other side.
+    close: () => void line?.child.kill(),
+  };
+}
+
+function dial(host: RemoteHost, quiet: boolean): Line {
+  // Host keys, passwords and what is wrong with them are between ssh and its user: on the terminal, and on standard error.
+  const child = spawn('ssh', sshArguments(host, quiet), {
+    stdio: ['pipe', 'pipe', quiet ? 'ignore' : 'inherit'],
+  });
+  const input = new PassThrough();
+  const greeting = Promise.withResolvers<Greeting>();
+  greeting.promise.catch(() => undefined);
+  let failure: Error | undefined;
+  const mux = new Mux({
+    input,
+    output: child.stdin,
+    onEnd: (error) => {
+      greeting.reject(error ?? new Error('the connection ended'));
+      child.kill();
+    },
+  });
+  const fail = (error: Error): void => {
+    failure ??= error;
+    mux.end(failure);
+  };
+  let head: Buffer | undefined = Buffer.alloc(0);
+  child.stdout.on('data', (piece: Buffer) => {
+    if (head === undefined) {
+      mux.receive(piece);
+      return;
+    }
+    head = Buffer.concat([head, piece]);
+    const read = readGreeting(head);
+    if (read.kind === 'wrong') fail(new RemoteFault(read.message, read.hint));
+    if (read.kind !== 'greeting') return;
+    head = undefined;
+    greeting.resolve(read.greeting);
+    mux.receive(read.rest);
+  });
+  child.on('error', (error) => fail(notRun(error)));
+  child.on('close', (status, signal) => fail(ended(host, status, signal)));
+  return { mux, greeting: greeting.promise, child };
+}
+
+function notRun(error: Error): RemoteFault {
+  return new RemoteFault(
+    `ssh cannot be run: ${error.message}`,
+    'Install it: apt-get install openssh-client.',
+  );
+}
+
+/** ssh(1): 255 for its own failures, else the status of what it ran. A shell says 127 for a program that is not there. */
+function ended({ name }: RemoteHost, status: number | null, signal: string | null): RemoteFault {
+  if (status === 255)
+    return new RemoteFault(
+      'ssh could not connect, or lost the connection; its own words are above',
+      `Try: ssh ${sshWords(name)}`,
+    );
+  if (status === 127 || status === 126)
+    return new RemoteFault(
+      'there is no program `qward` that the account there can run',
+      'Install qward there.',
+    );
+  const how = signal === null ? `status ${status ?? 0}` : signal;
+  return new RemoteFault(
+    `the other side ended (${how})`,
+    'Try: the same command again, or on that host itself.',
+  );
+}
+
+const sshWords = (name: string): string => name.replace(/(ssh:\/\/[^/]*).*/, '$1');

@@ -1,0 +1,72 @@
+/**
+ * Who looks at the screen of one running machine. QEMU listens nowhere: for each viewer it is handed one end of a socket pair, and
+ * the bytes of RFB (RFC 6143) go both ways as they are; nothing here reads them.
+ */
+import { closeSync, fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import { socketPair } from '../../linux/pass-descriptor.ts';
+import { commands } from '../../qmp/commands.ts';
+import type { QmpSession } from '../../qmp/session.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+
+/** Each costs QEMU a copy of the screen. */
+export const maxViewers = 4;
+/** QEMU closes its end when ours is closed; how long it may take until the audit says that it did not. */
+const lingerMs = 10_000;
+const busyRetries = 20;
+const busyWaitMs = 50;
+
+export class Viewers {
+  /** Inodes of QEMU's ends; null: our end is open, else when it was closed. */
+  readonly #handed = new Map<number, number | null>();
+  readonly #sockets = new Set<Socket>();
+  #count = 0;
+
+  get full(): boolean {
+    return this.#sockets.size >= maxViewers;
+  }
+
+  /** The sockets that QEMU has from here, or had just now. */
+  handedSockets(): readonly number[] {
+    const now = performance.now();
+    for (const [inode, closedAt] of this.#handed)
+      if (closedAt !== null && now - closedAt > lingerMs) this.#handed.delete(inode);
+    return [...this.#handed.keys()];
+  }
+
+  /** Our end of a new connection to QEMU's VNC server. */
+  async open(session: QmpSession): Promise<Outcome<Socket>> {
+    const [ours, theirs] = socketPair();
+    const inode = fstatSync(theirs).ino;
+    this.#handed.set(inode, null);
+    const socket = new Socket({ fd: ours });
+    this.#sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#handed.set(inode, performance.now());
+    });
+    this.#count += 1;
+    const taken = await handOver(session, `viewer${this.#count}`, theirs).finally(() => closeSync(theirs));
+    if (taken.ok) return success(socket);
+    socket.destroy();
+    return taken;
+  }
+
+  end(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+async function handOver(session: QmpSession, name: string, descriptor: number): Promise<Outcome<undefined>> {
+  let given = await commands.getDescriptor(session, { name }, { descriptor });
+  for (let times = 0; !given.ok && given.code === 'busy' && times < busyRetries; times += 1) {
+    await wait(busyWaitMs);
+    given = await commands.getDescriptor(session, { name }, { descriptor });
+  }
+  const taken = given.ok ? await commands.addVncClient(session, { name }) : given;
+  return taken.ok
+    ? success(undefined)
+    : failure('monitor-failed', `QEMU did not take the viewer: ${taken.message}`, 'try again');
+}
