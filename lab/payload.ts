@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makePackage } from '../scripts/package.ts';
 import { buildDemoGuest } from '../test/support/demo-guest.ts';
+import type { LabBoot } from './host.ts';
 
 export interface Payload extends Disposable {
   readonly directory: string;
@@ -39,4 +40,46 @@ memory: 128MiB
 disks: [{id: root, path: ${images}/${name}.qcow2, format: qcow2}]
 boot: {kernel: ${images}/vmlinuz, initrd: ${images}/initrd.cpio, cmdline: console=ttyS0}
 END`;
+}
+
+/** The same under KVM, with switches of the demo guest on its command line and further keys of the definition. */
+export function guestScript(name: string, switches: string, more = ''): string {
+  return defineScript(name, 'kvm').replace(
+    'cmdline: console=ttyS0}\n',
+    `cmdline: console=ttyS0 quiet panic=-1 ${switches}}\n${more === '' ? '' : `${more}\n`}`,
+  );
+}
+
+/** How the boot before this one ended, by its journal, which must be kept on disk. */
+export async function lastShutdown(
+  boot: LabBoot,
+): Promise<{ readonly ends: string; readonly signalled: readonly string[]; readonly seconds: number }> {
+  const ends = await boot.demand('journalctl -b -1 -o cat --no-pager --unit=qward-machines.service');
+  const all = await boot.demand('journalctl -b -1 -o short-unix --no-pager');
+  const lines = all.split('\n');
+  const begun = lines.findIndex((line) => line.includes('Stopping qward-machines.service'));
+  const end = lines.findIndex((line, at) => at > begun && /Stopped qward-machines\.service/.test(line));
+  if (begun < 0 || end < 0) throw new Error(`qward-machines.service was not stopped:\n${all.slice(-6000)}`);
+  const signalled = lines.filter((line) =>
+    /qward-\S+\.scope: (Killing|Stopping timed|Sent signal)|Stopping qward-\S+\.scope/.test(line),
+  );
+  return {
+    ends,
+    signalled,
+    seconds: Number.parseFloat(lines[end] ?? '') - Number.parseFloat(lines[begun] ?? ''),
+  };
+}
+
+/** Of a guest with `qward.counter` that does not run: the last count that it told on its console, and the one on its disk. */
+export async function counterOf(
+  boot: LabBoot,
+  name: string,
+): Promise<{ readonly said: number; readonly written: number }> {
+  const console = await boot.demand(`cat /var/lib/qward/manager/console/${name}/*`);
+  const told = [...console.matchAll(/qward-demo: counter (\d+)/g)].map(([, count]) => Number(count));
+  const disk = `/var/lib/qward/images/${name}.qcow2`;
+  const sector = await boot.demand(
+    `qemu-img dd -f qcow2 -O raw bs=512 count=1 if=${disk} of=/run/sector && cat /run/sector; rm -f /run/sector`,
+  );
+  return { said: told.at(-1) ?? 0, written: Number.parseInt(sector, 10) };
 }

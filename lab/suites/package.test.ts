@@ -43,8 +43,10 @@ test('a machine starts under KVM with every wall', async () => {
   const status = await boot.demand(`cat /proc/${pid}/status`);
   for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
     assert.match(status, new RegExp(`${set}:\\s0+\\n`));
-  assert.match(await boot.demand(`cat /proc/${pid}/cgroup`), /^0::\/qward\/web\n$/);
-  const limits = await boot.demand('cd /sys/fs/cgroup/qward/web && cat memory.max pids.max cpu.weight');
+  assert.match(await boot.demand(`cat /proc/${pid}/cgroup`), /^0::\/qward\.slice\/qward-web\.scope\n$/);
+  const limits = await boot.demand(
+    'cd /sys/fs/cgroup/qward.slice/qward-web.scope && cat memory.max pids.max cpu.weight',
+  );
   assert.match(limits, /^\d+\n\d+\n100\n$/);
   assert.match(await boot.demand(`ls -ln /proc/${pid}/root/dev/kvm`), /^crw------- 1 (18790481\d\d) \1 /);
   assert.match(await boot.demand('ls -l /dev/kvm'), /^crw-rw---- 1 root kvm /);
@@ -85,7 +87,7 @@ test('purge leaves the images and nothing else', async () => {
   assert.equal((await boot.demand('ls -A /var/lib/qward')).trim(), 'images');
   assert.match(await boot.demand('ls /var/lib/qward/images'), /web\.qcow2/);
   const left = await boot.demand(
-    'ls -d /run/qward /etc/qward /usr/lib/qward /var/cache/qward /sys/fs/cgroup/qward 2>/dev/null || true; findmnt -rn | grep qward || true',
+    'ls -d /run/qward /etc/qward /usr/lib/qward /var/cache/qward /sys/fs/cgroup/qward /sys/fs/cgroup/qward.slice 2>/dev/null || true; findmnt -rn | grep qward || true',
   );
   assert.equal(left.trim(), '');
   assert.equal((await boot.run('systemctl is-system-running')).output.trim(), 'running');

@@ -25,7 +25,7 @@ try {
   console.log(`${name}: ${take(await client.call('stop', { name, timeoutMs: 30_000 })).outcome}`);
 } catch (error) {
   if (!(error instanceof TransportError)) throw error;
-  console.error(`no manager on ${client.socketPath}: ${error.message}`);
+  console.error(`no manager on ${client.reach.name}: ${error.message}`);
   process.exitCode = 5;
 } finally {
   client.close();

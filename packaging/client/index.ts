@@ -12,4 +12,6 @@ export type {
 export type { ApiFault, ErrorCode } from '../../src/api/errors.ts';
 export type { DefineInput, OwnFiles, Owned } from '../../src/api/own-files.ts';
 export { TransportError } from '../../src/api/http.ts';
+export type { Connection, Reach, SocketName } from '../../src/api/reach.ts';
 export type { ConsoleMessage, ConsoleStream, EventStream } from '../../src/api/streams.ts';
+export type { VncMessage, VncStream } from '../../src/api/vnc-stream.ts';
