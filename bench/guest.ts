@@ -24,8 +24,17 @@ const cgroupMounts = (): string[] =>
 export const memoryMib = 96;
 export const machineName = (index: number): string => `bench-${String(index).padStart(3, '0')}`;
 
+export interface BenchGuestOptions {
+  readonly disks: number;
+  readonly memoryMib: number;
+}
+
 /** Copies kernel and initrd for libvirt, which changes the owner of what it is given. */
-export function makeBenchGuest(demo: DemoGuest, directory: string, disks: number): BenchGuest {
+export function makeBenchGuest(
+  demo: DemoGuest,
+  directory: string,
+  { disks, memoryMib: memory }: BenchGuestOptions,
+): BenchGuest {
   mkdirSync(directory, { recursive: true });
   const kernel = join(directory, 'vmlinuz');
   const initrd = join(directory, 'initrd');
@@ -34,7 +43,7 @@ export function makeBenchGuest(demo: DemoGuest, directory: string, disks: number
   const paths = Array.from({ length: disks }, (_, index) => join(directory, `${machineName(index)}.qcow2`));
   paths.forEach(createDemoDisk);
   return {
-    memoryMib,
+    memoryMib: memory,
     kernel,
     initrd,
     cmdline: demo.cmdline,

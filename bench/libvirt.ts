@@ -3,8 +3,9 @@
  * mount namespace to itself (bench/run): libvirt's directories are fixed at build time, and are covered here.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, readlinkSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readlinkSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { command } from './measure.ts';
 import { machineName, type BenchGuest } from './guest.ts';
 
@@ -52,10 +53,13 @@ function domainXml(name: string, guest: BenchGuest, disk: string): string {
 }
 
 export interface Libvirt extends AsyncDisposable {
+  /** Defines domains that start with the daemon, one for each disk of the guest. */
+  readonly defineAutostarted: (guest: BenchGuest, nameOf: (index: number) => string) => Promise<void>;
+  /** Ends the daemon and starts it as after a boot of the host; resolves when so many domains run. */
+  readonly boot: (running: number) => Promise<void>;
   readonly version: string;
   /** Arguments of a virsh call. */
   readonly virsh: (...args: readonly string[]) => readonly string[];
-  readonly pid: number;
 }
 
 async function answering(virsh: (...args: readonly string[]) => readonly string[]): Promise<string> {
@@ -78,16 +82,19 @@ async function end(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-async function define(virsh: Libvirt['virsh'], guest: BenchGuest, defined: number): Promise<void> {
-  const commands: string[] = [];
-  for (let index = 0; index < defined; index++) {
-    const name = machineName(index);
+async function define(virsh: Libvirt['virsh'], guest: BenchGuest, names: readonly string[]): Promise<void> {
+  const commands = names.map((name, index) => {
     const path = `/var/lib/libvirt/${name}.xml`;
     writeFileSync(path, domainXml(name, guest, guest.disks[index] ?? guest.disks[0] ?? ''));
-    commands.push(`define ${path}`);
-  }
+    return `define ${path}`;
+  });
   await command(virsh(commands.join('; ')));
 }
+
+const runningIn = async (virsh: Libvirt['virsh']): Promise<number> => {
+  const names = await command(virsh('list', '--name', '--state-running')).catch(() => '');
+  return names.split('\n').filter(Boolean).length;
+};
 
 /** Starts the daemon with one domain for each disk, and as many more as make `defined` in all. */
 export async function startLibvirt(guest: BenchGuest, defined: number): Promise<Libvirt> {
@@ -100,7 +107,8 @@ export async function startLibvirt(guest: BenchGuest, defined: number): Promise<
   const cgroups = ['/sys/fs/cgroup', ...guest.cgroupMounts].map((mount) => `${mount}/machine`);
   const before = new Set(cgroups.filter((path) => existsSync(path)));
   const virtlogd = spawn('/usr/sbin/virtlogd', [], { stdio: 'ignore' });
-  const libvirtd = spawn('/usr/sbin/libvirtd', [], { stdio: 'ignore' });
+  const startDaemon = (): ChildProcess => spawn('/usr/sbin/libvirtd', [], { stdio: 'ignore' });
+  let libvirtd = startDaemon();
   const virsh = (...args: readonly string[]): readonly string[] => [
     'virsh',
     '-q',
@@ -124,9 +132,26 @@ export async function startLibvirt(guest: BenchGuest, defined: number): Promise<
   };
   try {
     const said = await answering(virsh);
-    await define(virsh, guest, defined);
+    const names = Array.from({ length: defined }, (_, index) => machineName(index));
+    await define(virsh, guest, names);
     const version = /libvirt (\d+\.\d+\.\d+)/.exec(said)?.[1] ?? 'unknown';
-    return { version, virsh, pid: libvirtd.pid ?? 0, [Symbol.asyncDispose]: dispose };
+    return {
+      version,
+      virsh,
+      defineAutostarted: async (autostarted, nameOf) => {
+        const own = autostarted.disks.map((_, index) => nameOf(index));
+        await define(virsh, autostarted, own);
+        await command(virsh(own.map((name) => `autostart ${name}`).join('; ')));
+      },
+      boot: async (running) => {
+        await end(libvirtd);
+        // virDriverShouldAutostart: what tells the daemon that the host's boot is over.
+        rmSync('/run/libvirt/qemu/autostarted', { force: true });
+        libvirtd = startDaemon();
+        while ((await runningIn(virsh)) < running) await delay(20);
+      },
+      [Symbol.asyncDispose]: dispose,
+    };
   } catch (error) {
     await dispose();
     throw error;

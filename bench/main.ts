@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { adoptionRounds } from './adoption.ts';
 import { checkout } from '../test/support/checkout.ts';
-import { makeBenchGuest, machineName } from './guest.ts';
+import { bootRounds, bootRows } from './boot.ts';
+import { makeBenchGuest, machineName, memoryMib } from './guest.ts';
 import { installedRows } from './installed.ts';
 import { libvirtInstalled, startLibvirt, type Libvirt } from './libvirt.ts';
 import { command, summarise, timed, type Series } from './measure.ts';
@@ -20,6 +21,7 @@ const defined = 300;
 const concurrent = 10;
 const running = 20;
 const adopted = 50;
+const bootRuns = 3;
 const requestSeconds = 3;
 
 type Values = Map<string, number[]>;
@@ -185,7 +187,10 @@ async function main(): Promise<void> {
   const runs = Number(flags.runs);
   note(`bringing up qward with ${defined} machines`);
   await using qward = await startQward(defined, running);
-  const guest = makeBenchGuest(qward.instance.guest, join(qward.instance.directory, 'libvirt'), concurrent);
+  const guest = makeBenchGuest(qward.instance.guest, join(qward.instance.directory, 'libvirt'), {
+    disks: concurrent,
+    memoryMib,
+  });
   const withLibvirt = libvirtInstalled() && !flags['no-libvirt'];
   if (withLibvirt) note(`bringing up libvirt with ${defined} machines`);
   await using libvirt = withLibvirt ? await startLibvirt(guest, defined) : undefined;
@@ -200,8 +205,15 @@ async function main(): Promise<void> {
   values.set('qward adoption', [...(await adoptionRounds(adopted, runs))]);
   note('memory and requests');
   const loaded = await load(qward);
+  note('boot and shutdown of the host');
+  const boots = await bootRounds(bootRuns, libvirt);
+  for (const [name, series] of boots) values.set(name, [...series]);
   note('start of the CLI, and the package');
-  const rows = [...rowsOf(values, loaded), ...(await installedRows(runs, withLibvirt))].map(judge);
+  const rows = [
+    ...rowsOf(values, loaded),
+    ...bootRows(boots),
+    ...(await installedRows(runs, withLibvirt)),
+  ].map(judge);
   const host = await describeHost(qward.programs, libvirt);
   const series = Object.fromEntries(
     [...values].map(([name, list]): [string, Series] => [name, summarise(list)]),
