@@ -27,6 +27,7 @@ test('it installs, its services are up, and nothing failed', async () => {
   const doctor = await boot.demand('qward doctor', 120_000);
   assert.match(doctor, /OCI runtime\s+crun\n/);
   assert.match(doctor, /cgroups\s+v2\n/);
+  assert.match(doctor, /AppArmor\s+qward-qemu \(enforce\)\n/);
   assert.match(doctor, /KVM\s+a test guest ran/);
   assert.match(doctor, /can give every mandatory wall/);
 });

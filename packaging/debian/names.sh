@@ -74,7 +74,8 @@ operators_fault() {
 
 range_fault() {
   case $1 in
-    *[!0-9-]* | -* | *- | *-*-*) echo "\"$1\" is no range of uids, like $default_range" && return ;;
+    # A 0 in front is octal to the shell and to useradd, and no number to JSON.
+    *[!0-9-]* | -* | *- | *-*-* | 0* | *-0*) echo "\"$1\" is no range of uids, like $default_range" && return ;;
     *-*) ;;
     *) echo "\"$1\" is no range of uids, like $default_range" && return ;;
   esac
@@ -98,5 +99,6 @@ range_fault() {
 # Machines by name: those that run, those that are defined.
 running_machines() { find /run/qward/machines -mindepth 1 -maxdepth 1 -type d -printf '%f ' 2>/dev/null || true; }
 defined_machines() {
-  find /var/lib/qward/manager/machines -mindepth 1 -maxdepth 1 -name '*.yaml' -printf '%f ' 2>/dev/null | sed 's/\.yaml / /g'
+  # The directory is the manager's: a name that is none of a machine is not shown on root's terminal.
+  find /var/lib/qward/manager/machines -mindepth 1 -maxdepth 1 -name '*.yaml' ! -name '*[!a-z0-9.-]*' -printf '%f ' 2>/dev/null | sed 's/\.yaml / /g'
 }

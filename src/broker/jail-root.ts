@@ -27,8 +27,8 @@ export interface JailRoots {
   readonly close: () => void;
 }
 
-/** More sets than a host has QEMU versions: a manager that asks for ever new ones does not fill the mount table. */
-const maxTrees = 8;
+/** More sets than a host has QEMU versions and hooks: a manager that asks for ever new ones does not fill the mount table. */
+const maxTrees = 16;
 
 interface Source {
   readonly fd: number;
@@ -112,7 +112,12 @@ function treeOf(parent: string, { root, drill, sources, trees }: Wanted): string
   // SECURITY: promise 2. No QEMU's tree ever holds the prober.
   const key = JSON.stringify([drill, root.map(({ target }, index) => [target, sources[index]?.identity])]);
   const known = trees.get(key);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    // The first to go is what was not asked for longest: no launch under way still needs it.
+    trees.delete(key);
+    trees.set(key, known);
+    return known;
+  }
   for (const [other, tree] of trees) {
     if (trees.size < maxTrees) break;
     remove(tree);

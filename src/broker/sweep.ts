@@ -16,9 +16,8 @@ const pollMs = 1;
 /** Kills what still runs and removes all of it; false where a process did not end in time, and then nothing is forgotten. */
 export async function sweep(context: BrokerContext, machine: string): Promise<boolean> {
   const record = context.records.read(machine);
-  // Where it was launched: before an upgrade that may have been elsewhere.
-  const { cgroup } = record ?? placesOf(context, machine);
-  if (!(await endProcesses(context, cgroup))) return false;
+  for (const cgroup of record === undefined ? cgroupsOf(context, machine) : [record.cgroup])
+    if (!(await endProcesses(context, cgroup))) return false;
   // SECURITY: promise 2. Nothing of this uid outlives its machine, wherever it has gone.
   if (record?.phase === 'launching') killUid(record.uid);
   removeFiles(context, machine);
@@ -27,7 +26,12 @@ export async function sweep(context: BrokerContext, machine: string): Promise<bo
 
 /** Whether a process of the machine is there, whatever its record says. */
 export function runs(context: BrokerContext, machine: string): boolean {
-  return processesIn(context.cgroups, placesOf(context, machine).cgroup).length > 0;
+  return cgroupsOf(context, machine).some((cgroup) => processesIn(context.cgroups, cgroup).length > 0);
+}
+
+/** SECURITY: promise 2. Where it may have been launched: with systemd and without, since a host changes between them as machines run. */
+function cgroupsOf(context: BrokerContext, machine: string): string[] {
+  return [true, false].map((scopes) => placesOf({ ...context, scopes }, machine).cgroup);
 }
 
 /** Kills and removes one cgroup; false where a process did not end in time. */

@@ -56,6 +56,22 @@ export function restartWaitsFit({ restart }: Draft): readonly Broken[] {
   ];
 }
 
+/** Each start is work for root and for the disk: a machine that ends as soon as it runs must not be all that the host does. */
+const leastMsARestart = 5_000;
+
+export function restartsAreBounded({ restart }: Draft): readonly Broken[] {
+  if (restart === undefined) return [];
+  const leastMs = restart.attempts * leastMsARestart;
+  if (restart.within >= leastMs) return [];
+  return [
+    broken(
+      ['restart', 'within'],
+      `is shorter than ${leastMsARestart / 1000} s for each of ${restart.attempts} attempts, so that restarts would never be given up`,
+      `Set restart.within to ${leastMs / 1000}s or more, or fewer attempts.`,
+    ),
+  ];
+}
+
 export function panicsAreSeen({ machine, onCrash }: Draft): readonly Broken[] {
   if (machine !== 'microvm' || onCrash !== 'pause') return [];
   return [

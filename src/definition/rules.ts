@@ -7,6 +7,7 @@ import {
   nothingComesAfterItself,
   panicsAreSeen,
   readinessIsWhole,
+  restartsAreBounded,
   restartWaitsFit,
 } from './rules-of-life.ts';
 import { bootOrderNamesParts, idsAreUnique, listsHaveNothingTwice, macsAreUnique } from './rules-of-names.ts';
@@ -25,6 +26,7 @@ const rules: readonly Rule[] = [
   readinessIsWhole,
   nothingComesAfterItself,
   restartWaitsFit,
+  restartsAreBounded,
   panicsAreSeen,
 ];
 

@@ -49,4 +49,4 @@ export class EventHistory {
 }
 
 /** With it begins what belongs to a machine of this name. */
-const isBirth = (event: string): boolean => event === 'machine.defined' || event === 'machine.renamed';
+export const isBirth = (event: string): boolean => event === 'machine.defined' || event === 'machine.renamed';

@@ -31,7 +31,8 @@ const nobodys: Access = { owner: null, grants: [] };
 export class Machines {
   readonly #services: MachineServices;
   readonly #userName: (uid: number) => string;
-  readonly #startsWithHost: (name: string) => boolean;
+  /** As far as the broker has said. */
+  readonly startsWithHost: (name: string) => boolean;
   readonly #machines = new Map<string, Machine>();
   /** Rows of `list` as JSON, kept until something in them changes. */
   readonly #rows = new Map<string, string>();
@@ -42,7 +43,7 @@ export class Machines {
 
   constructor(services: RegistryServices) {
     this.#userName = services.userName;
-    this.#startsWithHost = services.startsWithHost;
+    this.startsWithHost = services.startsWithHost;
     this.#policy = services.policy;
     this.#judge = createRunJudge(services.policy, services.storage);
     this.#services = {
@@ -122,7 +123,7 @@ export class Machines {
       since: life.board.since,
       changed: run !== undefined && run.revision !== null && run.revision !== record?.revision,
       notAdmitted: this.refusals(machine).length > 0,
-      autostart: this.#startsWithHost(machine.name),
+      autostart: this.startsWithHost(machine.name),
       restart: shownRestart(life.after.restarts.pending),
       wallsDiffer: run !== undefined && life.audit?.ok === false,
     };

@@ -62,3 +62,5 @@ export const maxClaimsOfMachine = 256;
 export const maxClaimsOfUser = 4096;
 /** All paths of one user together, in bytes of UTF-8. */
 export const maxClaimBytesOfUser = 1024 * 1024;
+/** Machines that start with the host, of all administrators together: the status tells each of them. */
+export const maxAutostart = 4096;

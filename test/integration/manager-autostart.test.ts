@@ -274,3 +274,24 @@ test('a host that goes down starts nothing more, and ends a boot that is under w
     'it stays up after all',
   );
 });
+
+test('what was enabled for a machine that is gone is not enabled for the next one of its name', async (context) => {
+  const manager = await startManager(context);
+  manager.broker.autostart = [{ machine: 'web', by: 0, at: '2026-01-01T00:00:00.000Z' }];
+  // As who enabled it would see it: enabling and removing at once leave such an entry.
+  assert.ok((await manager.client.call('autostart')).ok);
+  const reply = await manager.client.call('define', { source: definition('web') });
+  assert.ok(reply.ok, JSON.stringify(reply));
+  assert.match(reply.result.notes.join(), /until an administrator enables it/);
+  assert.deepEqual(manager.broker.autostart, []);
+  assert.deepEqual(told(await boot(manager)), {});
+  // A change of a machine that is there takes nothing from it.
+  manager.broker.autostart = [{ machine: 'web', by: 0, at: '2026-01-02T00:00:00.000Z' }];
+  assert.ok((await manager.client.call('autostart')).ok);
+  const set = await manager.client.call('set', {
+    name: 'web',
+    changes: [{ key: 'description', value: 'other' }],
+  });
+  assert.ok(set.ok, JSON.stringify(set));
+  assert.equal(manager.broker.autostart.length, 1);
+});

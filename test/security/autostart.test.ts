@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { lstatSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import type { Autostart, BrokerRequest, BrokerStatus } from '../../src/protocol/broker.ts';
-import type { ClaimRequest } from '../../src/protocol/claims.ts';
+import { maxAutostart, type ClaimRequest } from '../../src/protocol/claims.ts';
 import { encodeFrame } from '../../src/protocol/frame.ts';
 import { askBroker, brokerLog, startTestBroker, testManagerUid, testUidRange } from '../support/broker.ts';
 import { askAs, sendAs, type Answer } from '../support/claims-peer.ts';
@@ -195,4 +195,21 @@ test('a register that is not whole starts nothing, is kept, and is told with its
   rmSync(register);
   assert.deepEqual(await enable(admin, 'web'), { ok: true, result: { outcome: 'enabled' } });
   assert.deepEqual(await listed(), [`web by ${admin}`]);
+});
+
+test('administrators cannot grow the register, and every status with it, without end', async () => {
+  const good = readFileSync(register, 'utf8');
+  const entry = (index: number): Autostart => ({
+    machine: `m${index}`,
+    by: admin,
+    at: '2026-01-01T00:00:00.000Z',
+  });
+  const autostart = Array.from({ length: maxAutostart }, (_, index) => entry(index));
+  writeFileSync(register, JSON.stringify({ version: 2, autostart }));
+  const answer = await enable(admin, 'one-more');
+  assert.ok(!answer.ok, 'the register has no end');
+  assert.equal(answer.refusals[0]?.code, 'resources-short');
+  await broker.ask({ v: 1, call: 'autostart-off', machine: 'm7' });
+  assert.deepEqual(await enable(admin, 'one-more'), { ok: true, result: { outcome: 'enabled' } });
+  writeFileSync(register, good);
 });

@@ -1,21 +1,27 @@
 /** Promise 1 against a taken-over manager: what it asks the broker for beyond any machine. Needs root. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chownSync,
   existsSync,
   ftruncateSync,
   openSync,
   closeSync,
+  mkdirSync,
   readFileSync,
   writeFileSync,
 } from 'node:fs';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { BrokerContext } from '../../src/broker/context.ts';
+import { openRecords } from '../../src/broker/records.ts';
+import { runs, sweep } from '../../src/broker/sweep.ts';
+import { findCgroupMounts } from '../../src/jail/cgroups.ts';
 import { encodeFrame } from '../../src/protocol/frame.ts';
 import type { Descriptor } from '../../src/protocol/launch.ts';
-import { startTestBroker, testManagerUid, traces } from '../support/broker.ts';
+import { makeTestSite, removeTestSite, startTestBroker, testManagerUid, traces } from '../support/broker.ts';
 import { testLaunch } from '../support/test-launch.ts';
 
 test('no target lies in another: through a link in it the mount point would be a file of the host', async () => {
@@ -127,4 +133,62 @@ test('a machine named as a file of its cgroup hierarchy leaves the broker able t
   assert.ok((await broker.ask({ v: 1, call: 'status' })).ok);
   await broker.ask({ v: 1, call: 'kill', machine: 'tasks' });
   assert.deepEqual(traces(broker.site), []);
+});
+
+test("a launch's root stays while hooks, each with a root of its own, are launched beside it", () => {
+  const directory = `/run/qward-review-roots-${process.pid}`;
+  const script = `
+    import { existsSync } from 'node:fs';
+    import { openJailRoots } from '${new URL('../../src/broker/jail-root.ts', import.meta.url).pathname}';
+    const roots = openJailRoots(process.argv[1]);
+    const open = (target) => roots.open([{ source: '/usr/bin/true', target }]).directory;
+    const qemu = open('/usr/bin/qemu');
+    const lost = [];
+    for (let hook = 0; hook < 40; hook += 1) {
+      open('/hook' + hook);
+      if (!existsSync(qemu + '/usr/bin/qemu')) lost.push(hook);
+      open('/usr/bin/qemu');
+    }
+    roots.close();
+    console.log(JSON.stringify({ lost }));
+  `;
+  const node = [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    '--input-type=module',
+    '-e',
+    script,
+  ];
+  const inside = 'mount --make-rprivate /; "$@"; status=$?; rmdir "$0"; exit $status';
+  const outcome = spawnSync('unshare', ['--mount', '/bin/sh', '-c', inside, directory, ...node, directory], {
+    encoding: 'utf8',
+  });
+  assert.equal(outcome.status, 0, outcome.stderr);
+  assert.deepEqual(JSON.parse(outcome.stdout), { lost: [] });
+});
+
+test('a machine whose record is lost is seen and ended where it was launched, also before a change to systemd', async () => {
+  const site = makeTestSite();
+  const cgroups = findCgroupMounts();
+  const hierarchy = cgroups.mounts.find(({ path }) => existsSync(`${path}/cgroup.procs`))?.path ?? '';
+  const cgroup = `${hierarchy}${site.cgroupParent}/web`;
+  mkdirSync(cgroup, { recursive: true });
+  const child = spawn('sleep', ['600'], { stdio: 'ignore' });
+  try {
+    const ended = once(child, 'exit');
+    writeFileSync(`${cgroup}/cgroup.procs`, String(child.pid));
+    const { paths, cgroupParent } = site;
+    mkdirSync(`${paths.brokerRun}/machines`, { recursive: true });
+    const records = openRecords(`${paths.brokerRun}/machines`);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what looking and sweeping need
+    const context = { paths, cgroupParent, cgroups, records, scopes: true } as unknown as BrokerContext;
+    assert.ok(runs(context, 'web'), 'it would be started a second time, with the same disks and uid');
+    assert.ok(await sweep(context, 'web'));
+    await ended;
+    assert.ok(!runs(context, 'web'));
+    assert.ok(!existsSync(cgroup));
+  } finally {
+    child.kill('SIGKILL');
+    await removeTestSite(site);
+  }
 });

@@ -25,6 +25,7 @@ import type {
 } from '../../src/protocol/broker.ts';
 import { hookStatusMark } from '../../src/protocol/hook.ts';
 import type { LaunchRequest } from '../../src/protocol/launch.ts';
+import { version } from '../../src/protocol/version.ts';
 import { MonitorPeer } from './monitor-peer.ts';
 
 export interface FakeQemu {
@@ -224,7 +225,7 @@ export class FakeBroker {
 
   #status(): BrokerStatus {
     return {
-      version: 'test',
+      version,
       pid: process.pid,
       runtime: 'crun',
       runtimesRefused: [],

@@ -21,6 +21,8 @@ export class MonitorPeer {
   /** Answers nothing while true; what comes is remembered. */
   silent = false;
   running = false;
+  /** Of a guest that does not run. */
+  status: 'paused' | 'prelaunch' = 'paused';
   readonly #hooks: MonitorPeerHooks;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -77,7 +79,7 @@ export class MonitorPeer {
 
   #reply(execute: string): Reply {
     if (execute === 'query-status')
-      return { return: { status: this.running ? 'running' : 'paused', running: this.running } };
+      return { return: { status: this.running ? 'running' : this.status, running: this.running } };
     if (execute === 'query-block') return { return: [drive] };
     if (execute === 'human-monitor-command') return { return: 'VM status: running\r\n' };
     if (execute === 'wrong') return { error: { class: 'CommandNotFound', desc: 'there is no such command' } };

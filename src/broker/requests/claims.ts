@@ -1,6 +1,7 @@
 /** claim, claim-like, unclaim, claims: what users let machines open. Consent alone: no file is touched here. */
 import { decideClaim, refuseClaimant } from '../../policy/claim-rules.ts';
 import {
+  maxAutostart,
   maxClaimsOfMachine,
   maxClaimsOfUser,
   type ClaimedFile,
@@ -54,6 +55,13 @@ function enableAutostart(context: BrokerContext, machine: string, uid: number): 
       'only administrators enable the start of a machine with the host',
       `ask root, or a member of the group ${administrators}`,
       'groups.administrators',
+    );
+  // SECURITY: promise 4. Administrators are not root: they cannot grow root's file, and each status with it, without end.
+  if (context.autostart.list().length >= maxAutostart)
+    return refuse(
+      'resources-short',
+      `${maxAutostart} machines start with the host already`,
+      'take some back: qward autostart off',
     );
   const outcome = context.autostart.enable(machine, uid) ? 'enabled' : 'known';
   return { ok: true, result: { outcome } };

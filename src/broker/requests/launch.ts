@@ -1,5 +1,5 @@
 /** launch: admits the request, opens what it names, makes the jail, and tells where the machine is. */
-import { closeSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, fchownSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
 import { labelFor } from '../../jail/apparmor.ts';
 import { compileBundle } from '../../jail/bundle.ts';
 import { runDetached } from '../../jail/runtime.ts';
@@ -214,6 +214,8 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
         'run `qward doctor`',
       );
     }
+    // crun gives the log to the machine's group too (container.c, maybe_chown_std_streams); the manager is to read it.
+    fchownSync(log, record.uid, context.managerGid);
     const launched: LaunchRecord = {
       ...record,
       phase: 'running',

@@ -16,6 +16,9 @@ const maxChannels = 512;
 const kinds = { open: 1, opened: 2, data: 3, end: 4, close: 5, credit: 6 } as const;
 type Kind = (typeof kinds)[keyof typeof kinds];
 
+/** Beside the credit of its channels, what waits for a side that does not read: heads, credit, ends, channels that are closed. */
+const maxBacklogBytes = 16 * 1024 * 1024;
+
 /** The other side does not keep to the protocol. */
 export class MuxFault extends Error {}
 
@@ -171,7 +174,10 @@ export class Mux {
     options.input.on('data', (piece: Buffer) => this.receive(piece));
     options.input.on('end', () => this.end());
     options.input.on('error', (error) => this.end(error));
-    options.output.on('error', (error) => this.end(error));
+    // Who is gone has said why where it is read, or that ends, too: the broken pipe is not the reason.
+    options.output.on('error', (error) => {
+      if (!('code' in error && error.code === 'EPIPE')) this.end(error);
+    });
   }
 
   open(name: string): Channel {
@@ -235,5 +241,8 @@ export class Mux {
     head.writeUInt32BE(channel, 1);
     head.writeUInt32BE(payload.length, 5);
     output.write(Buffer.concat([head, payload]));
+    // SECURITY: rule HTTP. Who opens channels without end and reads no answer costs a bounded amount of memory, too.
+    if (output.writableLength > maxBacklogBytes + this.#channels.size * windowBytes)
+      this.end(new MuxFault('nothing is read of what is answered'));
   };
 }

@@ -1,7 +1,9 @@
 /** An instance on another host: every connection is a channel of one ssh process, which is started with the first. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { PassThrough } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import type { Reach } from '../../api/reach.ts';
+import { escapeLines } from '../render/escape.ts';
 import { readGreeting, type Greeting } from './greeting.ts';
 import { Mux, type Channel } from './mux.ts';
 import { sshArguments, type RemoteHost } from './remote-host.ts';
@@ -21,6 +23,8 @@ interface Line {
   readonly greeting: Promise<Greeting>;
   readonly child: ChildProcess;
 }
+
+const lastWordsMs = 300;
 
 export interface SshOptions {
   /** Nothing is asked, nothing is said, and it gives up soon: somebody presses Tab. */
@@ -42,10 +46,14 @@ export function sshReach(host: RemoteHost, { quiet }: SshOptions): Reach {
 }
 
 function dial(host: RemoteHost, quiet: boolean): Line {
-  // Host keys, passwords and what is wrong with them are between ssh and its user: on the terminal, and on standard error.
+  // Host keys and passwords are between ssh and its user, on the terminal; its other words, and those of the other host, go through here.
   const child = spawn('ssh', sshArguments(host, quiet), {
-    stdio: ['pipe', 'pipe', quiet ? 'ignore' : 'inherit'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
+  if (quiet) child.stderr.resume();
+  else showWords(child.stderr);
+  // A master that stays behind (ControlPersist) keeps it open, and "close" would not come.
+  child.once('exit', () => setTimeout(() => child.stderr.destroy(), lastWordsMs));
   const input = new PassThrough();
   const greeting = Promise.withResolvers<Greeting>();
   greeting.promise.catch(() => undefined);
@@ -79,6 +87,21 @@ function dial(host: RemoteHost, quiet: boolean): Line {
   child.on('error', (error) => fail(notRun(error)));
   child.on('close', (status, signal) => fail(ended(host, status, signal)));
   return { mux, greeting: greeting.promise, child };
+}
+
+/** SECURITY: rule guest. What the other host writes there, ssh passes on as it is: it is shown, and steers no terminal. */
+function showWords(words: Readable): void {
+  const decoder = new StringDecoder('utf8');
+  // A line of ssh's own ends in both; where the pieces part between them, the first would be shown.
+  let held = '';
+  const show = (text: string): void => {
+    const all = held + text;
+    held = all.endsWith('\r') ? '\r' : '';
+    process.stderr.write(escapeLines(held === '' ? all : all.slice(0, -1)));
+  };
+  words.on('data', (piece: Buffer) => show(decoder.write(piece)));
+  words.on('end', () => process.stderr.write(escapeLines(held + decoder.end())));
+  words.on('error', () => undefined);
 }
 
 function notRun(error: Error): RemoteFault {

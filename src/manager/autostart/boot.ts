@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { BootedMachine, BootState } from '../../api/contract.ts';
 import type { Autostart } from '../../protocol/broker.ts';
 import type { BrokerPort } from '../broker-port.ts';
-import type { EventHistory } from '../events.ts';
+import { isBirth, type EventHistory } from '../events.ts';
 import type { HostPhase } from '../host-phase.ts';
 import type { Log } from '../log.ts';
 import type { Machine } from '../lifecycle/machine.ts';
@@ -56,6 +56,10 @@ export class Boot {
 
   constructor(services: BootServices) {
     this.#services = services;
+    // SECURITY: promise 4. Who takes a name that was free again is not told what became of the machine that had it before.
+    services.events.subscribe(({ event, machine }) => {
+      if (machine !== null && isBirth(event)) this.#rows.delete(machine);
+    });
   }
 
   get underWay(): boolean {

@@ -235,9 +235,15 @@ export class Definitions {
     machine: Machine | undefined,
     { definition, source }: Written,
   ): Promise<Outcome<Defined<'defined' | 'changed'>>> {
-    const { store, machines, events, now } = this.#services;
+    const { broker, store, machines, events, now } = this.#services;
     const { name } = definition;
     const before = machine?.record ?? null;
+    // SECURITY: promise 4. It was enabled for a machine that is gone: nobody enabled this one.
+    const enabled = before === null && machines.startsWithHost(name);
+    if (enabled) {
+      const disabled = await broker.call('autostart-off', { machine: name });
+      if (!disabled.ok) return disabled;
+    }
     const metadata = before?.metadata ?? {
       version: 2,
       owner: identity.uid,
@@ -253,7 +259,8 @@ export class Definitions {
     events.emit(outcome === 'defined' ? 'machine.defined' : 'machine.changed', name, identity.user, {
       revision: written.value.revision,
     });
-    return success({ name, outcome, notes: notesOn(outcome, current) });
+    const notes = [...notesOn(outcome, current), ...(enabled ? [enabledBefore] : [])];
+    return success({ name, outcome, notes });
   }
 
   async #removable(identity: Identity, definition: MachineDefinition): Promise<Outcome<readonly string[]>> {
@@ -301,6 +308,9 @@ export function nameTaken(name: string): Outcome<never> {
 function reserved(name: string): Outcome<never> {
   return failure('request-invalid', `the name "${name}" is qward's own`, 'choose another name');
 }
+
+const enabledBefore =
+  'an earlier machine of this name started with the host; this one does not until an administrator enables it: qward autostart on';
 
 function notesOn(outcome: string, machine: Machine | undefined): readonly string[] {
   return outcome === 'changed' && machine?.run !== undefined

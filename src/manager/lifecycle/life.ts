@@ -168,6 +168,7 @@ export class Life {
       return success(undefined);
     this.after.owe({ cause: 'other', state: 'stopped' });
     this.#save();
+    await this.#saving;
     return await this.after.beforeLaunch(definition, signal);
   }
 
@@ -236,7 +237,8 @@ export class Life {
     run.begun = known !== undefined;
     this.#lastEnd = lastEnd;
     this.#audit = known?.audit ?? null;
-    this.after.begun();
+    // Of a restart that was cut off, the wait that it answered is kept: it comes again.
+    if (run.begun) this.after.begun();
     this.#take(run);
     this.#board.set('unreachable');
     return async () => {
@@ -258,6 +260,7 @@ export class Life {
       if (this.#services.notes.newer.has(this.#name)) this.#board.set('paused');
       else await this.#cutOff(run);
     } else if (status.ok) {
+      if (!run.begun) this.after.begun();
       run.begun = true;
       this.#board.set(status.value.running ? 'running' : 'paused');
     } else if (run.process.alive) this.#unreachable(status.message);
@@ -357,7 +360,8 @@ export class Life {
       signal: lastEnd.signal,
       exitCode: lastEnd.exitCode,
     });
-    this.after.restarts.ended(cause);
+    if (!run.begun && this.after.restarts.pending !== null) this.after.restarts.resume();
+    else this.after.restarts.ended(cause);
     this.#save();
     this.#end.resolve();
   }

@@ -31,7 +31,11 @@ async function askOnce(run: Run, timeoutMs: number, first: boolean): Promise<voi
   if (session === undefined) return;
   const limit = { timeoutMs: Math.min(timeoutMs, pressEveryMs) };
   const status = await commands.queryStatus(session, limit);
-  if (status.ok && !status.value.running) await commands.cont(session, limit);
+  if (status.ok && !status.value.running) {
+    // SECURITY: promise 5. A start that nobody is known to have finished: no wall was proved, and no guest is let go on.
+    if (!run.begun) return;
+    await commands.cont(session, limit);
+  }
   if (first && (await askAgentToStop(run, timeoutMs))) return;
   await commands.systemPowerdown(session, limit);
 }

@@ -9,7 +9,9 @@ import type { Log } from '../log.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import type { Machines } from '../machines.ts';
 import { success, type Outcome } from '../outcome.ts';
+import type { LookUpOwner } from '../owners.ts';
 import { endsBefore } from './shutdown-order.ts';
+import { limitOf, withinOwners } from './whose-word-counts.ts';
 
 export interface ShutdownServices {
   readonly machines: Pick<Machines, 'all'>;
@@ -17,6 +19,7 @@ export interface ShutdownServices {
   readonly phase: HostPhase;
   readonly events: EventHistory;
   readonly log: Log;
+  readonly owner: LookUpOwner;
   /** Looks for what runs and is not known; over when each of it has answered or been given up. */
   readonly adopt: () => Promise<void>;
 }
@@ -40,6 +43,7 @@ const longestTimerMs = 2 ** 31 - 1;
 export class HostShutdown {
   readonly #services: ShutdownServices;
   #current: Promise<Outcome<ShutdownReport>> | undefined;
+  #begunAt = 0;
 
   constructor(services: ShutdownServices) {
     this.#services = services;
@@ -57,6 +61,7 @@ export class HostShutdown {
 
   async #run(by: string): Promise<Outcome<ShutdownReport>> {
     const { events, log, broker, adopt } = this.#services;
+    this.#begunAt = performance.now();
     log.info('the host goes down', { by });
     events.emit('host.shutdown-begun', null, by);
     const rows = new Map<string, EndedMachine>();
@@ -82,9 +87,13 @@ export class HostShutdown {
   /** All that are up and were not tried yet, side by side as far as their order allows. */
   async #endAll(by: string, tried: ReadonlyMap<string, unknown>): Promise<readonly EndedMachine[]> {
     const { machines } = this.#services;
-    const order = endsBefore(
-      machines.all().map(({ name, record }) => ({ name, after: record?.definition.autostart.after ?? [] })),
-    );
+    const owned = machines.all().map((machine) => ({
+      name: machine.name,
+      after: machine.record?.definition.autostart.after ?? [],
+      owner: machine.record?.metadata.owner ?? null,
+      administrators: this.#isAdministrators(machine),
+    }));
+    const order = endsBefore(withinOwners(owned));
     const concerned = machines.all().filter((machine) => isUp(machine) && !tried.has(machine.name));
     const ends = new Map<string, PromiseWithResolvers<void>>();
     for (const { name } of concerned) ends.set(name, Promise.withResolvers());
@@ -117,11 +126,19 @@ export class HostShutdown {
       // Nobody knows where the monitor of such a one is.
       const deaf = machine.run === undefined && machine.state === 'unreachable';
       if (action === 'kill' || deaf) return row(outcomeOf(await killPatiently(machine, who)));
-      return row(outcomeOf(await stop(machine, definition?.stop.timeout ?? defaultTimeoutMs, who)));
+      const own = definition?.stop.timeout ?? defaultTimeoutMs;
+      const limit = limitOf(own, this.#isAdministrators(machine), begun - this.#begunAt);
+      return row(outcomeOf(await stop(machine, limit, who)));
     } catch (error) {
       this.#services.log.error('a machine was not ended', { machine: machine.name, error });
       return row('a fault of qward itself: see the log of qward-manager');
     }
+  }
+
+  /** Where the policy does not say who is one, the definition counts: nobody but root spoils that. */
+  #isAdministrators({ record }: Machine): boolean {
+    const owner = record === null ? undefined : this.#services.owner(record.metadata.owner);
+    return owner?.ok !== true || owner.value.ownerIsAdministrator;
   }
 
   #tell(machine: Machine, { name, action, outcome, ended, tookMs }: EndedMachine, by: string): void {

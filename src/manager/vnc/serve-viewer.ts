@@ -54,6 +54,11 @@ async function serve(viewer: WebSocket, run: Run): Promise<void> {
 }
 
 function join(viewer: WebSocket, screen: Socket): void {
+  // SECURITY: rule HTTP. Whose right ended while QEMU was asked is gone already, and would hold a place for ever.
+  if (viewer.readyState !== viewer.OPEN) {
+    screen.destroy();
+    return;
+  }
   screen.on('data', (bytes: Buffer) => {
     viewer.send(bytes, { binary: true }, () => {
       if (viewer.bufferedAmount <= maxUnsentBytes / 2 && screen.isPaused()) screen.resume();
