@@ -3,7 +3,7 @@ import type { Command, OptionSpecs } from '../../src/cli/command.ts';
 import { commandGroups } from '../../src/cli/command-table.ts';
 import { exitMeanings } from '../../src/cli/exit-status.ts';
 import { globalOptions } from '../../src/cli/global-options.ts';
-import { optionUsage, usageLine } from '../../src/cli/render/help.ts';
+import { isList, optionUsage, usageLine } from '../../src/cli/render/help.ts';
 import { qwardVersion } from '../../src/cli/version.ts';
 import { entry, example, heading, manPage, paragraph, subheading } from './roff.ts';
 
@@ -15,7 +15,8 @@ const exits = (meanings: Readonly<Record<number, string>>): string[] =>
 
 function commandBlocks(command: Command): string[] {
   const blocks = [subheading(usageLine(command)), paragraph(command.summary)];
-  if (command.details !== undefined) blocks.push(...command.details.split('\n\n').map(paragraph));
+  for (const text of command.details?.split('\n\n') ?? [])
+    blocks.push(isList(text) ? example(text.split('\n')) : paragraph(text));
   blocks.push(...Object.entries(command.arguments).map(([name, { help }]) => entry(name, help)));
   blocks.push(...options(command.options));
   if (command.exits !== undefined)

@@ -3,7 +3,7 @@ import type { Command, OptionSpecs } from '../../src/cli/command.ts';
 import { commandGroups } from '../../src/cli/command-table.ts';
 import { exitMeanings } from '../../src/cli/exit-status.ts';
 import { globalOptions } from '../../src/cli/global-options.ts';
-import { optionUsage, usageLine } from '../../src/cli/render/help.ts';
+import { isList, optionUsage, usageLine } from '../../src/cli/render/help.ts';
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
@@ -20,7 +20,8 @@ const exitRows = (exits: Readonly<Record<number, string>>): (readonly [string, s
 
 function commandText(command: Command): string {
   const parts = [`### qward ${command.name}`, command.summary, `    ${usageLine(command)}`];
-  if (command.details !== undefined) parts.push(command.details);
+  for (const text of command.details?.split('\n\n') ?? [])
+    parts.push(isList(text) ? text.replaceAll(/^/gm, '    ') : text);
   const words = Object.entries(command.arguments).map(([name, { help }]) => [`\`${name}\``, help] as const);
   if (words.length > 0) parts.push(table(['argument', 'meaning'], words));
   const options = optionRows(command.options);

@@ -5,10 +5,12 @@ import { globalOptions } from '../global-options.ts';
 import { optionFlag } from '../parse-arguments.ts';
 
 const width = 78;
+const longLine = new RegExp(`^(.{${width},})\\n(?=.)`, 'gm');
 
-/** Line breaks of the text are kept. */
+/** A line break is kept behind a short line (a list, a paragraph's end); behind a long one the text goes on. */
 function fold(text: string, indent: string): string {
   return text
+    .replace(longLine, '$1 ')
     .split('\n')
     .map((line) => foldLine(line, indent))
     .join('\n');
@@ -37,6 +39,12 @@ function pairs(rows: readonly (readonly [string, string])[]): string {
       return one.length > left ? `  ${one}\n${indent}${text}` : `  ${one.padEnd(left)}  ${text}`;
     })
     .join('\n');
+}
+
+/** Whether a part of the details is lines of their own, not prose. */
+export function isList(text: string): boolean {
+  const lines = text.split('\n');
+  return lines.length > 2 && lines.every((line) => line.length < width);
 }
 
 /** `NAME...`, `[NAME...]`, `FILE`. */

@@ -12,7 +12,7 @@ type Status = CallResult<'status'>;
 function lastEndText(end: NonNullable<Status['lastEnd']>, now: number): string {
   const details = [
     end.message,
-    end.signal === null ? '' : `signal ${end.signal}`,
+    end.signal === null || end.message.includes(end.signal) ? '' : `signal ${end.signal}`,
     end.exitCode === null ? '' : `exit code ${end.exitCode}`,
   ].filter((part) => part !== '');
   const ago = roughDuration(now - Date.parse(end.at));
