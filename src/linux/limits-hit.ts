@@ -16,21 +16,35 @@ const sources = [
   { limit: 'pids', key: 'max', v1: 'pids.events', v2: 'pids.events' },
 ] as const;
 
-/** `cgroup`: its path below the mount of each hierarchy. All false where it is gone, or the kernel does not count. */
-export function limitsHit(cgroup: string, mountinfo = readOptional('/proc/self/mountinfo')): LimitsHit {
-  const mounts = parseMountinfo(mountinfo);
+/**
+ * `cgroup`: its path below the mount of each hierarchy. All false where it is gone, or the kernel does not count. systemd removes
+ * the cgroup of a scope with its last process: then memory is told by what was killed beside it since `killsBefore`
+ * (memoryKills), which may have been another machine's.
+ */
+export function limitsHit(cgroup: string, killsBefore = Infinity): LimitsHit {
+  const mounts = parseMountinfo(readOptional('/proc/self/mountinfo'));
   const hit = sources.map(({ limit, key, v1, v2 }) => {
     const files = [
       [findCgroupDirectory([limit], cgroup, mounts), v1],
       [findCgroupDirectory([], cgroup, mounts), v2],
     ] as const;
     return files.some(
-      ([directory, name]) => directory !== undefined && counts(readOptional(`${directory}/${name}`), key),
+      ([directory, name]) =>
+        directory !== undefined && countOf(readOptional(`${directory}/${name}`), key) > 0,
     );
   });
-  return { memory: hit[0] === true, pids: hit[1] === true };
+  return { memory: hit[0] === true || memoryKills(cgroup) > killsBefore, pids: hit[1] === true };
 }
 
-function counts(text: string, key: string): boolean {
-  return text.split('\n').some((line) => line.startsWith(`${key} `) && Number(line.slice(key.length)) > 0);
+/** Processes that the kernel killed for memory in the parent of a scope, until now; 0 where the cgroup is no scope. */
+export function memoryKills(cgroup: string): number {
+  if (!cgroup.endsWith('.scope')) return 0;
+  const mounts = parseMountinfo(readOptional('/proc/self/mountinfo'));
+  const parent = findCgroupDirectory([], cgroup.slice(0, cgroup.lastIndexOf('/')), mounts);
+  return parent === undefined ? 0 : countOf(readOptional(`${parent}/memory.events`), 'oom_kill');
+}
+
+function countOf(text: string, key: string): number {
+  const line = text.split('\n').find((one) => one.startsWith(`${key} `));
+  return line === undefined ? 0 : Number(line.slice(key.length));
 }

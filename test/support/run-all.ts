@@ -29,6 +29,9 @@ interface StageResult {
   readonly lines: readonly LedgerLine[];
 }
 
+/** Of lab/suites; `npm run lab -- --all` has the others. */
+const labSuites = ['package', 'boot'];
+
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 function testStage(name: string, files: readonly string[]): Stage {
@@ -61,6 +64,8 @@ function stagesFor(wanted: readonly string[]): Stage[] {
     folderStage('security'),
     // What is shipped is what these run: the bundles, and the compiled CLI.
     { ...folderStage('system'), env: { QWARD_TEST_PROGRAMS: 'dist' } },
+    // A host with systemd, crun, KVM and AppArmor, in a virtual machine: the part that is quick.
+    { name: 'lab', argv: [join(checkout, 'lab/run'), ...labSuites] },
   ];
   const unknown = wanted.filter((word) => !all.some((stage) => stage.name === word));
   if (unknown.length > 0)

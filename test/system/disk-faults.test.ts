@@ -81,7 +81,10 @@ test('a long job has every wall of a machine, and ends with its caller', async (
     at: '',
   });
   assert.ok(report.ok, differingWalls(report));
-  assert.match(report.rows.find(({ wall }) => wall === 'guest-devices')?.found ?? '', /no guest, and arguments as planned/);
+  assert.match(
+    report.rows.find(({ wall }) => wall === 'guest-devices')?.found ?? '',
+    /no guest, and arguments as planned/,
+  );
   job.caller.kill('SIGINT');
   await job.ended;
   await nothingLeft(job, target);

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { probes } from '../../audit/drill/probes.ts';
 import type { DrillReport } from '../../audit/drill/report.ts';
-import { limitsHit } from '../../linux/limits-hit.ts';
+import { limitsHit, memoryKills } from '../../linux/limits-hit.ts';
 import { drillProgram, type LaunchRequest } from '../../protocol/launch.ts';
 import type { Paths } from '../../protocol/paths.ts';
 import type { BrokerPort } from '../broker-port.ts';
@@ -123,10 +123,11 @@ function inJail(broker: BrokerPort, launch: LaunchRequest): JailRunner {
     }
     try {
       const { pid, startTime, log, cgroup } = launched.value;
+      const killsBefore = memoryKills(cgroup);
       using watch = new ProcessWatch(pid, startTime);
       if (!(await watch.gone(deadlineMs)))
         return failure('timed-out', `the drill of machine "${machine}" did not end`, 'try again');
-      return success({ output: await readFile(log), memoryLimit: limitsHit(cgroup).memory });
+      return success({ output: await readFile(log), memoryLimit: limitsHit(cgroup, killsBefore).memory });
     } finally {
       await killRun(broker, machine);
     }

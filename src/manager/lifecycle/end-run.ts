@@ -22,7 +22,7 @@ export async function endOfRun(
   // Nobody waits for the exit status of what ended as it was asked to.
   const expected = isKill(ending) || shutdown !== undefined;
   const end = await run.process.end(expected ? 0 : tellWithinMs);
-  const limits = limitsHit(run.launched.cgroup);
+  const limits = limitsHit(run.launched.cgroup, run.killsBefore);
   return { ending, shutdown, end, witnessed, limits, log: lines.slice(-keptLogLines), at };
 }
 

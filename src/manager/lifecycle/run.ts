@@ -2,6 +2,7 @@
 import type { FileIdentity } from '../../audit/expected-walls.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import { QmpSession } from '../../qmp/session.ts';
+import { memoryKills } from '../../linux/limits-hit.ts';
 import { sendDescriptor } from '../../linux/pass-descriptor.ts';
 import { Console } from '../console/console.ts';
 import { ScrollBack } from '../console/scroll-back.ts';
@@ -35,6 +36,8 @@ export class Run implements AsyncDisposable {
   readonly revision: string | null;
   readonly files: RunOptions['files'];
   readonly process: ProcessWatch;
+  /** Killed beside it for memory before it was known; limitsHit has why. */
+  readonly killsBefore: number;
   readonly console: Console;
   readonly viewers = new Viewers();
   session: QmpSession | undefined;
@@ -54,6 +57,7 @@ export class Run implements AsyncDisposable {
     this.files = options.files;
     this.logOffset = options.logOffset;
     this.process = new ProcessWatch(options.launched.pid, options.launched.startTime);
+    this.killsBefore = memoryKills(options.launched.cgroup);
     this.console = new Console(scrollBack);
   }
 

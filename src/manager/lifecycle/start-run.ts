@@ -170,7 +170,7 @@ async function monitorFailure(
     monitor: connected.message,
     lock: locked && { ...locked, holder },
     memoryLimit: launch.limits.memory,
-    memoryLimitHit: limitsHit(run.launched.cgroup).memory,
+    memoryLimitHit: limitsHit(run.launched.cgroup, run.killsBefore).memory,
   });
   return { ok: false, faults: [fault] };
 }
