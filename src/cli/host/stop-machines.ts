@@ -37,7 +37,7 @@ export async function stopMachines(context: Context, client: QwardClient): Promi
     };
     let known = false;
     for (let giveUpAt = performance.now() + absentForMs; ;) {
-      const begun = performance.now();
+      const [begun, toldBefore] = [performance.now(), seen.size];
       const asked = await ask(client, tell);
       if (asked.kind === 'answered' && asked.reply.ok) {
         asked.reply.result.machines.forEach(tell);
@@ -47,7 +47,9 @@ export async function stopMachines(context: Context, client: QwardClient): Promi
       const mayPass = faults.every(({ code }) => passing.includes(code));
       // One that was there for a while, and went, has its time anew.
       if (asked.kind !== 'absent') known = true;
-      if (performance.now() - begun > againEveryMs) giveUpAt = performance.now() + absentForMs;
+      // A broker that never answers makes no machine end, and is not waited for without end.
+      const lived = asked.kind === 'broken' && performance.now() - begun > againEveryMs;
+      if (lived || seen.size > toldBefore) giveUpAt = performance.now() + absentForMs;
       if (!mayPass || !known || performance.now() >= giveUpAt)
         return { ok: false, gone: asked.kind !== 'answered', faults };
       await wait(againEveryMs);

@@ -6,6 +6,8 @@ import type { Run } from './run.ts';
 
 /** SeaBIOS answers a warm reset with a reset of its own, in the first instants of the next boot; UEFI does not. */
 const firmwareWithinMs = 10_000;
+/** It may be more than one, close together. */
+const settledAfterMs = 2_000;
 
 /**
  * `stopsAtReboot`: as the definition says now. QEMU decides what a reset does when it is asked for, a user's as the
@@ -20,14 +22,23 @@ export async function resetGuest(
   if (!told && !stopsAtReboot) return await commands.systemReset(session);
   const allowed = await commands.setAction(session, { reboot: 'reset' });
   if (!allowed.ok) return allowed;
-  if (run !== undefined && stopsAtReboot) {
-    const timer = setTimeout(() => run.onGuestReset?.(), firmwareWithinMs);
-    timer.unref();
-    run.onGuestReset = () => {
-      clearTimeout(timer);
-      run.onGuestReset = undefined;
-      if (run.session !== undefined) void commands.setAction(run.session, { reboot: 'shutdown' });
-    };
-  }
+  if (run !== undefined && stopsAtReboot) allowFirmware(run);
   return await commands.systemReset(session);
+}
+
+/** A guest that resets without end has no longer than the firmware. */
+function allowFirmware(run: Run): void {
+  const until = performance.now() + firmwareWithinMs;
+  const end = (): void => {
+    // Another reset of the user's has its own time.
+    if (run.onGuestReset !== onGuestReset) return;
+    run.onGuestReset = undefined;
+    if (run.session !== undefined) void commands.setAction(run.session, { reboot: 'shutdown' });
+  };
+  let timer = setTimeout(end, firmwareWithinMs).unref();
+  const onGuestReset = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(end, Math.max(0, Math.min(settledAfterMs, until - performance.now()))).unref();
+  };
+  run.onGuestReset = onGuestReset;
 }
