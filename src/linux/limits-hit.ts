@@ -1,5 +1,5 @@
 /** Which limits of its cgroup brought a process down, in the kernel's own words (cgroups(7)). Anybody may read them. */
-import { parseMountinfo } from './mountinfo.ts';
+import { parseMountinfo, type Mount } from './mountinfo.ts';
 import { findCgroupDirectory } from './process-facts-cgroup.ts';
 import { readOptional } from './process-facts-read.ts';
 
@@ -22,7 +22,7 @@ const sources = [
  * (memoryKills), which may have been another machine's.
  */
 export function limitsHit(cgroup: string, killsBefore = Infinity): LimitsHit {
-  const mounts = parseMountinfo(readOptional('/proc/self/mountinfo'));
+  const mounts = ownMounts();
   const hit = sources.map(({ limit, key, v1, v2 }) => {
     const files = [
       [findCgroupDirectory([limit], cgroup, mounts), v1],
@@ -33,16 +33,17 @@ export function limitsHit(cgroup: string, killsBefore = Infinity): LimitsHit {
         directory !== undefined && countOf(readOptional(`${directory}/${name}`), key) > 0,
     );
   });
-  return { memory: hit[0] === true || memoryKills(cgroup) > killsBefore, pids: hit[1] === true };
+  return { memory: hit[0] === true || memoryKills(cgroup, mounts) > killsBefore, pids: hit[1] === true };
 }
 
 /** Processes that the kernel killed for memory in the parent of a scope, until now; 0 where the cgroup is no scope. */
-export function memoryKills(cgroup: string): number {
+export function memoryKills(cgroup: string, mounts?: readonly Mount[]): number {
   if (!cgroup.endsWith('.scope')) return 0;
-  const mounts = parseMountinfo(readOptional('/proc/self/mountinfo'));
-  const parent = findCgroupDirectory([], cgroup.slice(0, cgroup.lastIndexOf('/')), mounts);
+  const parent = findCgroupDirectory([], cgroup.slice(0, cgroup.lastIndexOf('/')), mounts ?? ownMounts());
   return parent === undefined ? 0 : countOf(readOptional(`${parent}/memory.events`), 'oom_kill');
 }
+
+const ownMounts = (): Mount[] => parseMountinfo(readOptional('/proc/self/mountinfo'));
 
 function countOf(text: string, key: string): number {
   const line = text.split('\n').find((one) => one.startsWith(`${key} `));

@@ -1,12 +1,12 @@
 /** Fifty real QEMU processes whose manager is killed: the next one has all of them, and what ended meanwhile. */
 import assert from 'node:assert/strict';
-import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import { startTimeOf } from '../../src/linux/process.ts';
 import { traces } from '../support/broker.ts';
 import { demoMachine } from '../support/demo-machine.ts';
 import { startInstance, type Instance } from '../support/instance.ts';
+import { typeBehindTheManager } from '../support/type-behind-manager.ts';
 import {
   consoleShows,
   define,
@@ -32,18 +32,6 @@ async function untilAdopted(instance: Instance): Promise<void> {
     assert.ok(performance.now() < deadline, open.map(({ name }) => name).join(' '));
     await delay(10);
   }
-}
-
-/** Types at a console while no manager has it. */
-async function typeBehindTheManager(instance: Instance, name: string, text: string): Promise<void> {
-  const socket = connect(`${instance.paths.machines}/${name}/console.sock`);
-  await new Promise((resolve, reject) => {
-    socket.once('connect', resolve);
-    socket.once('error', reject);
-  });
-  socket.resume();
-  socket.write(text);
-  await new Promise((resolve) => socket.once('close', resolve));
 }
 
 test(`${count} machines outlive kill -9 of the manager; the next has them all, and the ends that nobody saw`, async (t) => {

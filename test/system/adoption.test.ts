@@ -1,12 +1,12 @@
 /** Managers end and come back; machines run on, and the new one takes all of them over. */
 import assert from 'node:assert/strict';
-import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import { isAlive, startTimeOf } from '../../src/linux/process.ts';
 import { traces } from '../support/broker.ts';
 import { demoMachine } from '../support/demo-machine.ts';
 import { startInstance, type Instance } from '../support/instance.ts';
+import { typeBehindTheManager } from '../support/type-behind-manager.ts';
 import {
   consoleShows,
   define,
@@ -77,18 +77,6 @@ test('20 machines run on through kill -9 of the manager, and a new one adopts al
   assert.equal(outcome.status, 0, outcome.stderr);
   assert.deepEqual(traces(instance), []);
 });
-
-/** Types at a console while no manager has it. */
-async function typeBehindTheManager(instance: Instance, name: string, text: string): Promise<void> {
-  const socket = connect(`${instance.paths.machines}/${name}/console.sock`);
-  await new Promise((resolve, reject) => {
-    socket.once('connect', resolve);
-    socket.once('error', reject);
-  });
-  socket.resume();
-  socket.write(text);
-  await new Promise((resolve) => socket.once('close', resolve));
-}
 
 test('what ended while no manager ran is noticed, recorded and cleared away', async () => {
   await using instance = await startInstance();
