@@ -21,7 +21,7 @@ export interface Service {
   readonly log: BrokerLog;
   /** Throws where the body is no request: its connection is ended unanswered. */
   readonly answer: (body: Buffer, peer: PeerCredentials) => Promise<HandlerOutcome>;
-  /** Called whenever a request begins (+1) or ends (-1). */
+  /** Called whenever a connection begins (+1), and when it has ended with all that it asked for (-1). */
   readonly onActivity: (change: 1 | -1) => void;
 }
 
@@ -43,6 +43,12 @@ function serve(socket: Socket, service: Service, crowd: Crowd): void {
     socket.destroy();
     return;
   }
+  // SECURITY: promise 7. From here on: a broker that ends between a connection and its request would drop the request.
+  service.onActivity(1);
+  const leave = (): void => {
+    crowd.leave(socket);
+    service.onActivity(-1);
+  };
   const reader = new FrameReader(maxRequestBytes);
   const deadline = setTimeout(() => socket.destroy(), requestDeadlineMs);
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
@@ -50,7 +56,7 @@ function serve(socket: Socket, service: Service, crowd: Crowd): void {
   socket.once('close', () => {
     clearTimeout(deadline);
     // What was asked for counts until it is done, also where its peer has gone.
-    if (!taken) crowd.leave(socket);
+    if (!taken) leave();
   });
   socket.once('end', () => {
     if (!taken) socket.destroy();
@@ -64,7 +70,7 @@ function serve(socket: Socket, service: Service, crowd: Crowd): void {
       clearTimeout(deadline);
       crowd.asked(socket);
       const answered = (): void => crowd.answered(socket);
-      void answer(socket, { body, peer, closed, answered }, service).finally(() => crowd.leave(socket));
+      void answer(socket, { body, peer, closed, answered }, service).finally(leave);
     } catch (error) {
       service.log({ refused: 'protocol', uid: peer.uid, pid: peer.pid, why: describe(error) });
       socket.destroy();
@@ -85,7 +91,6 @@ async function answer(
   { body, peer, closed, answered }: Question,
   service: Service,
 ): Promise<void> {
-  service.onActivity(1);
   try {
     const reply: BrokerReply<unknown> = await service.answer(body, peer).catch((error: unknown) => {
       if (!(error instanceof OtherProtocol)) throw error;
@@ -106,8 +111,6 @@ async function answer(
   } catch (error) {
     service.log({ refused: 'protocol', uid: peer.uid, pid: peer.pid, why: describe(error) });
     socket.destroy();
-  } finally {
-    service.onActivity(-1);
   }
 }
 

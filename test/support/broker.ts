@@ -1,7 +1,7 @@
 /** A broker of a test's own: real root, real runtime, private directories and cgroups, removed whatever happens. */
 import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon, type Daemon } from '../../src/host/daemons.ts';
 import { locateSite, type HostSite } from '../../src/host/site.ts';
@@ -113,8 +113,12 @@ export async function askBroker<Result>(path: string, request: unknown): Promise
 
 /** Sends bytes and gives the reply's body; undefined where the connection was ended, 'refused' where nobody listens. */
 export function exchange(path: string, bytes: Uint8Array): Promise<Buffer | undefined | 'refused'> {
+  return exchangeOn(connect(path), bytes);
+}
+
+/** The same on a connection that was begun before. */
+export function exchangeOn(socket: Socket, bytes: Uint8Array): Promise<Buffer | undefined | 'refused'> {
   return new Promise((resolve) => {
-    const socket = connect(path);
     const reader = new FrameReader(maxReplyBytes);
     socket.on('error', (error: NodeJS.ErrnoException) =>
       resolve(error.code === 'ECONNREFUSED' || error.code === 'ENOENT' ? 'refused' : undefined),

@@ -14,13 +14,22 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { isAlive, startTimeOf } from '../../src/linux/process.ts';
 import type { BrokerStatus, LaunchedMachine } from '../../src/protocol/broker.ts';
+import { encodeFrame } from '../../src/protocol/frame.ts';
 import { version } from '../../src/protocol/version.ts';
-import { askBroker, makeTestSite, removeTestSite, testManagerUid, traces } from '../support/broker.ts';
+import {
+  askBroker,
+  exchangeOn,
+  makeTestSite,
+  removeTestSite,
+  testManagerUid,
+  traces,
+} from '../support/broker.ts';
 import { checkout } from '../support/checkout.ts';
 import { demoMachine } from '../support/demo-machine.ts';
 import { run, startInstance, type CommandOutcome, type Instance } from '../support/instance.ts';
@@ -228,8 +237,12 @@ test('a broker that is started on demand gives way to the program that replaced 
     assert.ok(launched.ok, JSON.stringify(launched));
     assert.equal((await status()).version, version);
     const ended = once(activator, 'exit');
+    // A connection from before the upgrade, with its request after it: it is still answered by whoever took it.
+    const early = connect(paths.brokerSocket);
+    await once(early, 'connect');
     install('next');
-    assert.equal((await status()).version, version, 'what comes first is answered');
+    const reply = await exchangeOn(early, encodeFrame({ v: 1, call: 'status' }));
+    assert.match(String(reply), new RegExp(`"version":"${version}"`), 'what comes first is answered');
     const [code] = await ended;
     assert.equal(code, 0);
 
