@@ -110,6 +110,9 @@ export const rules = `## What keys demand of each other
 - Only a qcow2 image has a \`backing\` chain; a raw image can only be its end.
 - An image that is written is used once within a machine, its own chain included.
 - MAC addresses differ.
+- \`cpu.topology\` has as many CPUs as \`cpu.maximum\`, or \`cpu.count\` where that is unset.
+- Features of CPUs are named once; \`vmx\` and \`svm\` cannot be enabled.
+- Some of \`cpu.hyperv.enlightenments\` need others: the fault says which.
 - \`limits.memory\` is not less than \`memory\`.
 `;
 

@@ -26,19 +26,23 @@ export interface PartId {
   readonly id: string;
 }
 
-export interface Draft {
-  readonly machine: MachineDefinition['machine'] | undefined;
-  readonly firmware: MachineDefinition['firmware'] | undefined;
-  readonly memory: number | undefined;
-  readonly vnc: boolean | undefined;
-  readonly tags: readonly string[] | undefined;
-  readonly boot: MachineDefinition['boot'] | undefined;
-  readonly limits: MachineDefinition['limits'] | undefined;
-  readonly name: MachineDefinition['name'] | undefined;
-  readonly agent: boolean | undefined;
-  readonly autostart: MachineDefinition['autostart'] | undefined;
-  readonly restart: MachineDefinition['restart'] | undefined;
-  readonly onCrash: MachineDefinition['onCrash'] | undefined;
+/** The keys that rules look at, beside the lists of parts. */
+type ReadKey =
+  | 'name'
+  | 'machine'
+  | 'firmware'
+  | 'cpu'
+  | 'memory'
+  | 'vnc'
+  | 'agent'
+  | 'tags'
+  | 'boot'
+  | 'limits'
+  | 'autostart'
+  | 'restart'
+  | 'onCrash';
+
+export type Draft = { readonly [Key in ReadKey]: MachineDefinition[Key] | undefined } & {
   readonly disks: readonly Placed<DiskDefinition>[];
   readonly cdroms: readonly Placed<CdromDefinition>[];
   readonly nics: readonly Placed<NicDefinition>[];
@@ -46,7 +50,7 @@ export interface Draft {
   readonly ids: readonly PartId[];
   /** Every disk, CD-ROM drive and network card has an id among them. */
   readonly allIdsKnown: boolean;
-}
+};
 
 function read<T extends z.ZodType>(schema: T, value: unknown): z.output<T> | undefined {
   const result = schema.safeParse(value);
@@ -85,15 +89,16 @@ export function draftOf(value: Plain): Draft {
     ...idsIn('network card', 'nics', nics),
   ];
   return {
+    name: read(shape.name, input['name']),
     machine: read(shape.machine, input['machine']),
     firmware: read(shape.firmware, input['firmware']),
+    cpu: read(shape.cpu, input['cpu']),
     memory: read(shape.memory, input['memory']),
     vnc: read(shape.vnc, input['vnc']),
+    agent: read(shape.agent, input['agent']),
     tags: read(shape.tags, input['tags']),
     boot: read(shape.boot, input['boot']),
     limits: read(shape.limits, input['limits']),
-    name: read(shape.name, input['name']),
-    agent: read(shape.agent, input['agent']),
     autostart: read(shape.autostart, input['autostart']),
     restart: read(shape.restart, input['restart']),
     onCrash: read(shape.onCrash, input['onCrash']),

@@ -69,6 +69,47 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
     ['machine: microvm', kernel, `disks: [${many(20, disk)}]`, `nics: [${nic('a')}]`],
     /^nics\.a: microvm has room for 20 .* found 21/,
   ],
+  ['room for CPUs', ['cpu: {count: 4, maximum: 2}'], /^cpu\.maximum: 2 is less than cpu\.count, 4/],
+  [
+    'the topology holds all CPUs',
+    ['cpu: {count: 4, topology: {sockets: 2, cores: 3}}'],
+    /^cpu\.topology: 2 x 1 x 3 x 1 is 6, and there are to be 4 CPUs Set cpu\.count to 6/,
+  ],
+  [
+    'the topology holds all CPUs',
+    ['cpu: {count: 1, maximum: 4, topology: {}}'],
+    /^cpu\.topology: 1 x 1 x 1 x 1 is 1, .* Set cpu\.maximum to 1/,
+  ],
+  [
+    'nothing nested',
+    ['cpu: {features: {enable: [aes, vmx]}}'],
+    /^cpu\.features\.enable\[1\]: vmx is nested virtualisation/,
+  ],
+  [
+    'a feature is named once',
+    ['cpu: {features: {enable: [lahf_lm], disable: [lahf-lm]}}'],
+    /^cpu\.features\.disable\[0\]: "lahf-lm" is among the features already/,
+  ],
+  [
+    'enlightenments are whole',
+    ['cpu: {hyperv: {enlightenments: [vpindex, synic, stimer]}}'],
+    /^cpu\.hyperv\.enlightenments\[2\]: stimer needs time/,
+  ],
+  [
+    'enlightenments are there once',
+    ['cpu: {hyperv: {enlightenments: [time, time]}}'],
+    /^cpu\.hyperv\.enlightenments\[1\]: "time" is in the list already/,
+  ],
+  [
+    'one width of addresses',
+    ['cpu: {addressBits: 40, hostAddressBits: true}'],
+    /^cpu\.addressBits: the width is the host's/,
+  ],
+  [
+    "the host's caches need its model",
+    ['cpu: {model: EPYC, cache: host}'],
+    /^cpu\.cache: only the models host and max have it, and the model is EPYC/,
+  ],
   ['q35 has no IDE', [`disks: [${disk('a', 'bus: ide')}]`], /^disks\.a\.bus: q35 has no ide/],
   [
     'AHCI has room',

@@ -2,6 +2,13 @@
 import type { Draft } from './draft.ts';
 import type { Broken, Rule } from './rule.ts';
 import { busesHaveRoom, kernelComesFirst, microvmIsSmall } from './rules-of-boards.ts';
+import {
+  addressesHaveOneWidth,
+  cpusFitTheirTopology,
+  enlightenmentsAreWhole,
+  featuresAreClear,
+  hostsPropertiesHaveItsModel,
+} from './rules-of-cpus.ts';
 import { disksAreSound, memoryFits, writtenImagesAreUsedOnce } from './rules-of-images.ts';
 import {
   nothingComesAfterItself,
@@ -20,6 +27,11 @@ const rules: readonly Rule[] = [
   kernelComesFirst,
   microvmIsSmall,
   busesHaveRoom,
+  cpusFitTheirTopology,
+  featuresAreClear,
+  enlightenmentsAreWhole,
+  addressesHaveOneWidth,
+  hostsPropertiesHaveItsModel,
   disksAreSound,
   writtenImagesAreUsedOnce,
   memoryFits,

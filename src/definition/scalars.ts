@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { formatByteSize, parseByteSize, sizePattern } from './byte-size.ts';
 
 /** Text of one pattern; says the same where the value is no text at all. `title` is what the reference page calls it. */
-function textLike(title: string, pattern: RegExp, expected: string) {
+export function textLike(title: string, pattern: RegExp, expected: string) {
   return z.string({ error: expected }).regex(pattern, { error: expected }).meta({ title });
 }
 

@@ -14,6 +14,7 @@ import {
   machineName,
   macAddress,
 } from './scalars.ts';
+import { cpuSchema } from './schema-cpu.ts';
 
 const imagePath = hostPath.meta({ examples: ['/var/lib/qward/images/web.qcow2'] });
 
@@ -137,25 +138,6 @@ const resourceLimits = z.strictObject({
     .describe('Share of disk time against other machines (cgroup v2 io.weight).'),
 });
 
-const cpu = z.strictObject({
-  model: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, { error: 'the name of a CPU model of QEMU, host or max' })
-    .optional()
-    .describe('CPU model as QEMU names it; unset: `host` under KVM, `max` under TCG.')
-    .meta({ examples: ['host', 'max', 'EPYC-Rome'] }),
-  count: z
-    .int()
-    .min(1)
-    .max(255)
-    .default(1)
-    .describe('Virtual CPUs. More than 255 need an IOMMU in the guest.'),
-  nested: z
-    .literal(false)
-    .default(false)
-    .describe('Virtualisation inside the guest; off, since it opens the widest part of KVM to the guest.'),
-});
-
 const boot = z.strictObject({
   kernel: hostPath
     .optional()
@@ -263,7 +245,7 @@ export const machineSchema = z.strictObject({
     .describe(
       '`kvm` runs guest code on the CPU, `tcg` translates it; `auto` takes KVM where it was proved to work.',
     ),
-  cpu: cpu.prefault({}).describe('Virtual CPUs.'),
+  cpu: cpuSchema.prefault({}).describe('Virtual CPUs.'),
   memory: byteSize({ from: '8MiB', to: '64TiB', step: '1MiB', examples: ['512M', '2GiB'] })
     .prefault('1GiB')
     .describe("The guest's memory."),

@@ -1,5 +1,6 @@
 /** Holds what an owner's machines have together against the owner's quota, at each change and each start. */
 import { endedStates, type MachineState } from '../api/endpoints.ts';
+import { mostCpus } from '../definition/most-cpus.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import { guestSize } from '../plan/guest-size.ts';
 import type { LaunchedMachine } from '../protocol/broker.ts';
@@ -132,7 +133,7 @@ export class Quotas {
   /** Images are looked at only where the quota bounds disks. */
   async #useOf(uid: number, { quota }: AppliedQuota, definition: MachineDefinition): Promise<Use> {
     const disk = await this.#diskBytes({ quota }, definition, { owner: uid });
-    return { machines: 1, cpus: definition.cpu.count, memory: definition.memory, disk };
+    return { machines: 1, cpus: mostCpus(definition.cpu), memory: definition.memory, disk };
   }
 
   async #diskBytes(

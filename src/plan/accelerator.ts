@@ -2,6 +2,7 @@
 import type { Fault } from '../definition/fault.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { HostFacts, LaunchPlan } from './launch-plan.ts';
+import { cpuOptions } from './cpus.ts';
 import { keyOption, type Option } from './options.ts';
 
 export type Accelerator = LaunchPlan['accel'];
@@ -12,12 +13,6 @@ export type Accelerator = LaunchPlan['accel'];
  * afresh.
  */
 export const translationBufferMib = 256;
-
-/**
- * Without svm, TCG's `max` (QEMU 7.2) ends its extended CPUID leaves before the one with the address widths, yet has
- * five-level paging: Linux then takes 48 bits for 57, and its programs crash (seen: busybox, `_dl_get_origin`).
- */
-const lastCpuidLeaf = '0x80000008';
 
 export function chooseAccelerator(
   definition: MachineDefinition,
@@ -45,27 +40,11 @@ export function chooseAccelerator(
   return { accel, faults };
 }
 
-export function cpuModel(definition: MachineDefinition, accel: Accelerator): string {
-  return definition.cpu.model ?? (accel.kind === 'kvm' ? 'host' : 'max');
-}
-
 export function acceleratorOptions(definition: MachineDefinition, accel: Accelerator): readonly Option[] {
   return [
     accel.kind === 'kvm'
       ? keyOption('-accel', 'kvm')
       : keyOption('-accel', 'tcg', { thread: 'multi', 'tb-size': translationBufferMib }),
-    // SECURITY: promise 2. Nested virtualisation is off whatever the model brings (qemu64 has svm, host and max both).
-    keyOption('-cpu', cpuModel(definition, accel), {
-      vmx: 'off',
-      svm: 'off',
-      'min-xlevel': accel.kind === 'tcg' ? lastCpuidLeaf : undefined,
-    }),
-    keyOption('-smp', null, {
-      cpus: definition.cpu.count,
-      maxcpus: definition.cpu.count,
-      sockets: 1,
-      cores: definition.cpu.count,
-      threads: 1,
-    }),
+    ...cpuOptions(definition, accel),
   ];
 }

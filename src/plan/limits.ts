@@ -1,4 +1,5 @@
 /** What the QEMU process may use of the host. Numbers measured with QEMU 7.2 on Debian 12. */
+import { mostCpus } from '../definition/most-cpus.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { LaunchLimits } from '../protocol/launch.ts';
 import { translationBufferMib, type Accelerator } from './accelerator.ts';
@@ -32,7 +33,7 @@ export function memoryOverhead(definition: MachineDefinition, accel: Accelerator
     192,
     accel.kind === 'tcg' ? translationBufferMib + 64 : 0,
     // Stack, and under KVM the kernel's page tables and state of the CPU.
-    definition.cpu.count * 8,
+    mostCpus(definition.cpu) * 8,
     // Requests in flight: 1 MiB for each of the queue's larger ones.
     drives * 32,
     // qcow2's table cache is 32 MiB at most for each layer.
@@ -66,7 +67,7 @@ const fileMargin = 64 * mib;
 /** Descriptors: what the plan gives, twice again for those that QEMU makes of them, and event descriptors of the queues. */
 function openFiles(definition: MachineDefinition, descriptors: number): number {
   const devices = 8 + definition.disks.length + definition.nics.length;
-  return Math.min(65_536, 256 + descriptors * 3 + definition.cpu.count * (1 + 4 * devices));
+  return Math.min(65_536, 256 + descriptors * 3 + mostCpus(definition.cpu) * (1 + 4 * devices));
 }
 
 export function planLimits(
@@ -77,7 +78,7 @@ export function planLimits(
   const { limits, cpu } = definition;
   return {
     memory: limits.memory ?? guestMemoryMib(definition) * mib + memoryOverhead(definition, from.accel),
-    pids: limits.pids ?? cpu.count + ioThreads + otherThreads,
+    pids: limits.pids ?? mostCpus(cpu) + ioThreads + otherThreads,
     cpuWeight: limits.cpuWeight,
     cpuQuota: limits.cpuQuota === undefined ? null : Math.round(limits.cpuQuota * 100_000),
     ioWeight: limits.ioWeight,

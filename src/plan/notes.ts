@@ -1,6 +1,8 @@
 /** What the user should know of a plan and need not act on. */
+import { mostCpus } from '../definition/most-cpus.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
-import { cpuModel, type Accelerator } from './accelerator.ts';
+import type { Accelerator } from './accelerator.ts';
+import { cpuModel } from './cpus.ts';
 import { chainNotes } from './image-faults.ts';
 import type { HostFacts } from './launch-plan.ts';
 
@@ -27,7 +29,10 @@ export function planNotes(
   const model = cpuModel(definition, accel);
   if (accel.kind === 'kvm' && (model === 'host' || model === 'max'))
     notes.push(`CPU model ${model} is this host's: a saved or moved guest needs the same CPU`);
-  if (limits.pids !== undefined && limits.pids < definition.cpu.count + 64 + 4)
+  const { hyperv, hidden } = definition.cpu;
+  if (accel.kind === 'tcg' && (hidden || hyperv.passthrough || hyperv.enlightenments.length > 0))
+    notes.push('cpu.hidden and cpu.hyperv count under KVM alone, and this machine runs without');
+  if (limits.pids !== undefined && limits.pids < mostCpus(definition.cpu) + 64 + 4)
     notes.push('limits.pids leaves less than 64 threads for I/O: QEMU aborts when it cannot make one');
   for (const disk of definition.disks) {
     if (disk.cache === 'unsafe')

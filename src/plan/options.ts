@@ -39,15 +39,33 @@ export function textOption(name: string, text: string): Option {
   return [name, text];
 }
 
+/** Text of a user in a value of an option: any printable character. */
+export class FreeText {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+export const freeText = (text: string | undefined): FreeText | undefined =>
+  text === undefined ? undefined : new FreeText(text);
+
+/** SECURITY: rule YAML. A comma is doubled, by which QEMU's parser takes it for text (util/qemu-option.c, get_opt_value). */
+function valueOf(name: string, value: string | number | FreeText): string {
+  if (!(value instanceof FreeText)) return checkPlain(name, String(value));
+  if (controls.test(value.text)) throw new UnsafeTokenError(name, value.text);
+  return value.text.replaceAll(',', ',,');
+}
+
 /** `-name first,key=value,…` for options that take no JSON in QEMU 7.2. Unset values are left out. */
 export function keyOption(
   name: string,
   first: string | null,
-  values: Readonly<Record<string, string | number | undefined>> = {},
+  values: Readonly<Record<string, string | number | FreeText | undefined>> = {},
 ): Option {
-  const pairs = Object.entries(values)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${checkPlain(name, key)}=${checkPlain(name, String(value))}`);
+  const pairs = Object.entries(values).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${checkPlain(name, key)}=${valueOf(name, value)}`],
+  );
   return [name, [...(first === null ? [] : [checkPlain(name, first)]), ...pairs].join(',')];
 }
 
