@@ -79,6 +79,23 @@ export const errorKinds = {
     exit: 1,
     meaning: 'QEMU ended before its monitor greeted; its own words are given.',
   },
+  'passthrough-refused': {
+    status: 422,
+    exit: 2,
+    meaning:
+      'An argument or command of the definition would lower a wall, or take the machine out of qward’s hands.',
+  },
+  'passthrough-unreachable': {
+    status: 409,
+    exit: 1,
+    meaning:
+      'An argument names something of the host that the machine is not granted; the line that grants it is given.',
+  },
+  'relaxation-expired': {
+    status: 409,
+    exit: 1,
+    meaning: 'A relaxation of the definition has passed its last day; the line that renews it is given.',
+  },
   'runtime-failed': { status: 500, exit: 1, meaning: 'The OCI runtime could not make the jail.' },
   'monitor-failed': { status: 502, exit: 1, meaning: "QEMU's monitor did not answer as QMP asks." },
   'audit-failed': {

@@ -1,17 +1,11 @@
 /** QEMU's command line taken apart, as far as an audit needs it. The process may have rewritten it: nothing here throws. */
+import { withoutValue } from '../plan/passthrough/qemu-options.ts';
 
 export interface Argument {
   /** Without dashes. */
   readonly name: string;
   readonly value: string;
 }
-
-/** The options of QEMU 7 to 11 that take no value (qemu-options.hx); all others take one. */
-const withoutValue: ReadonlySet<string> = new Set(
-  'h help version S nodefaults no-user-config nodefconfig nographic portrait full-screen no-frame alt-grab ctrl-grab no-quit no-acpi no-hpet no-fd-bootchk win2k-hack rtc-td-hack enable-kvm no-kvm no-kvm-irqchip no-kvm-pit no-kvm-pit-reinjection enable-fips no-reboot no-shutdown snapshot usb daemonize mem-prealloc only-migratable singlestep one-insn-per-tb preconfig async-teardown enable-sync-profile semihosting old-param xen-attach xen-domid-restrict sdl curses'.split(
-    ' ',
-  ),
-);
 
 /** `args`: what follows the binary. A word that is no option is a disk image (`qemu disk.img`). */
 export function parseArguments(args: readonly string[]): readonly Argument[] {

@@ -3,6 +3,7 @@ import type { OpenDescriptor } from '../protocol/broker.ts';
 import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
+import { reachOf } from './reach-of-arguments.ts';
 
 /** st_mode bits: inode(7). */
 const typeMask = { directory: 0o040000, block: 0o060000, regular: 0o100000 } as const;
@@ -94,10 +95,12 @@ function isFile(descriptor: OpenDescriptor, path: string, expected: MachineWalls
 function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] {
   const { descriptors, sockets } = state.facts;
   const paths = Object.values(expected.sockets);
+  const reach = reachOf(expected.launch.argv);
   return descriptors.flatMap(({ fd, target, inode }) => {
     if (!target.startsWith('socket:[')) return [];
     const socket = sockets.find((one) => one.inode === inode);
-    if (socket === undefined) return [`${fd}: ${target}, not a Unix socket`];
+    if (socket === undefined) return reach.network ? [] : [`${fd}: ${target}, not a Unix socket`];
+    if (reach.listening.includes(socket.path)) return [];
     // SECURITY: promise 5. The very sockets that the manager handed over, and no other in their place.
     if (socket.path === '' && socket.namespace === 'host')
       return expected.handedSockets.includes(inode) ? [] : [`${fd}: ${target}, a Unix socket without a path`];

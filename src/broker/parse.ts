@@ -26,13 +26,13 @@ import { access, machine, parserOf, tagged, v } from './parse-values.ts';
 /** No control characters. */
 const plain = /^[^\u0000-\u001f\u007f]*$/;
 
-/** Environment variables: names in capitals, as POSIX has them. */
+/** Environment variables, as a shell has them. */
 const environment: Parse<Record<string, string>> = (value, at) => {
   const entries = isObject(value) ? Object.entries(value) : wrong(at, 'an object expected');
   if (entries.length > 64) return wrong(at, 'at most 64 variables expected');
   return Object.fromEntries(
     entries.map(([name, content]) => [
-      text(64, /^[A-Z_][A-Z0-9_]*$/)(name, `${at} name`),
+      text(64, /^[A-Za-z_][A-Za-z0-9_]*$/)(name, `${at} name`),
       text(4096, plain)(content, `${at}.${name}`),
     ]),
   );

@@ -76,6 +76,10 @@ function pathOf(key: string, keys: readonly DefinitionKey[], root: Plain): PathO
 const hasKeys = (entry: DefinitionKey, keys: readonly DefinitionKey[]): boolean =>
   keys.some((candidate) => candidate.parent === entry.key || candidate.parent === `${entry.key}[]`);
 
+/** `seccomp: off` beside `seccomp: {mode: off, reason: …}`. */
+const hasShortForm = ({ schema }: DefinitionKey): boolean =>
+  (schema.anyOf ?? []).some((one) => typeof one === 'object' && one.type === 'string');
+
 /** Text as the value that the schema asks for; text that is no such value is left for the schema to refuse. */
 function typed(text: string, { schema }: DefinitionKey): NewValue {
   const shapes = [schema, ...(schema.anyOf ?? [])];
@@ -105,7 +109,7 @@ export function placeChange(
   if (key === 'name') return fail('the name cannot be set', 'Use `qward rename`.');
   if (value === null) return { ok: true, change: { key, path, value: null } };
   const entry = keys.find((candidate) => candidate.key === keyPattern(path));
-  if (entry === undefined || hasKeys(entry, keys)) {
+  if (entry === undefined || (hasKeys(entry, keys) && !hasShortForm(entry))) {
     const below = keys
       .filter(({ parent }) => parent === (entry?.key ?? keyPattern(path)))
       .map(({ name }) => name);

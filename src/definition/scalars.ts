@@ -35,6 +35,15 @@ export const hostPath = textLike(
   'an absolute path such as /var/lib/qward/images/web.qcow2, without ".", ".." and empty parts',
 ).max(4095);
 
+/** As `hostPath`, and short enough for the address of a Unix socket (unix(7)). */
+export const socketPath = hostPath.max(107);
+
+/** A day, as `2027-01-31`. */
+export const date = textLike('date', /^\d{4}-\d{2}-\d{2}$/, 'a day such as 2027-01-31').refine(
+  (text) => new Date(`${text}T00:00:00Z`).toJSON()?.startsWith(text) ?? false,
+  { error: 'a day such as 2027-01-31' },
+);
+
 /** One line of text, of `most` characters, that is safe on a terminal and in an argument of a process. */
 export function line(most: number) {
   const expected = `one line of text, ${most} characters at most, without control characters`;

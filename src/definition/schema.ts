@@ -15,6 +15,7 @@ import {
   macAddress,
 } from './scalars.ts';
 import { cpuSchema } from './schema-cpu.ts';
+import { confinementSchema, qemuSchema } from './schema-confinement.ts';
 
 const imagePath = hostPath.meta({ examples: ['/var/lib/qward/images/web.qcow2'] });
 
@@ -63,6 +64,12 @@ export const diskSchema = z.strictObject({
     .default('unmap')
     .describe('What a discard of the guest does to the image.'),
   limits: ioLimits.optional().describe('Ceilings for this disk, enforced by QEMU.'),
+  rawio: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Raw SCSI commands of the guest reach the device: a block device on `bus: scsi`, and QEMU keeps CAP_SYS_RAWIO. The policy must allow both.',
+    ),
   backing: z
     .array(image)
     .max(16)
@@ -304,6 +311,16 @@ export const machineSchema = z.strictObject({
   restart: restart.prefault({}).describe('How often and how soon a machine is started again by itself.'),
   hooks: hooks.prefault({}).describe('Programs of the administrator around the life of the machine.'),
   limits: resourceLimits.prefault({}).describe('What the QEMU process may use of the host.'),
+  rawio: z
+    .enum(['none', 'reserve'])
+    .default('none')
+    .describe(
+      '`reserve`: QEMU keeps CAP_SYS_RAWIO although no disk needs it yet, since a running process cannot be given it.',
+    ),
+  qemu: qemuSchema.prefault({}).describe("Passthrough to QEMU's command line, environment and monitor."),
+  confinement: confinementSchema
+    .prefault({})
+    .describe('What this machine is given beyond the walls of every machine; see docs/relaxations.md.'),
   onAuditFailure: z
     .enum(['stop', 'warn'])
     .default('stop')

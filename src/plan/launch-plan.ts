@@ -1,6 +1,7 @@
 /** The launch plan: everything that a start will do, as data, before anything is done. `qward explain` prints it. */
 import type { Fault } from '../definition/fault.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
+import type { PassthroughFinding } from './passthrough/lint.ts';
 
 export interface LaunchPlan {
   readonly version: 1;
@@ -16,6 +17,8 @@ export interface LaunchPlan {
   readonly fdsets: readonly number[];
   /** What the user should know and need not act on. */
   readonly notes: readonly string[];
+  /** What arguments and commands of the user's reach of the host, and by which grant. */
+  readonly passthrough?: readonly PassthroughFinding[];
 }
 
 /** One host resource in a plan. */

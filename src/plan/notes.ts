@@ -17,6 +17,11 @@ export function planNotes(
     notes.push(
       "TCG translates the guest's code inside QEMU, and QEMU promises no security there: the jail is the boundary",
     );
+  const { args, env, qmp } = definition.qemu;
+  if (args.length + env.length + qmp.length > 0)
+    notes.push(
+      'the definition passes words of its own to QEMU (qemu.args, qemu.env, qemu.qmp): they run in the same jail, and reach what is granted',
+    );
   if (definition.onAuditFailure === 'warn')
     notes.push('onAuditFailure: warn lets the guest run although a wall differs; `qward list` marks it then');
   for (const [event, when] of [

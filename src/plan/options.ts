@@ -2,6 +2,7 @@
  * QEMU's command line, one option at a time. Whatever reaches a value passes through here, so that no string of a user
  * can become a second key, a second option or an escape.
  */
+import { withoutValue } from './passthrough/qemu-options.ts';
 
 /** An option of QEMU and its value, where it takes one. */
 export type Option = readonly [name: string, value?: string];
@@ -84,8 +85,6 @@ export function jsonOption(name: string, value: { readonly [key: string]: JsonVa
   return [name, JSON.stringify(value)];
 }
 
-const withoutValue: ReadonlySet<string> = new Set(['-no-user-config', '-nodefaults', '-S']);
-
 function shellQuoted(word: string): string {
   return /^[A-Za-z0-9._:/+=,@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
@@ -95,7 +94,7 @@ export function argvLines(launch: { readonly binary: string; readonly argv: read
   const lines = [shellQuoted(launch.binary)];
   const words = [...launch.argv];
   for (let word = words.shift(); word !== undefined; word = words.shift()) {
-    const value = withoutValue.has(word) ? undefined : words.shift();
+    const value = withoutValue.has(word.replace(/^--?/, '')) ? undefined : words.shift();
     lines.push(value === undefined ? word : `${word} ${shellQuoted(value)}`);
   }
   return lines;

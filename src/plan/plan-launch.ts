@@ -20,6 +20,7 @@ import { lifeOptions, panicOptions } from './life.ts';
 import { guestMemoryMib, planLimits } from './limits.ts';
 import { nicOptions } from './nics.ts';
 import { planNotes } from './notes.ts';
+import { planPassthrough } from './passthrough/plan-passthrough.ts';
 import { keyOption, type Option } from './options.ts';
 import { planWalls } from './walls.ts';
 
@@ -33,12 +34,20 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
   const tooMany = descriptorFaults(table.descriptors.length);
   if (tooMany.length > 0) return { ok: false, faults: tooMany };
   const root = systemRoot(facts.qemu, accel, firmware);
+  const passthrough = planPassthrough(
+    definition,
+    root.map(({ target }) => target),
+  );
+  if (passthrough.faults.length > 0) return { ok: false, faults: passthrough.faults };
   const launch: LaunchRequest = {
     machine: definition.name,
     program: 'qemu',
     binary: facts.qemu.binary,
-    argv: options.flatMap(([name, value]) => (value === undefined ? [name] : [name, value])),
-    env: {},
+    argv: [
+      ...options.flatMap(([name, value]) => (value === undefined ? [name] : [name, value])),
+      ...passthrough.argv,
+    ],
+    env: passthrough.env,
     descriptors: table.descriptors,
     devices: accel.kind === 'kvm' ? ['/dev/kvm'] : [],
     root,
@@ -54,6 +63,7 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
       accel,
       fdsets: table.fdsets,
       notes: planNotes(definition, facts, accel),
+      ...(passthrough.findings.length === 0 ? {} : { passthrough: passthrough.findings }),
     },
   };
 }

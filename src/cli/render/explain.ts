@@ -41,6 +41,25 @@ function grantsText(plan: Plan, style: Style): string {
   );
 }
 
+/** What the words of the definition's own reach of the host. */
+function passthroughText({ passthrough = [] }: Plan, style: Style): string {
+  return renderTable(
+    passthrough,
+    [
+      { title: 'OPTION', cell: ({ option }) => option },
+      { title: 'NAMES', cell: ({ kind, resource, access }) => `${kind} ${resource} (${access})`, fold: true },
+      {
+        title: 'REACHED',
+        cell: ({ grant }) => (grant === null ? 'no' : `by ${grant}`),
+        paint: (text, { grant }) => (grant === null ? style.yellow(text) : text),
+        fold: true,
+      },
+      { title: 'TO GRANT IT', cell: ({ cure }) => cure, fold: true },
+    ],
+    style,
+  );
+}
+
 function limitsText({ limits }: Plan['launch'], style: Style): string {
   const quota = limits.cpuQuota === null ? 'none' : `${limits.cpuQuota / 100_000} CPUs`;
   return renderFields(
@@ -74,6 +93,7 @@ export function renderPlan(plan: Plan, style: Style): string {
     section('Arguments', indented([escapeLine(launch.binary), ...argumentLines(launch.argv)]), style),
     section('Environment', indented(environment), style),
     section('Grants', grantsText(plan, style), style),
+    section('Passthrough', plan.passthrough === undefined ? '' : passthroughText(plan, style), style),
     section('Root directory', indented([hangingText(root, 2, style)]), style),
     section('Limits', limitsText(launch, style), style),
     section('Walls', walls, style),

@@ -15,6 +15,7 @@ import { explainLaunchFailure } from './launch-failure.ts';
 import { lockedImage } from './locked-image.ts';
 import { readQemuLog } from './qemu-log.ts';
 import { Run } from './run.ts';
+import { runCommands } from './run-commands.ts';
 import type { StartGate } from './start-gate.ts';
 
 export interface StartServices {
@@ -133,11 +134,15 @@ async function bringUp(
   if (signal.aborted) return cancelled(definition.name);
   const { session } = run;
   if (session === undefined) return await monitorFailure(services, run, { gone: true, message: 'it closed' });
+  const told = await runCommands(session, definition, 'paused');
+  if (!told.ok) return told;
   if (!paused) {
     const going = await commands.cont(session);
     if (!going.ok)
       return failure('monitor-failed', `QEMU did not let the guest go on: ${going.message}`, 'try again');
   }
+  const after = paused ? success(undefined) : await runCommands(session, definition, 'running');
+  if (!after.ok) return after;
   // Sets whose nodes are open keep a descriptor, and with it its locks (QEMU 7.2); nobody waits for this.
   for (const set of planned.plan.fdsets) void commands.removeFd(session, { set });
   return success({ run, audit });

@@ -1,0 +1,129 @@
+/** What a definition asks for beyond the walls of every machine, flat: each with its place, its reason and its last day. */
+import type { KeyPath } from './key-path.ts';
+import type { MachineDefinition } from './schema.ts';
+
+/** Walls that give way; the names are those of the policy's `relaxations`. */
+export type RelaxedWall =
+  | 'seccomp'
+  | 'syscall'
+  | 'namespace'
+  | 'device-cgroup'
+  | 'user'
+  | 'selinux'
+  | 'apparmor'
+  | 'capability';
+
+export interface Relaxation {
+  /** file, device, socket: something of the host that is reached; else a wall. */
+  readonly relax: RelaxedWall | 'file' | 'device' | 'socket';
+  /** To what: `off`, `net`, `sys_rawio`, a path. */
+  readonly to: string;
+  /** Of a file. */
+  readonly access?: 'ro' | 'rw';
+  readonly path: KeyPath;
+  readonly reason?: string | undefined;
+  /** The last day, `2027-01-31`. */
+  readonly until?: string | undefined;
+}
+
+interface Why {
+  readonly reason?: string | undefined;
+  readonly until?: string | undefined;
+}
+
+type Confinement = MachineDefinition['confinement'];
+type Disks = readonly { readonly rawio?: boolean | undefined }[];
+
+const namespaceNames = ['net', 'ipc', 'uts', 'pid', 'cgroup'] as const;
+
+const whyOf = (value: string | Why): Why =>
+  typeof value === 'string' ? {} : { reason: value.reason, until: value.until };
+
+/** Every one, in the order of the definition; reading and being asked are no relaxations. */
+export function relaxationsOf(definition: {
+  readonly confinement: Confinement;
+  readonly rawio: MachineDefinition['rawio'];
+  readonly disks: Disks;
+}): readonly Relaxation[] {
+  const { confinement, rawio, disks } = definition;
+  return [
+    ...disks.flatMap((disk, index) =>
+      disk.rawio === true ? [one('capability', 'sys_rawio', ['disks', index, 'rawio'], {})] : [],
+    ),
+    ...(rawio === 'reserve' ? [one('capability', 'sys_rawio', ['rawio'], {})] : []),
+    ...reachedBy(confinement),
+    ...filterOf(confinement),
+    ...namespaceNames.flatMap((name) =>
+      confinement.namespaces[name] === undefined
+        ? []
+        : [one('namespace', name, ['confinement', 'namespaces', name], whyOf(confinement.namespaces))],
+    ),
+    ...wordsOf(confinement),
+    ...confinement.capabilities.map((value, index) =>
+      one(
+        'capability',
+        typeof value === 'string' ? value : value.name,
+        ['confinement', 'capabilities', index],
+        whyOf(value),
+      ),
+    ),
+  ];
+}
+
+function one(relax: Relaxation['relax'], to: string, path: KeyPath, why: Why): Relaxation {
+  return { relax, to, path, ...why };
+}
+
+function reachedBy({ files, devices, sockets }: Confinement): readonly Relaxation[] {
+  return [
+    ...files.map((file, index): Relaxation => ({
+      ...one('file', file.path, ['confinement', 'files', index], whyOf(file)),
+      access: file.access,
+    })),
+    ...devices.map((value, index) =>
+      one(
+        'device',
+        typeof value === 'string' ? value : value.path,
+        ['confinement', 'devices', index],
+        whyOf(value),
+      ),
+    ),
+    ...sockets.map((value, index) =>
+      one(
+        'socket',
+        typeof value === 'string' ? value : value.path,
+        ['confinement', 'sockets', index],
+        whyOf(value),
+      ),
+    ),
+  ];
+}
+
+function filterOf({ seccomp }: Confinement): readonly Relaxation[] {
+  const { mode, allow } = typeof seccomp === 'string' ? { mode: seccomp, allow: [] } : seccomp;
+  const why = whyOf(seccomp);
+  const path = ['confinement', 'seccomp'];
+  return [
+    ...(mode === 'strict' ? [] : [one('seccomp', mode, path, why)]),
+    // Without a filter of ours every call is allowed by it.
+    ...(mode === 'strict' ? allow.map((name) => one('syscall', name, path, why)) : []),
+  ];
+}
+
+function wordsOf({ deviceCgroup, user, selinux, apparmor }: Confinement): readonly Relaxation[] {
+  const mode = typeof deviceCgroup === 'string' ? deviceCgroup : deviceCgroup.mode;
+  const words = [
+    ['device-cgroup', 'deviceCgroup', mode === 'off' ? 'off' : undefined, deviceCgroup],
+    ['user', 'user', typeof user === 'object' ? user.name : user, user],
+    ['selinux', 'selinux', typeof selinux === 'object' ? selinux.label : selinux, selinux],
+    ['apparmor', 'apparmor', typeof apparmor === 'object' ? apparmor.profile : apparmor, apparmor],
+  ] as const;
+  return words.flatMap(([relax, key, to, value]) =>
+    to === undefined || value === undefined ? [] : [one(relax, to, ['confinement', key], whyOf(value))],
+  );
+}
+
+/** In the words of `list` and of the history: `seccomp off`, `file /srv/x (rw)`. */
+export function relaxationText({ relax, to, access }: Relaxation): string {
+  return `${relax} ${to}${access === 'rw' ? ' (rw)' : ''}`;
+}

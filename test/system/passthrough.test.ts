@@ -1,0 +1,71 @@
+/** Words of a definition's own for QEMU: they run in the same jail, and what they cannot reach is told before the start. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import type { AuditReport } from '../../src/audit/report.ts';
+import { startInstance, type Instance } from '../support/instance.ts';
+import { define, smallMachine, start } from '../support/small-machine.ts';
+
+let instance: Instance;
+
+before(async () => {
+  instance = await startInstance();
+});
+
+after(async () => {
+  await instance[Symbol.asyncDispose]();
+});
+
+test('arguments, variables and commands reach QEMU, and every wall stands', async () => {
+  await define(
+    instance,
+    smallMachine('passed', [
+      'qemu:',
+      "  args: [-chardev, 'null,id=mine', -bios, /usr/share/seabios/bios.bin]",
+      '  env: [{name: QWARD_TEST, value: "a=b c"}, {name: empty}]',
+      '  qmp:',
+      '    - {execute: chardev-add, arguments: {id: added, backend: {type: "null", data: {}}}}',
+      '    - {execute: chardev-remove, arguments: {id: mine}, when: running}',
+    ]),
+  );
+  const explained = await instance.qward(['explain', 'passed']);
+  assert.match(explained.stdout, /passes words of its own to QEMU/);
+  assert.match(explained.stdout, /-bios +file \/usr\/share\/seabios\/bios\.bin \(ro\) +by the system files/);
+  const pid = await start(instance, 'passed');
+  const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+  assert.ok(environment.includes('QWARD_TEST=a=b c') && environment.includes('empty='), environment.join());
+  const chardevs = await instance.qward(['qmp', 'passed', 'query-chardev']);
+  assert.match(chardevs.stdout, /"added"/);
+  assert.doesNotMatch(chardevs.stdout, /"mine"/);
+  const audit = await instance.qward(['audit', 'passed', '--json']);
+  assert.equal((JSON.parse(audit.stdout) as AuditReport).ok, true, audit.stdout);
+  await instance.qward(['kill', 'passed']);
+});
+
+test('what an argument names and the jail does not show is told before the start, with the line', async () => {
+  await define(
+    instance,
+    smallMachine('wants', ["qemu: {args: [-bios, /srv/none.bin, -gdb, 'tcp::1234,server']}"]),
+  );
+  const { status, stderr } = await instance.qward(['start', 'wants']);
+  assert.equal(status, 1);
+  assert.match(stderr, /qemu\.args\[0\]: -bios names file "\/srv\/none\.bin", which the jail does not show/);
+  assert.match(stderr, /confinement: \{files: \[\{path: "\/srv\/none\.bin", access: ro\}\]\}/);
+  assert.match(stderr, /-gdb names network listens ":1234"[\s\S]*confinement: \{namespaces: \{net: host\}\}/);
+});
+
+test('an argument that would break a wall or the control of qward is refused, with rule and cure', async () => {
+  await define(instance, smallMachine('breaks', ['qemu: {args: [-sandbox, "off", -daemonize]}']));
+  const { status, stderr } = await instance.qward(['start', 'breaks']);
+  assert.equal(status, 2);
+  assert.match(stderr, /-sandbox off is refused \(seccomp-by-name\)[\s\S]*Set confinement\.seccomp/);
+  assert.match(stderr, /-daemonize is refused \(one-process\)/);
+});
+
+test('a command that QEMU refuses fails the start, and nothing is left', async () => {
+  await define(instance, smallMachine('wrong', ['qemu: {qmp: [{execute: no-such-command}]}']));
+  const { status, stderr } = await instance.qward(['start', 'wrong']);
+  assert.equal(status, 1);
+  assert.match(stderr, /qemu\.qmp\[0\] \(no-such-command\): .*not been found/);
+  assert.match((await instance.qward(['status', 'wrong'])).stdout, /failed/);
+});
