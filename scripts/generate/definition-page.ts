@@ -113,6 +113,8 @@ export const rules = `## What keys demand of each other
 - \`cpu.topology\` has as many CPUs as \`cpu.maximum\`, or \`cpu.count\` where that is unset.
 - Features of CPUs are named once; \`vmx\` and \`svm\` cannot be enabled.
 - Some of \`cpu.hyperv.enlightenments\` need others: the fault says which.
+- \`clock.timezone\` needs \`clock.base: timezone\`; \`clock.start\` stands alone.
+- \`microvm\` has one version, and none of \`platform\`, \`clock.hpet\` and \`generationId\`; \`platform.tseg\` needs \`q35\` and \`smm\`.
 - \`limits.memory\` is not less than \`memory\`.
 `;
 

@@ -31,6 +31,10 @@ type ReadKey =
   | 'name'
   | 'machine'
   | 'firmware'
+  | 'machineVersion'
+  | 'platform'
+  | 'generationId'
+  | 'clock'
   | 'cpu'
   | 'memory'
   | 'vnc'
@@ -92,6 +96,10 @@ export function draftOf(value: Plain): Draft {
     name: read(shape.name, input['name']),
     machine: read(shape.machine, input['machine']),
     firmware: read(shape.firmware, input['firmware']),
+    machineVersion: read(shape.machineVersion, input['machineVersion']),
+    platform: read(shape.platform, input['platform']),
+    generationId: read(shape.generationId, input['generationId']),
+    clock: read(shape.clock, input['clock']),
     cpu: read(shape.cpu, input['cpu']),
     memory: read(shape.memory, input['memory']),
     vnc: read(shape.vnc, input['vnc']),

@@ -64,6 +64,32 @@ export function microvmIsSmall(draft: Draft): readonly Broken[] {
   ];
 }
 
+/** What a board of QEMU 7.2 cannot have, whatever the devices. */
+export function boardsHaveTheirPlatform(draft: Draft): readonly Broken[] {
+  const { machine, platform, machineVersion, clock, generationId } = draft;
+  if (machine === undefined || platform === undefined) return [];
+  const other = 'Remove it, or use machine: q35.';
+  const lacks = (path: KeyPath): Broken => broken(path, `${machine} has no such thing`, other);
+  const micro = machine === 'microvm';
+  return [
+    ...when(micro && machineVersion !== undefined, () =>
+      broken(['machineVersion'], 'microvm has one version only', other),
+    ),
+    ...when(micro && !platform.acpi, () =>
+      broken(['platform', 'acpi'], 'microvm finds its devices by ACPI', 'Leave it on.'),
+    ),
+    ...(['smm', 'vmport', 'vmcoreinfo'] as const)
+      .filter((key) => micro && platform[key])
+      .map((key) => lacks(['platform', key])),
+    ...when(micro && clock?.hpet === true, () => lacks(['clock', 'hpet'])),
+    ...when(micro && generationId !== undefined, () => lacks(['generationId'])),
+    ...when(platform.tseg !== undefined && machine !== 'q35', () => lacks(['platform', 'tseg'])),
+    ...when(platform.tseg !== undefined && machine === 'q35' && !platform.smm, () =>
+      broken(['platform', 'tseg'], 'needs platform.smm, which is off', 'Set platform.smm: true.'),
+    ),
+  ];
+}
+
 export function busesHaveRoom(draft: Draft): readonly Broken[] {
   const ide = draft.disks.filter(({ value }) => value.bus === 'ide');
   const sata = draft.disks.filter(({ value }) => value.bus === 'sata');

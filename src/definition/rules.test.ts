@@ -110,6 +110,40 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
     ['cpu: {model: EPYC, cache: host}'],
     /^cpu\.cache: only the models host and max have it, and the model is EPYC/,
   ],
+  [
+    'one version of microvm',
+    ['machine: microvm', kernel, "machineVersion: '7.2'"],
+    /^machineVersion: microvm/,
+  ],
+  [
+    'microvm needs ACPI',
+    ['machine: microvm', kernel, 'platform: {acpi: false}'],
+    /^platform\.acpi: microvm finds its devices by ACPI/,
+  ],
+  ['microvm is small', ['machine: microvm', kernel, 'clock: {hpet: true}'], /^clock\.hpet: microvm has no/],
+  ['tseg is of q35', ['machine: pc', 'platform: {tseg: 8MiB}'], /^platform\.tseg: pc has no such thing/],
+  ['tseg needs SMM', ['platform: {tseg: 8MiB}'], /^platform\.tseg: needs platform\.smm, which is off/],
+  ['a zone is named', ['clock: {base: timezone}'], /^clock\.base: timezone needs clock\.timezone/],
+  [
+    'a zone counts',
+    ['clock: {timezone: Europe/Berlin}'],
+    /^clock\.timezone: counts only with base: timezone, and base is utc/,
+  ],
+  [
+    'a zone is known',
+    ['clock: {base: timezone, timezone: Europe/Berlen}'],
+    /^clock\.timezone: there is no time zone "Europe\/Berlen"/,
+  ],
+  [
+    'a fixed start has no base',
+    ["clock: {start: '2006-06-17T16:01:21', offset: 5}"],
+    /^clock\.start: a clock with a fixed start/,
+  ],
+  [
+    'a fixed start is a day',
+    ["clock: {start: '2006-02-30T16:01:21'}"],
+    /^clock\.start: there is no such day/,
+  ],
   ['q35 has no IDE', [`disks: [${disk('a', 'bus: ide')}]`], /^disks\.a\.bus: q35 has no ide/],
   [
     'AHCI has room',

@@ -1,7 +1,13 @@
 /** The rules between keys of a definition. Rules about the host (is the bridge there?) are not here: see plan/. */
 import type { Draft } from './draft.ts';
 import type { Broken, Rule } from './rule.ts';
-import { busesHaveRoom, kernelComesFirst, microvmIsSmall } from './rules-of-boards.ts';
+import {
+  boardsHaveTheirPlatform,
+  busesHaveRoom,
+  kernelComesFirst,
+  microvmIsSmall,
+} from './rules-of-boards.ts';
+import { clockHasOneBase } from './rules-of-clocks.ts';
 import {
   addressesHaveOneWidth,
   cpusFitTheirTopology,
@@ -26,6 +32,8 @@ const rules: readonly Rule[] = [
   bootOrderNamesParts,
   kernelComesFirst,
   microvmIsSmall,
+  boardsHaveTheirPlatform,
+  clockHasOneBase,
   busesHaveRoom,
   cpusFitTheirTopology,
   featuresAreClear,

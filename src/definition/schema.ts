@@ -14,6 +14,8 @@ import {
   machineName,
   macAddress,
 } from './scalars.ts';
+import { generationId, machineVersion, platformSchema, smbiosSchema, uuid } from './schema-board.ts';
+import { clockSchema } from './schema-clock.ts';
 import { cpuSchema } from './schema-cpu.ts';
 import { confinementSchema, qemuSchema } from './schema-confinement.ts';
 
@@ -233,7 +235,12 @@ const hooks = z.strictObject({
 /** `firmware: uefi` and `firmware: {type: uefi, secureBoot: …}` would mean the same; only the short form exists yet. */
 export const machineSchema = z.strictObject({
   name: machineName.describe('Name of the machine on this host.').meta({ examples: ['web'] }),
+  title: line(120).default('').describe('A few words for people.'),
   description: line(1024).default('').describe('A line for people.'),
+  uuid: uuid
+    .optional()
+    .describe('UUID that the guest reads in its SMBIOS; unset: zeroes.')
+    .meta({ examples: ['4dea22b3-1d52-d8f3-2516-782e98ab3fa0'] }),
   tags: z
     .array(identifier)
     .max(32)
@@ -246,6 +253,13 @@ export const machineSchema = z.strictObject({
     .describe(
       'Board that QEMU emulates: `q35` for all of today, `pc` for guests of before 2010. `microvm` has no PCI, no firmware menu, and boots a kernel directly.',
     ),
+  machineVersion: machineVersion
+    .optional()
+    .describe(
+      "Version of the board, so that the guest finds the same hardware with a later QEMU; unset: QEMU's latest.",
+    )
+    .meta({ examples: ['7.2'] }),
+  platform: platformSchema.prefault({}).describe('What the board has beside devices.'),
   accel: z
     .enum(['auto', 'kvm', 'tcg'])
     .default('auto')
@@ -253,6 +267,15 @@ export const machineSchema = z.strictObject({
       '`kvm` runs guest code on the CPU, `tcg` translates it; `auto` takes KVM where it was proved to work.',
     ),
   cpu: cpuSchema.prefault({}).describe('Virtual CPUs.'),
+  clock: clockSchema.prefault({}).describe('Clocks that the guest sees.'),
+  smbios: smbiosSchema
+    .prefault({})
+    .describe('What the guest reads about its hardware in SMBIOS; unset: as QEMU has it.'),
+  generationId: generationId
+    .optional()
+    .describe(
+      'Number that tells Windows and Linux that they were copied or went back in time (ACPI vmgenid); `auto`: another with each start.',
+    ),
   memory: byteSize({ from: '8MiB', to: '64TiB', step: '1MiB', examples: ['512M', '2GiB'] })
     .prefault('1GiB')
     .describe("The guest's memory."),

@@ -48,7 +48,7 @@ function kvmProperties({ hidden, dedicated, pollControl, hyperv }: Cpu): Propert
 }
 
 function modelOption(definition: MachineDefinition, accel: Accelerator): Option {
-  const { cpu } = definition;
+  const { cpu, clock } = definition;
   return keyOption('-cpu', cpuModel(definition, accel), {
     // SECURITY: promise 2. Nested virtualisation is off whatever the model brings (qemu64 has svm, host and max both).
     vmx: 'off',
@@ -57,6 +57,8 @@ function modelOption(definition: MachineDefinition, accel: Accelerator): Option 
     vendor: cpu.vendor,
     migratable: onOff(cpu.migratable),
     pmu: onOff(cpu.pmu),
+    kvmclock: onOff(clock.kvmclock),
+    'tsc-frequency': clock.tscFrequency,
     'phys-bits': cpu.addressBits,
     'host-phys-bits': onOff(cpu.hostAddressBits),
     ...cacheProperties(cpu),

@@ -77,8 +77,9 @@ export interface HostFacts {
   /** Directory of the per-machine variable stores. */
   readonly varsDirectory: string;
   readonly vhostNet: boolean;
-  /** TSC frequency and the like are not needed: nothing here depends on time. */
   readonly hostMemory: number;
+  /** For hardware clocks that show another time than UTC: now, in ms since 1970, and the zone of the host. */
+  readonly time: { readonly now: number; readonly zone: string };
 }
 
 export interface QemuFacts {

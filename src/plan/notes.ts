@@ -37,6 +37,8 @@ export function planNotes(
   const { hyperv, hidden } = definition.cpu;
   if (accel.kind === 'tcg' && (hidden || hyperv.passthrough || hyperv.enlightenments.length > 0))
     notes.push('cpu.hidden and cpu.hyperv count under KVM alone, and this machine runs without');
+  if (!definition.platform.acpi)
+    notes.push('without ACPI the guest is not asked to shut down: `qward stop` kills it after stop.timeout');
   if (limits.pids !== undefined && limits.pids < mostCpus(definition.cpu) + 64 + 4)
     notes.push('limits.pids leaves less than 64 threads for I/O: QEMU aborts when it cannot make one');
   for (const disk of definition.disks) {

@@ -2,8 +2,8 @@
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { LaunchRequest, SystemPath } from '../protocol/launch.ts';
 import { acceleratorOptions, chooseAccelerator, type Accelerator } from './accelerator.ts';
-import { boards } from './boards.ts';
 import { bootIndexes, bootOrderOptions, kernelOptions, planFirmware, type Firmware } from './boot.ts';
+import { planClocks } from './clocks.ts';
 import { DescriptorTable } from './descriptor-table.ts';
 import {
   agentOptions,
@@ -14,10 +14,12 @@ import {
 } from './devices.ts';
 import { driveOptions } from './drives.ts';
 import { descriptorFaults, hostFaults } from './host-faults.ts';
+import { identityOptions } from './identity.ts';
 import { fileFaults } from './image-faults.ts';
 import type { Grant, HostFacts, PlanOutcome, QemuFacts } from './launch-plan.ts';
 import { lifeOptions, panicOptions } from './life.ts';
 import { guestMemoryMib, planLimits } from './limits.ts';
+import { machineOptions } from './machine.ts';
 import { nicOptions } from './nics.ts';
 import { planNotes } from './notes.ts';
 import { planPassthrough } from './passthrough/plan-passthrough.ts';
@@ -30,7 +32,7 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
   const faults = [...hostFaults(definition, facts), ...accelFaults, ...fileFaults(definition, facts)];
   if (facts.qemu === null || faults.length > 0) return { ok: false, faults };
   const table = new DescriptorTable(facts);
-  const { options, firmware } = commandLine(definition, facts, { table, accel });
+  const { options, firmware, env } = commandLine(definition, facts, { table, accel });
   const tooMany = descriptorFaults(table.descriptors.length);
   if (tooMany.length > 0) return { ok: false, faults: tooMany };
   const root = systemRoot(facts.qemu, accel, firmware);
@@ -47,7 +49,7 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
       ...options.flatMap(([name, value]) => (value === undefined ? [name] : [name, value])),
       ...passthrough.argv,
     ],
-    env: passthrough.env,
+    env: { ...env, ...passthrough.env },
     descriptors: table.descriptors,
     devices: accel.kind === 'kvm' ? ['/dev/kvm'] : [],
     root,
@@ -73,7 +75,7 @@ function commandLine(
   definition: MachineDefinition,
   facts: HostFacts,
   { table, accel }: { readonly table: DescriptorTable; readonly accel: Accelerator },
-): { readonly options: readonly Option[]; readonly firmware: Firmware } {
+): { readonly options: readonly Option[]; readonly firmware: Firmware; readonly env: LaunchRequest['env'] } {
   const indexes = bootIndexes(definition);
   const consoles = [
     ...monitorOptions(table),
@@ -82,14 +84,18 @@ function commandLine(
   ];
   const kernel = kernelOptions(definition, table);
   const firmware = planFirmware(definition, facts, table);
+  const clocks = planClocks(definition, facts.time, accel);
   const drives = driveOptions(definition, table, indexes);
   const nics = nicOptions(definition, table, { vhostNet: facts.vhostNet, bootIndexes: indexes });
   return {
     firmware,
+    env: clocks.env,
     options: [
       ...processOptions(definition),
       ...lifeOptions(definition),
-      ...machineOptions(definition, firmware),
+      ...machineOptions(definition, accel, { ...clocks.machine, ...firmware.machine }),
+      ...clocks.options,
+      ...identityOptions(definition),
       ...acceleratorOptions(definition, accel),
       keyOption('-m', null, { size: `${guestMemoryMib(definition)}M` }),
       ...bootOrderOptions(definition),
@@ -123,23 +129,6 @@ function processOptions(definition: MachineDefinition): readonly Option[] {
       resourcecontrol: 'deny',
     }),
   ];
-}
-
-function machineOptions(definition: MachineDefinition, firmware: Firmware): readonly Option[] {
-  const board = boards[definition.machine];
-  // The PS/2 keyboard is the one that every firmware and boot loader knows; without a screen nobody types on it.
-  const keyboard = board.pciBus === null || definition.vnc ? {} : { i8042: 'off' };
-  const graphics = definition.vnc ? {} : { graphics: 'off' };
-  const machine = keyOption('-machine', definition.machine, {
-    ...board.properties,
-    ...keyboard,
-    ...graphics,
-    ...firmware.machine,
-  });
-  if (definition.machine !== 'pc') return [machine];
-  // SECURITY: promise 2. `pc` builds a floppy controller whatever one says (QEMU 7.2). At this base all its ports lie
-  // beyond the 64 Ki that exist, so no guest reaches a register of it.
-  return [machine, keyOption('-global', null, { 'isa-fdc.iobase': 65_535 })];
 }
 
 /** Loadable parts of QEMU by what needs them. Where a distribution builds them in, the facts have no such module. */

@@ -60,6 +60,7 @@ export function sampleFacts(definition: MachineDefinition, overrides: Partial<Ho
     varsDirectory,
     vhostNet: false,
     hostMemory: 64 * gib,
+    time: { now: Date.UTC(2026, 6, 1), zone: 'Europe/Berlin' },
     ...overrides,
   };
 }

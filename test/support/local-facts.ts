@@ -35,5 +35,6 @@ export function localFacts(definition: MachineDefinition, varsDirectory: string)
     varsDirectory,
     vhostNet: false,
     hostMemory: 64 * 1024 ** 3,
+    time: { now: Date.UTC(2026, 6, 1), zone: 'Europe/Berlin' },
   };
 }

@@ -100,10 +100,11 @@ export function holdsLimits({ plan, pid }: Started): void {
 export const hmp = async (started: Started, line: string): Promise<string> =>
   String(await started.execute('human-monitor-command', { 'command-line': line }));
 
-/** What the guest's shell answers to a line. */
+/** What the guest's shell answers to a line, with plain line ends. */
 export async function ask(started: Started, line: string): Promise<string> {
-  // Split, so that the echo of the line is not the end.
+  // Split, so that the echo of the line has neither of the marks.
   const said = consoleUntil(started.console, 'answer ends');
-  started.console.write(`${line}; echo an''swer ends\n`);
-  return await said;
+  started.console.write(`echo an''swer begins; ${line}; echo an''swer ends\n`);
+  const text = (await said).replaceAll('\r', '');
+  return text.slice(text.lastIndexOf('answer begins\n') + 14, text.lastIndexOf('answer ends'));
 }

@@ -54,7 +54,12 @@ async function startOn(
     uid: process.getuid?.() ?? 0,
     checkResults: true,
     sources: {
-      host: async () => ({ uefi: null, vhostNet: false, hostMemory: 8 * 1024 ** 3 }),
+      host: async () => ({
+        uefi: null,
+        vhostNet: false,
+        hostMemory: 8 * 1024 ** 3,
+        time: { now: 0, zone: 'UTC' },
+      }),
       qemu: async () => ({ ok: true, value: qemuFacts }),
       kvm: async () => ({ works: false, reason: 'a test' }),
       audit: (run, _facts, now): AuditReport => ({

@@ -4,7 +4,7 @@ import { totalmem } from 'node:os';
 import type { HostFacts } from '../../plan/launch-plan.ts';
 import { resolveSystemPath, type DirectoryFindings } from './system-path.ts';
 
-export type HostBasics = Pick<HostFacts, 'uefi' | 'vhostNet' | 'hostMemory'>;
+export type HostBasics = Pick<HostFacts, 'uefi' | 'vhostNet' | 'hostMemory' | 'time'>;
 
 /** OVMF as Debian's package `ovmf` has it: code and variables apart, flash of 4 MiB. */
 const uefiFiles = {
@@ -15,7 +15,8 @@ const uefiFiles = {
 /** Looks at the host; what is not there is null or false, never an error. */
 export async function gatherHost(): Promise<HostBasics> {
   const [uefi, vhostNet] = await Promise.all([findUefi(), isCharacterDevice('/dev/vhost-net')]);
-  return { uefi, vhostNet, hostMemory: totalmem() };
+  const time = { now: Date.now(), zone: Intl.DateTimeFormat().resolvedOptions().timeZone };
+  return { uefi, vhostNet, hostMemory: totalmem(), time };
 }
 
 async function findUefi(): Promise<HostFacts['uefi']> {

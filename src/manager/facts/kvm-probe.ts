@@ -44,6 +44,7 @@ export function planKvmProbe(qemu: QemuFacts, imagePath: string, accel: 'kvm' | 
     varsDirectory: '/nonexistent',
     vhostNet: false,
     hostMemory: definition.memory,
+    time: { now: 0, zone: 'UTC' },
   });
 }
 
