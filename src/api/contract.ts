@@ -8,6 +8,7 @@ import type { AuditReport } from '../audit/report.ts';
 import type { PlanOutcome } from '../plan/launch-plan.ts';
 import { diskRoutes } from './disk-contract.ts';
 import { endpoints, machineStates, type MachineState } from './endpoints.ts';
+import { guestRoutes } from './guest-contract.ts';
 
 /** What a call needs, and what each right lets its holder do. */
 export const rightMeanings = {
@@ -570,6 +571,7 @@ export const routes = {
       'The screen, keyboard and pointer: RFB in binary frames both ways, text frames are JSON notices.',
     params: onMachine,
   },
+  ...guestRoutes,
   qmp: {
     ...endpoints.qmp,
     right: 'monitor',

@@ -40,6 +40,8 @@ export const endpoints = {
   consoleOutput: { method: 'GET', path: '/v1/machines/:name/console/output' },
   console: { method: 'GET', path: '/v1/machines/:name/console', stream: true },
   vnc: { method: 'GET', path: '/v1/machines/:name/vnc', stream: true },
+  screenshot: { method: 'GET', path: '/v1/machines/:name/screenshot' },
+  sendKeys: { method: 'POST', path: '/v1/machines/:name/keys' },
   qmp: { method: 'POST', path: '/v1/machines/:name/qmp' },
   monitor: { method: 'POST', path: '/v1/machines/:name/monitor' },
   grants: { method: 'GET', path: '/v1/machines/:name/grants' },

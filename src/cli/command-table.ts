@@ -18,6 +18,8 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     wait: async () => (await import('./commands/wait.ts')).wait,
     console: async () => (await import('./commands/console.ts')).console,
     vnc: async () => (await import('./commands/vnc.ts')).vnc,
+    screenshot: async () => (await import('./commands/screenshot.ts')).screenshot,
+    'send-key': async () => (await import('./commands/send-key.ts')).sendKey,
     logs: async () => (await import('./commands/logs.ts')).logs,
     events: async () => (await import('./commands/events.ts')).events,
     monitor: async () => (await import('./commands/monitor.ts')).monitor,

@@ -7,7 +7,7 @@ export interface Io {
   isTerminal(descriptor: 0 | 1 | 2): boolean;
   /** Width of the terminal. */
   columns(): number;
-  write(descriptor: 1 | 2, text: string): void;
+  write(descriptor: 1 | 2, text: string | Uint8Array): void;
   /** All of standard input. */
   readInput(): string;
   /** One line that the user types; undefined at end of file. */
@@ -19,8 +19,8 @@ export interface Io {
 const retryAfterMs = 5;
 
 /** Standard output may be a pipe that someone made non-blocking: then it is full, not broken. */
-function writeAll(descriptor: number, text: string): void {
-  let rest = Buffer.from(text, 'utf8');
+function writeAll(descriptor: number, text: string | Uint8Array): void {
+  let rest: Uint8Array = typeof text === 'string' ? Buffer.from(text, 'utf8') : text;
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(descriptor, rest));

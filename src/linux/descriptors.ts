@@ -153,6 +153,16 @@ export function readHead(fd: number, length: number): Buffer {
   return head.subarray(0, readSync(fd, head, 0, length, 0));
 }
 
+/** An empty file in memory, charged to who writes it (memfd_create(2)). The caller closes it. */
+export function memoryFile(name: string): number {
+  const label = cString(name.slice(0, 200));
+  return checked(
+    syscall(SYS_memfd_create, [addressOf(label), MFD_CLOEXEC | MFD_ALLOW_SEALING]),
+    'memfd_create',
+    name,
+  );
+}
+
 /**
  * A copy of an open file in memory that nobody can change any more, readable by every uid that has a descriptor
  * (memfd_create(2), F_ADD_SEALS). The copy is charged to the calling process.
@@ -160,9 +170,7 @@ export function readHead(fd: number, length: number): Buffer {
 export function sealedCopy(source: number, name: string, maxBytes: number): number {
   const size = fstatSync(source).size;
   if (size > maxBytes) throw new RangeError(`${name}: ${size} bytes, at most ${maxBytes} can be copied`);
-  const label = cString(name.slice(0, 200));
-  const result = syscall(SYS_memfd_create, [addressOf(label), MFD_CLOEXEC | MFD_ALLOW_SEALING]);
-  const copy = checked(result, 'memfd_create', name);
+  const copy = memoryFile(name);
   try {
     const chunk = Buffer.alloc(Math.min(size, 1024 * 1024));
     for (let offset = 0; offset < size;) {

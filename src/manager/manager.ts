@@ -30,6 +30,7 @@ import { createDefinitionHandlers } from './handlers/definition-handlers.ts';
 import { createDiskHandlers } from './handlers/disk-handlers.ts';
 import { createHostHandlers } from './handlers/host-handlers.ts';
 import { createPolicyHandlers } from './handlers/policy-handlers.ts';
+import { createGuestHandlers } from './handlers/guest-handlers.ts';
 import { createMachineHandlers } from './handlers/machine-handlers.ts';
 import { createStreamHandlers } from './handlers/stream-handlers.ts';
 import { History } from './history/history.ts';
@@ -293,6 +294,7 @@ function createApi(parts: ApiParts): FastifyInstance {
     placed: parts.policy.placed,
     streams: createStreamHandlers({ machines, events, history }),
     handlers: {
+      ...createGuestHandlers(),
       ...createMachineHandlers({ machines, managerState: paths.managerState, placed: parts.policy.placed }),
       ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
       ...createAutostartHandlers(parts),

@@ -69,6 +69,11 @@ export function parseDescriptorSets(value: unknown): readonly DescriptorSet[] | 
   });
 }
 
+/** The set that a descriptor was put into. */
+export function parseAddedDescriptor(value: unknown): number | undefined {
+  return parseCount(memberOf(parseFields(value), 'fdset-id'));
+}
+
 export function parseDrives(value: unknown): readonly Drive[] | undefined {
   return parseList(value, parseDrive);
 }

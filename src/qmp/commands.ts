@@ -1,6 +1,7 @@
 /** The commands that the manager gives, a closed set: QEMU's name, time limit, arguments, and how the answer is read. */
 import type { CommandResult } from './command-result.ts';
 import {
+  parseAddedDescriptor,
   parseDescriptorSets,
   parseDone,
   parseDrives,
@@ -53,6 +54,23 @@ export const commands = {
   removeFd: withArgs('remove-fd', quickMs, parseDone, ({ set }: { readonly set: number }) => ({
     'fdset-id': set,
   })),
+  /** The descriptor that comes with it, in a set of its own: `/dev/fdset/N` is then a path of QEMU's. Gives N. */
+  addFd: plain('add-fd', quickMs, parseAddedDescriptor),
+  /** Writes what the screen shows as PNG to a path of QEMU's. */
+  screendump: withArgs('screendump', drainMs, parseDone, ({ path }: { readonly path: string }) => ({
+    filename: path,
+    format: 'png',
+  })),
+  /** Presses keys (QKeyCode) together, and lets go of them after `holdMs`; answers at once. */
+  sendKey: withArgs(
+    'send-key',
+    quickMs,
+    parseDone,
+    ({ keys, holdMs }: { readonly keys: readonly string[]; readonly holdMs: number }) => ({
+      keys: keys.map((data) => ({ type: 'qcode', data })),
+      'hold-time': holdMs,
+    }),
+  ),
   /** QEMU keeps the descriptor that comes with it under this name. */
   getDescriptor: withArgs('getfd', quickMs, parseDone, ({ name }: { readonly name: string }) => ({
     fdname: name,

@@ -5,6 +5,7 @@ import type { ConsoleNotice } from '../../api/contract.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
+import { screenOf } from './screen-of.ts';
 import { maxViewers } from './viewers.ts';
 
 /** What a viewer that does not read may let wait here; beyond it nothing more is read from QEMU. */
@@ -13,19 +14,10 @@ const goingAway = 1001;
 const failed = 1011;
 
 export function openViewer(machine: Machine): Outcome<(socket: WebSocket) => void> {
-  const { run, name } = machine;
-  if (run === undefined)
-    return failure(
-      'machine-not-running',
-      `machine "${name}" does not run`,
-      `start it (\`qward start ${name}\`)`,
-    );
-  if (!run.hasScreen)
-    return failure(
-      'request-invalid',
-      `machine "${name}" has no screen`,
-      'set `vnc: true` in its definition, and start it anew',
-    );
+  const { name } = machine;
+  const shown = screenOf(machine);
+  if (!shown.ok) return shown;
+  const run = shown.value;
   if (run.viewers.full)
     return failure(
       'console-busy',

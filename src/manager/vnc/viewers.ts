@@ -6,6 +6,7 @@ import { closeSync, fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { socketPair } from '../../linux/pass-descriptor.ts';
+import type { CommandResult } from '../../qmp/command-result.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
@@ -59,12 +60,20 @@ export class Viewers {
   }
 }
 
-async function handOver(session: QmpSession, name: string, descriptor: number): Promise<Outcome<undefined>> {
-  let given = await commands.getDescriptor(session, { name }, { descriptor });
+/** A command with a descriptor is refused while others wait to be written: it is given again. */
+export async function whenFree<Value>(
+  give: () => Promise<CommandResult<Value>>,
+): Promise<CommandResult<Value>> {
+  let given = await give();
   for (let times = 0; !given.ok && given.code === 'busy' && times < busyRetries; times += 1) {
     await wait(busyWaitMs);
-    given = await commands.getDescriptor(session, { name }, { descriptor });
+    given = await give();
   }
+  return given;
+}
+
+async function handOver(session: QmpSession, name: string, descriptor: number): Promise<Outcome<undefined>> {
+  const given = await whenFree(() => commands.getDescriptor(session, { name }, { descriptor }));
   const taken = given.ok ? await commands.addVncClient(session, { name }) : given;
   return taken.ok
     ? success(undefined)
