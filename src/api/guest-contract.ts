@@ -10,7 +10,6 @@ export const guestRoutes = {
   screenshot: {
     ...endpoints.screenshot,
     right: 'console',
-    logged: true,
     summary: 'What the screen shows now, as PNG.',
     params: onMachine,
     result: z.object({

@@ -69,6 +69,7 @@ test('nothing but the required body has to be given', () => {
     'qmp',
     'rename',
     'revoke',
+    'sendKeys',
     'set',
     'wait',
   ];

@@ -10,6 +10,7 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
+import { QwardClient } from '../../src/api/client.ts';
 import { Mux, MuxFault } from '../../src/cli/remote/mux.ts';
 import { parseDefinition } from '../../src/definition/parse.ts';
 import { sendDescriptor, socketPair } from '../../src/linux/pass-descriptor.ts';
@@ -125,6 +126,29 @@ test('a manager that dies while it restarts a machine leaves the restart to the 
   assert.equal(restarts(second)?.pending?.attempt, 1);
   assert.ok((await second.client.call('stop', { name: 'web' })).ok);
   assert.equal(restarts(second)?.pending, null);
+});
+
+test('a start while a start that was cut off is being taken over is told no success of that one', async (context) => {
+  const first = await startManager(context);
+  await start(first, 'web');
+  const { launched } = first.broker.qemu('web');
+  assert.ok((await first.client.call('kill', { name: 'web' })).ok);
+  await first.broker.port.call('launch', { launch: launched.launch });
+  first.broker.qemu('web').monitor.status = 'prelaunch';
+  const held = Promise.withResolvers<void>();
+  first.broker.killGate = held.promise;
+  const restarted = first.restart();
+  await until(() => first.broker.calls.at(-1) === 'kill', 'being cut off');
+  const client = new QwardClient({ socketPath: first.paths.apiSocket });
+  context.after(() => client.close());
+  const starting = client.call('start', { name: 'web' });
+  await delay(100);
+  held.resolve();
+  const reply = await starting;
+  const second = await restarted;
+  assert.ok(reply.ok, JSON.stringify(reply));
+  assert.equal(reply.result.outcome, 'started');
+  assert.equal(second.manager.machines.get('web')?.state, 'running');
 });
 
 test('viewers whose right ends while QEMU is asked hold no place', async (context) => {

@@ -53,6 +53,8 @@ export class FakeBroker {
   failWith: readonly string[] | undefined;
   /** Holds launches back until it resolves. */
   gate: Promise<void> = Promise.resolve();
+  /** Holds kills back until it resolves. */
+  killGate: Promise<void> = Promise.resolve();
   /** What guests do when their power button is pressed. */
   powerdown: 'off' | 'ignore' = 'off';
   unreachable = false;
@@ -103,6 +105,7 @@ export class FakeBroker {
       case 'launch':
         return await this.#launch(field('launch') as LaunchRequest);
       case 'kill':
+        await this.killGate;
         await this.#end(machine);
         return {};
       case 'reap':

@@ -5,6 +5,7 @@ import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import type { QmpEvent } from '../../qmp/events.ts';
 import { commands } from '../../qmp/commands.ts';
+import { isAlive } from '../../linux/process.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { EventHistory } from '../events.ts';
@@ -67,6 +68,7 @@ export class Life {
   #awaited: Run | undefined;
   #end: PromiseWithResolvers<void> = Promise.withResolvers();
   #finishing: Promise<void> | undefined;
+  #connecting: Promise<void> | undefined;
   #lastEnd: LastEnd | null = null;
   #saving: Promise<void> = Promise.resolve();
   #audit: AuditNote | null = null;
@@ -128,6 +130,11 @@ export class Life {
   /** While a process that ended by itself is being cleared away. */
   get finishing(): Promise<void> | undefined {
     return this.#finishing;
+  }
+
+  /** While it is found out what a run that was taken over is, and whether its start was finished; where not, until it is ended. */
+  get connecting(): Promise<void> | undefined {
+    return this.#run?.ending === 'cut off' ? this.ended(this.#run) : this.#connecting;
   }
 
   /** Resolves when this run is over and cleared away. */
@@ -224,8 +231,10 @@ export class Life {
   async adopt(launched: LaunchedMachine, note: RunNote | undefined): Promise<() => Promise<void>> {
     const known = note?.launchedAt === launched.launchedAt ? note : undefined;
     const lastEnd = this.#lastEnd ?? note?.lastEnd ?? null;
+    // What the broker said may be old by now.
+    const alive = isAlive(launched.pid, launched.startTime);
     // Its end was seen and recorded; only the broker could not be told.
-    if (!launched.alive && lastEnd !== null && lastEnd.at >= launched.launchedAt)
+    if (!alive && lastEnd !== null && lastEnd.at >= launched.launchedAt)
       return async () => void (await removeRemains(this.#services.broker, this.#name, 'none'));
     const run = await Run.open({
       launched,
@@ -241,10 +250,14 @@ export class Life {
     if (run.begun) this.after.begun();
     this.#take(run);
     this.#board.set('unreachable');
+    const over = Promise.withResolvers<void>();
+    this.#connecting = over.promise;
     return async () => {
-      const connected = launched.alive && (await run.connect(run.released)).ok;
+      const connected = alive && (await run.connect(run.released)).ok;
       if (connected) await this.probe();
       void this.#watch(run, connected);
+      this.#connecting = undefined;
+      over.resolve();
     };
   }
 

@@ -92,6 +92,7 @@ export class Machine {
       if (operation !== undefined) await operation.done;
       else if (this.#killing !== undefined) await this.#killing;
       else if (this.life.finishing !== undefined) await this.life.finishing;
+      else if (this.life.connecting !== undefined) await this.life.connecting;
       else if (this.run !== undefined) return this.#report(success('already running'));
       else if (record === null) return this.#undefined();
       else if (refusal !== undefined) return refusal;
