@@ -32,6 +32,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     set: async () => (await import('./commands/set.ts')).set,
     apply: async () => (await import('./commands/apply.ts')).apply,
     rename: async () => (await import('./commands/rename.ts')).rename,
+    import: async () => (await import('./commands/import.ts')).importMachines,
     clone: async () => (await import('./commands/clone.ts')).clone,
     rm: async () => (await import('./commands/rm.ts')).rm,
   },

@@ -1,0 +1,53 @@
+/** A definition in the making from a domain of libvirt: what several rules must know of the whole document. */
+import { MachineDraft } from '../machine-draft.ts';
+import { attributeOf, childOf, childrenOf, textOf, type XmlElement, type XmlNode } from '../xml/xml-node.ts';
+
+export type Board = 'pc' | 'q35' | 'microvm' | 'isapc' | 'other';
+
+/** Something that no piece of the document says and that is different all the same. */
+export interface Remark {
+  readonly line: number;
+  readonly subject: string;
+  readonly message: string;
+}
+
+function boardOf(machine: string): Board {
+  if (machine === 'q35' || machine.startsWith('pc-q35')) return 'q35';
+  if (machine === 'microvm' || machine === 'isapc') return machine;
+  return machine === '' || machine === 'pc' || /^pc-(?:i440fx-|\d)/.test(machine) ? 'pc' : 'other';
+}
+
+export class DomainDraft extends MachineDraft<XmlNode> {
+  readonly root: XmlElement;
+  readonly devices: XmlElement | undefined;
+  readonly board: Board;
+  readonly remarks: Remark[] = [];
+  /** Parts by the order in which the firmware tries them, from `<boot order=…/>`. */
+  readonly bootOrder: { readonly order: number; readonly id: string }[] = [];
+  /** Kinds of device in the order of `<boot dev=…/>`. */
+  readonly bootDevices: string[] = [];
+
+  constructor(root: XmlElement) {
+    super(root);
+    this.root = root;
+    this.devices = childOf(root, 'devices');
+    this.board = boardOf(attributeOf(childOf(root, 'os', 'type'), 'machine') ?? '');
+  }
+
+  /** Devices of one kind. */
+  devicesOf(name: string): readonly XmlElement[] {
+    return childrenOf(this.devices, name);
+  }
+
+  controllers(type: string): readonly XmlElement[] {
+    return this.devicesOf('controller').filter((one) => attributeOf(one, 'type') === type);
+  }
+
+  text(...path: readonly string[]): string {
+    return textOf(childOf(this.root, ...path));
+  }
+
+  remark(element: XmlElement | undefined, subject: string, message: string): void {
+    this.remarks.push({ line: element?.line ?? this.root.line, subject, message });
+  }
+}

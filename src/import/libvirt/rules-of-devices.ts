@@ -1,0 +1,140 @@
+/** What a machine has once, and what it cannot have. */
+import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
+import { attributeOf } from '../xml/xml-node.ts';
+import { tuning, wholeNotYet } from './phrases.ts';
+import { isOn, wholeNumberOf } from './quantities.ts';
+import type { Outcome, Place, Rules } from './rule-table.ts';
+import { common } from './rules-in-common.ts';
+
+function rng(place: Place): Outcome {
+  const { element, draft } = place;
+  if (draft.devicesOf('rng')[0] !== element) return wholeNotYet('one source of random numbers');
+  return imported;
+}
+
+function rngBackend(place: Place): Verdict {
+  const model = attributeOf(place.element, 'model');
+  return model === 'egd' ? whole(unsupported('no egd; the random numbers are the kernel’s')) : imported;
+}
+
+function milliseconds(place: Place): string {
+  return `${wholeNumberOf(place.value) ?? 0}ms`;
+}
+
+function balloon(place: Place): Verdict {
+  if (place.value === 'none') return place.setMachine('balloon', false);
+  return place.value === 'virtio'
+    ? imported
+    : changed('virtio devices: on q35 the new kind alone, on pc both');
+}
+
+function watchdogModel(place: Place): Verdict {
+  const own =
+    place.value === 'ib700' || place.value === 'i6300esb' || place.value === 'itco' ? place.value : undefined;
+  return own === undefined
+    ? unsupported(`no watchdog ${place.value.slice(0, 30)}`)
+    : place.setMachine('watchdog.model', own);
+}
+
+function watchdogAction(place: Place): Verdict {
+  if (place.value === 'dump') {
+    place.setMachine('watchdog.action', 'reset');
+    return changed('no memory dump is made: the machine is reset');
+  }
+  return place.setMachine('watchdog.action', place.value);
+}
+
+function panic(place: Place): Verdict {
+  const model = attributeOf(place.element, 'model') ?? 'isa';
+  if (model === 'hyperv') return place.append('cpu.hyperv.enlightenments', 'crash');
+  if (model === 'isa' || model === 'pci') return place.setMachine('panic', model);
+  return whole(unsupported(`no panic device ${model}`));
+}
+
+function vsockCid(place: Place): Verdict {
+  const cid = wholeNumberOf(attributeOf(place.element, 'address') ?? '');
+  if (cid !== undefined) return place.setMachine('vsock.cid', cid);
+  return unsupported('a number of its own is needed: vsock: {cid: 3} or above');
+}
+
+const iommuModels: Readonly<Record<string, string>> = { intel: 'intel', amd: 'amd', virtio: 'virtio' };
+
+function iommu(place: Place): Verdict {
+  const own = iommuModels[place.value];
+  return own === undefined
+    ? unsupported(`no IOMMU ${place.value.slice(0, 30)}`)
+    : place.setMachine('iommu.model', own);
+}
+
+const iommuFlag = (key: string) => (place: Place) => place.setMachine(`iommu.${key}`, isOn(place.value));
+
+export const rulesOfDevices: Rules = {
+  'devices/rng': rng,
+  'devices/rng@model': (place) =>
+    place.value === 'virtio' ? imported : changed('virtio devices: on q35 the new kind alone, on pc both'),
+  'devices/rng/backend': rngBackend,
+  'devices/rng/backend@model': imported,
+  'devices/rng/backend#': imported,
+  'devices/rng/rate@bytes': (place) => place.setMachine('rngOptions.bytes', wholeNumberOf(place.value) ?? 0),
+  'devices/rng/rate@period': (place) => place.setMachine('rngOptions.period', milliseconds(place)),
+  'devices/rng/rate': (place) =>
+    attributeOf(place.element, 'period') === undefined
+      ? place.setMachine('rngOptions.period', '1s')
+      : imported,
+  'devices/rng/driver/**': tuning,
+  ...common('rng'),
+  'devices/memballoon@model': balloon,
+  'devices/memballoon@autodeflate': (place) =>
+    isOn(place.value) ? imported : place.setMachine('balloonOptions.deflateOnOom', false),
+  'devices/memballoon@freePageReporting': (place) =>
+    isOn(place.value) ? imported : place.setMachine('balloonOptions.freePageReporting', false),
+  'devices/memballoon/stats@period': (place) => {
+    const seconds = wholeNumberOf(place.value) ?? 0;
+    return seconds === 0 ? imported : place.setMachine('balloonOptions.statsPeriod', `${seconds}s`);
+  },
+  'devices/memballoon/driver/**': tuning,
+  ...common('memballoon'),
+  'devices/watchdog@model': watchdogModel,
+  'devices/watchdog@action': watchdogAction,
+  ...common('watchdog'),
+  'devices/panic': panic,
+  'devices/panic@model': imported,
+  ...common('panic'),
+  'devices/vsock/cid': vsockCid,
+  'devices/vsock/cid@auto': imported,
+  'devices/vsock/cid@address': imported,
+  'devices/vsock@model': (place) =>
+    place.value === 'virtio' ? imported : changed('virtio devices: on q35 the new kind alone, on pc both'),
+  'devices/vsock/driver/**': tuning,
+  ...common('vsock'),
+  'devices/iommu@model': iommu,
+  'devices/iommu/driver@intremap': iommuFlag('interruptRemapping'),
+  'devices/iommu/driver@caching_mode': iommuFlag('cachingMode'),
+  'devices/iommu/driver@eim': iommuFlag('eim'),
+  'devices/iommu/driver@iotlb': iommuFlag('deviceIotlb'),
+  'devices/iommu/driver@aw_bits': (place) =>
+    place.setMachine('iommu.addressWidth', wholeNumberOf(place.value) ?? 0),
+  ...common('iommu'),
+  'devices/hub': whole(changed('USB devices have ports enough without a hub')),
+  'devices/hostdev': (place) =>
+    wholeNotYet(
+      `no ${attributeOf(place.element, 'type') ?? ''} device of the host for a machine`.replace(
+        'no  ',
+        'no ',
+      ),
+    ),
+  'devices/redirdev': wholeNotYet('no USB devices of the viewer’s host'),
+  'devices/redirfilter': wholeNotYet('no USB devices of the viewer’s host'),
+  'devices/smartcard': wholeNotYet('no smart cards'),
+  'devices/filesystem': wholeNotYet('no shared folders'),
+  'devices/tpm': wholeNotYet('no TPM'),
+  'devices/shmem': wholeNotYet('no memory shared between machines'),
+  'devices/nvram': wholeNotYet('for POWER only'),
+  'devices/memory': (place) =>
+    wholeNotYet(
+      `no memory device of model ${attributeOf(place.element, 'model') ?? ''}; memory: has all of it`,
+    ),
+  'devices/lease': wholeNotYet('no lock manager; QEMU locks the images'),
+  'devices/crypto': wholeNotYet('no crypto device'),
+  'devices/pstore': wholeNotYet('no pstore device'),
+};
