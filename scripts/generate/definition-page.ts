@@ -115,6 +115,9 @@ export const rules = `## What keys demand of each other
 - Some of \`cpu.hyperv.enlightenments\` need others: the fault says which.
 - \`clock.timezone\` needs \`clock.base: timezone\`; \`clock.start\` stands alone.
 - \`microvm\` has one version, and none of \`platform\`, \`clock.hpet\` and \`generationId\`; \`platform.tseg\` needs \`q35\` and \`smm\`.
+- \`microvm\` has no graphics card, inputs, USB, sound, watchdog, panic device and IOMMU.
+- What is on USB has a port: 15 at most on \`xhci\`, 6 on \`ehci\`, 2 on \`uhci\`.
+- \`iommu.interruptRemapping\` needs \`platform.irqchip: split\`, and \`eim\` needs \`interruptRemapping\`.
 - \`limits.memory\` is not less than \`memory\`.
 `;
 

@@ -38,6 +38,13 @@ type ReadKey =
   | 'cpu'
   | 'memory'
   | 'vnc'
+  | 'video'
+  | 'inputs'
+  | 'usb'
+  | 'sound'
+  | 'watchdog'
+  | 'panic'
+  | 'iommu'
   | 'agent'
   | 'tags'
   | 'boot'
@@ -103,6 +110,13 @@ export function draftOf(value: Plain): Draft {
     cpu: read(shape.cpu, input['cpu']),
     memory: read(shape.memory, input['memory']),
     vnc: read(shape.vnc, input['vnc']),
+    video: read(shape.video, input['video']),
+    inputs: read(shape.inputs, input['inputs']),
+    usb: read(shape.usb, input['usb']),
+    sound: read(shape.sound, input['sound']),
+    watchdog: read(shape.watchdog, input['watchdog']),
+    panic: read(shape.panic, input['panic']),
+    iommu: read(shape.iommu, input['iommu']),
     agent: read(shape.agent, input['agent']),
     tags: read(shape.tags, input['tags']),
     boot: read(shape.boot, input['boot']),

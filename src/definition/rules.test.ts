@@ -144,6 +144,64 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
     ["clock: {start: '2006-02-30T16:01:21'}"],
     /^clock\.start: there is no such day/,
   ],
+  ...[
+    ['video: {model: vga}', 'video.model', 'graphics card'],
+    ['inputs: [{type: mouse}]', 'inputs', 'input devices'],
+    ['usb: {model: ehci}', 'usb.model', 'USB'],
+    ['sound: {model: ac97}', 'sound.model', 'sound'],
+    ['watchdog: {model: ib700}', 'watchdog.model', 'watchdog'],
+    ['panic: pci', 'panic', 'device by which'],
+    ['iommu: {model: virtio}', 'iommu.model', 'IOMMU'],
+  ].map(
+    ([line = '', key = '', what = '']) =>
+      [
+        'microvm has few devices',
+        ['machine: microvm', kernel, line],
+        new RegExp(`^${key}: microvm has no ${what}`),
+      ] as const,
+  ),
+  ['memory of no card', ['video: {memory: 16MiB}'], /^video\.memory: there is no graphics card/],
+  [
+    'memory of a card without',
+    ['video: {model: virtio, memory: 16MiB}'],
+    /^video\.memory: the card virtio has no memory of its own/,
+  ],
+  ['memory of a screen', ['vnc: true', 'video: {memory: 24MiB}'], /^video\.memory: is no power of two/],
+  ['several screens', ['vnc: true', 'video: {heads: 2}'], /^video\.heads: the card vga has one screen/],
+  ['no tablet on PS/2', ['inputs: [{type: tablet, bus: ps2}]'], /^inputs\[0\]\.bus: there are no tablets/],
+  [
+    'USB needs a controller',
+    ['vnc: true', 'usb: {model: none}'],
+    /^usb\.model: there is no controller, and 1 devices/,
+  ],
+  [
+    'USB has ports',
+    ['usb: {model: uhci}', 'inputs: [{type: mouse}, {type: mouse}, {type: mouse}]'],
+    /^usb\.model: uhci has 2 ports, and 3 devices/,
+  ],
+  [
+    'ports are those of xhci',
+    ['usb: {model: ehci, ports: 8}'],
+    /^usb\.ports: counts for xhci only, and the controller is ehci/,
+  ],
+  [
+    'the watchdog of q35',
+    ['machine: pc', 'watchdog: {model: itco}'],
+    /^watchdog\.model: itco is the watchdog of q35/,
+  ],
+  ['IOMMUs of q35', ['machine: pc', 'iommu: {model: intel}'], /^iommu\.model: pc has no intel IOMMU/],
+  [
+    'keys of IOMMUs',
+    ['iommu: {model: amd, cachingMode: true}'],
+    /^iommu\.cachingMode: the IOMMU amd has no such/,
+  ],
+  [
+    'interrupts of IOMMUs',
+    ['iommu: {model: intel, interruptRemapping: true}'],
+    /^iommu\.interruptRemapping: needs the I\/O APIC in QEMU/,
+  ],
+  ['interrupts of IOMMUs', ['iommu: {model: intel, eim: true}'], /^iommu\.eim: needs interruptRemapping/],
+  ['panics are seen', ['panic: none', 'onCrash: pause'], /^panic: onCrash: pause needs a device/],
   ['q35 has no IDE', [`disks: [${disk('a', 'bus: ide')}]`], /^disks\.a\.bus: q35 has no ide/],
   [
     'AHCI has room',

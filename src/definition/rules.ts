@@ -15,6 +15,16 @@ import {
   featuresAreClear,
   hostsPropertiesHaveItsModel,
 } from './rules-of-cpus.ts';
+import {
+  devicesHavePlaces,
+  inputsAreKnown,
+  iommusAreWhole,
+  microvmHasFewDevices,
+  panicHasADevice,
+  screensAreWhole,
+  usbHasRoom,
+  watchdogsAreOfTheBoard,
+} from './rules-of-devices.ts';
 import { disksAreSound, memoryFits, writtenImagesAreUsedOnce } from './rules-of-images.ts';
 import {
   nothingComesAfterItself,
@@ -40,6 +50,14 @@ const rules: readonly Rule[] = [
   enlightenmentsAreWhole,
   addressesHaveOneWidth,
   hostsPropertiesHaveItsModel,
+  microvmHasFewDevices,
+  screensAreWhole,
+  devicesHavePlaces,
+  inputsAreKnown,
+  usbHasRoom,
+  watchdogsAreOfTheBoard,
+  iommusAreWhole,
+  panicHasADevice,
   disksAreSound,
   writtenImagesAreUsedOnce,
   memoryFits,

@@ -17,6 +17,17 @@ import {
 import { generationId, machineVersion, platformSchema, smbiosSchema, uuid } from './schema-board.ts';
 import { clockSchema } from './schema-clock.ts';
 import { cpuSchema } from './schema-cpu.ts';
+import {
+  balloonOptionsSchema,
+  inputSchema,
+  iommuSchema,
+  panicDevice,
+  rngOptionsSchema,
+  soundSchema,
+  usbSchema,
+  videoSchema,
+  watchdogSchema,
+} from './schema-devices.ts';
 import { confinementSchema, qemuSchema } from './schema-confinement.ts';
 
 const imagePath = hostPath.meta({ examples: ['/var/lib/qward/images/web.qcow2'] });
@@ -292,11 +303,28 @@ export const machineSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('Graphics card and VNC; nothing listens, viewers come through the manager.'),
+  video: videoSchema.prefault({}).describe('Graphics card.'),
+  inputs: z
+    .array(inputSchema)
+    .max(8)
+    .optional()
+    .describe(
+      'Keyboards, mice and tablets; unset: with `vnc` a tablet on USB, and the keyboard and mouse of the board.',
+    ),
+  usb: usbSchema.prefault({}).describe('USB controller.'),
+  sound: soundSchema.prefault({}).describe('Sound card.'),
+  watchdog: watchdogSchema.prefault({}).describe('Watchdog.'),
+  panic: panicDevice,
+  iommu: iommuSchema.prefault({}).describe('IOMMU in the guest.'),
   rng: z.boolean().default(true).describe('Random numbers of the host for the guest (virtio-rng).'),
   balloon: z
     .boolean()
     .default(true)
     .describe('Lets the host take back memory and see how much is in use (virtio-balloon).'),
+  rngOptions: rngOptionsSchema
+    .optional()
+    .describe('How much of `rng` the guest gets; unset: as much as it asks for.'),
+  balloonOptions: balloonOptionsSchema.prefault({}).describe('How `balloon` behaves.'),
   agent: z.boolean().default(false).describe('Channel for the guest agent (virtio-serial).'),
   stop: z
     .strictObject({

@@ -1,4 +1,5 @@
 /** The boards that QEMU emulates, and where devices sit on them. What fits on which is the definition's to check. */
+import { extraDevices } from '../definition/extra-devices.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { JsonValue } from './options.ts';
 
@@ -33,9 +34,20 @@ const mmioSingles: ReadonlyMap<keyof typeof slots, number> = new Map([
 ]);
 const mmioDisks = { first: 4, last: 23 } as const;
 
+/** Devices that few machines have share two slots, as functions in the order in which they are planned. */
+const extraSlots = { first: 0x1d, functions: 8 } as const;
+
 export type Place =
   | { readonly kind: 'single'; readonly device: keyof typeof slots }
-  | { readonly kind: 'nic' | 'disk'; readonly index: number; readonly count: number };
+  | { readonly kind: 'nic' | 'disk' | 'extra'; readonly index: number; readonly count: number };
+
+/** Place of a device of extra-devices.ts. */
+export function extraPlace(definition: MachineDefinition, name: string): Place {
+  const names = extraDevices(definition);
+  const index = names.indexOf(name);
+  if (index === -1) throw new Error(`${name}: not among the devices of two slots`);
+  return { kind: 'extra', index, count: names.length };
+}
 
 function pciAddress(place: Place): { readonly slot: number; readonly fn: number; readonly shared: boolean } {
   if (place.kind === 'single') return { slot: slots[place.device], fn: 0, shared: false };
@@ -47,16 +59,27 @@ function pciAddress(place: Place): { readonly slot: number; readonly fn: number;
       fn: Math.floor(index / nicSlots.count),
       shared: count > nicSlots.count,
     };
+  if (place.kind === 'extra') {
+    const { first, functions } = extraSlots;
+    const before = Math.floor(index / functions) * functions;
+    return { slot: first + before / functions, fn: index % functions, shared: count - before > 1 };
+  }
   const perSlot = Math.ceil(count / diskSlots.count);
   return { slot: diskSlots.first + Math.floor(index / perSlot), fn: index % perSlot, shared: perSlot > 1 };
 }
 
 function mmioPlace(place: Place): number {
   if (place.kind === 'nic') return mmioDisks.last - place.index;
-  if (place.kind !== 'single') return mmioDisks.first + place.index;
-  const fixed = mmioSingles.get(place.device);
-  if (fixed === undefined) throw new Error(`${place.device}: not a device of virtio-mmio`);
+  if (place.kind === 'disk') return mmioDisks.first + place.index;
+  const fixed = place.kind === 'single' ? mmioSingles.get(place.device) : undefined;
+  if (fixed === undefined) throw new Error(`${JSON.stringify(place)}: not a place of virtio-mmio`);
   return fixed;
+}
+
+/** The properties of a device of four functions in the place of the USB controller: ehci and its companions. */
+export function usbFunction(board: Board, fn: number): Record<string, JsonValue> {
+  const slot = slots.usb.toString(16).padStart(2, '0');
+  return { bus: board.pciBus, addr: `${slot}.${fn}`, ...(fn === 0 ? { multifunction: true } : {}) };
 }
 
 /** The properties of a device that say where on the board it sits. */

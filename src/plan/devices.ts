@@ -1,6 +1,6 @@
-/** What a machine has once: monitor, serial console, guest agent, random numbers, balloon, graphics. */
+/** What a machine has once: monitor, serial console, guest agent, random numbers, balloon. */
 import type { MachineDefinition } from '../definition/schema.ts';
-import { boards, busProperties, virtioDevice, type Board } from './boards.ts';
+import { boards, virtioDevice } from './boards.ts';
 import type { DescriptorTable } from './descriptor-table.ts';
 import { jsonOption, keyOption, type Option } from './options.ts';
 
@@ -49,6 +49,7 @@ export function agentOptions(definition: MachineDefinition, table: DescriptorTab
 
 export function memoryDeviceOptions(definition: MachineDefinition): readonly Option[] {
   const board = boards[definition.machine];
+  const { balloonOptions } = definition;
   const options: Option[] = [];
   if (definition.rng)
     options.push(
@@ -58,6 +59,8 @@ export function memoryDeviceOptions(definition: MachineDefinition): readonly Opt
         ...virtioDevice(board, 'rng', { kind: 'single', device: 'rng' }),
         id: 'rng.0',
         rng: 'rng.source',
+        'max-bytes': definition.rngOptions?.bytes,
+        period: definition.rngOptions?.period,
       }),
     );
   if (definition.balloon)
@@ -65,40 +68,14 @@ export function memoryDeviceOptions(definition: MachineDefinition): readonly Opt
       jsonOption('-device', {
         ...virtioDevice(board, 'balloon', { kind: 'single', device: 'balloon' }),
         id: 'balloon.0',
-        // A guest that runs out of memory takes it back, and what it frees goes back to the host at once.
-        'deflate-on-oom': true,
-        'free-page-reporting': true,
+        'deflate-on-oom': balloonOptions.deflateOnOom,
+        'free-page-reporting': balloonOptions.freePageReporting,
+        // In whole seconds; 0 is never.
+        'guest-stats-polling-interval':
+          balloonOptions.statsPeriod === undefined
+            ? undefined
+            : Math.max(1, Math.round(balloonOptions.statsPeriod / 1000)),
       }),
     );
   return options;
-}
-
-/**
- * The card with the least code behind it that still works everywhere: plain frame buffers, no commands from the guest, no
- * 3D, no module. UEFI needs no VGA registers, so there it is bochs-display; BIOS and its boot loaders do.
- */
-function graphicsDriver(definition: MachineDefinition): string {
-  return definition.firmware === 'uefi' ? 'bochs-display' : 'VGA';
-}
-
-/** Nothing listens: viewers come through QMP `add_client`. The tablet gives pointer positions that need no grab. */
-export function displayOptions(definition: MachineDefinition): readonly Option[] {
-  if (!definition.vnc) return [];
-  const board: Board = boards[definition.machine];
-  return [
-    keyOption('-vnc', 'none'),
-    jsonOption('-device', {
-      driver: graphicsDriver(definition),
-      id: 'graphics.0',
-      ...busProperties(board, { kind: 'single', device: 'graphics' }),
-    }),
-    jsonOption('-device', {
-      driver: 'qemu-xhci',
-      id: 'ctl.usb',
-      ...busProperties(board, { kind: 'single', device: 'usb' }),
-      p2: 4,
-      p3: 4,
-    }),
-    jsonOption('-device', { driver: 'usb-tablet', id: 'tablet.0', bus: 'ctl.usb.0', port: '1' }),
-  ];
 }

@@ -4,6 +4,7 @@ import type { MachineDefinition } from '../definition/schema.ts';
 import type { LaunchLimits } from '../protocol/launch.ts';
 import { translationBufferMib, type Accelerator } from './accelerator.ts';
 import { variableStorePath } from './boot.ts';
+import { graphicsCard } from './display.ts';
 import type { HostFacts } from './launch-plan.ts';
 
 const mib = 1024 ** 2;
@@ -41,6 +42,7 @@ export function memoryOverhead(definition: MachineDefinition, accel: Accelerator
     definition.nics.length * 8,
     // Frame buffer 16 MiB, the server's copies of it for its viewers.
     definition.vnc ? 96 : 0,
+    graphicsCard(definition) === 'none' ? 0 : Math.max(0, (definition.video.memory ?? 0) / mib - 16) * 4,
     // Page tables: 8 bytes a page here and in the kernel's own for the guest, dirty bitmaps.
     guestMemoryMib(definition) / 64,
   ];

@@ -2,6 +2,7 @@
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { Accelerator } from './accelerator.ts';
 import { boards } from './boards.ts';
+import { graphicsCard, hasBoardInputs } from './display.ts';
 import { jsonOption, keyOption, type Option } from './options.ts';
 
 /** Names of QEMU's boards where a version is added. */
@@ -33,8 +34,8 @@ export function machineOptions(
   const { machine, platform } = definition;
   const board = boards[machine];
   // The PS/2 keyboard is the one that every firmware and boot loader knows; without a screen nobody types on it.
-  const keyboard = board.pciBus === null || definition.vnc ? {} : { i8042: 'off' };
-  const graphics = definition.vnc ? {} : { graphics: 'off' };
+  const keyboard = board.pciBus === null || hasBoardInputs(definition) ? {} : { i8042: 'off' };
+  const graphics = graphicsCard(definition) === 'none' ? { graphics: 'off' } : {};
   return [
     keyOption('-machine', boardName(definition), {
       ...board.properties,

@@ -5,13 +5,8 @@ import { acceleratorOptions, chooseAccelerator, type Accelerator } from './accel
 import { bootIndexes, bootOrderOptions, kernelOptions, planFirmware, type Firmware } from './boot.ts';
 import { planClocks } from './clocks.ts';
 import { DescriptorTable } from './descriptor-table.ts';
-import {
-  agentOptions,
-  consoleOptions,
-  displayOptions,
-  memoryDeviceOptions,
-  monitorOptions,
-} from './devices.ts';
+import { agentOptions, consoleOptions, memoryDeviceOptions, monitorOptions } from './devices.ts';
+import { displayOptions, graphicsModules } from './display.ts';
 import { driveOptions } from './drives.ts';
 import { descriptorFaults, hostFaults } from './host-faults.ts';
 import { identityOptions } from './identity.ts';
@@ -24,6 +19,7 @@ import { nicOptions } from './nics.ts';
 import { planNotes } from './notes.ts';
 import { planPassthrough } from './passthrough/plan-passthrough.ts';
 import { keyOption, type Option } from './options.ts';
+import { iommuOptions, soundOptions, watchdogOptions } from './small-devices.ts';
 import { planWalls } from './walls.ts';
 
 /** Plans a start. Every fault at once, or a plan that the broker can be asked for. */
@@ -35,7 +31,8 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
   const { options, firmware, env } = commandLine(definition, facts, { table, accel });
   const tooMany = descriptorFaults(table.descriptors.length);
   if (tooMany.length > 0) return { ok: false, faults: tooMany };
-  const root = systemRoot(facts.qemu, accel, firmware);
+  const modules = [...modulesOf[accel.kind], ...graphicsModules(definition)];
+  const root = systemRoot(facts.qemu, modules, firmware);
   const passthrough = planPassthrough(
     definition,
     root.map(({ target }) => target),
@@ -103,11 +100,14 @@ function commandLine(
       ...table.options(),
       ...consoles,
       ...firmware.options,
+      ...iommuOptions(definition, accel),
       ...drives,
       ...nics,
       ...memoryDeviceOptions(definition),
       ...panicOptions(definition),
+      ...watchdogOptions(definition),
       ...displayOptions(definition),
+      ...soundOptions(definition),
     ],
   };
 }
@@ -137,9 +137,9 @@ const modulesOf: Readonly<Record<Accelerator['kind'], readonly string[]>> = {
   tcg: ['accel-tcg-x86_64'],
 };
 
-function systemRoot(qemu: QemuFacts, accel: Accelerator, firmware: Firmware): readonly SystemPath[] {
+function systemRoot(qemu: QemuFacts, modules: readonly string[], firmware: Firmware): readonly SystemPath[] {
   const paths = new Map<string, SystemPath>();
-  for (const path of [...qemu.closure, ...modulesOf[accel.kind].flatMap((name) => qemu.modules[name] ?? [])])
+  for (const path of [...qemu.closure, ...modules.flatMap((name) => qemu.modules[name] ?? [])])
     paths.set(path.target, path);
   const covered = (target: string): boolean =>
     [...paths.keys()].some((shown) => target === shown || target.startsWith(`${shown}/`));

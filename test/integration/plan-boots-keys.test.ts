@@ -1,7 +1,7 @@
 /** Keys that few machines set: QEMU takes each, and the guest sees it where it can. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ask, boot, hmp, holdsLimits, makeFiles, start } from '../support/plan-boot.ts';
+import { ask, boot, hmp, holdsLimits, makeFiles, start, type Started } from '../support/plan-boot.ts';
 
 test('a guest sees its CPUs as they are arranged, and with the features that were asked for', async (t) => {
   const { directory, boot: kernel } = makeFiles(t);
@@ -104,3 +104,81 @@ ${kernel}`,
   await boot(started);
   assert.match(await ask(started, 'cat /sys/class/rtc/rtc0/date'), /2006-06-17/);
 });
+
+/** Names of the PCI devices that the guest has, by vendor and device. */
+const pciIds = async (started: Started): Promise<string> =>
+  await ask(started, "cat /sys/bus/pci/devices/*/uevent | sed -n 's/^PCI_ID=//p'");
+
+test('a guest has the screen, inputs, USB, sound, watchdog, panic device and IOMMU that were asked for', async (t) => {
+  const { directory, boot: kernel } = makeFiles(t);
+  const started = await start(
+    t,
+    directory,
+    `name: devices
+accel: tcg
+memory: 256MiB
+vnc: true
+platform: {irqchip: split}
+video: {model: virtio, heads: 2, resolution: {width: 1280, height: 800}}
+inputs:
+  - {type: tablet}
+  - {type: keyboard}
+  - {type: mouse, bus: ps2}
+  - {type: mouse, bus: virtio}
+  - {type: keyboard, bus: virtio}
+  - {type: tablet, bus: virtio}
+usb: {ports: 8}
+sound: {model: ich9, codec: micro}
+watchdog: {model: i6300esb, action: pause}
+panic: pci
+iommu: {model: intel, interruptRemapping: true, cachingMode: true, eim: true, deviceIotlb: true, addressWidth: 48}
+rngOptions: {bytes: 1024, period: 1s}
+balloonOptions: {deflateOnOom: false, freePageReporting: false, statsPeriod: 5s}
+${kernel}`,
+  );
+  await boot(started);
+  const ids = await pciIds(started);
+  // virtio-vga, xhci, ICH9 HDA, 6300ESB, pvpanic, three virtio inputs.
+  for (const id of ['1AF4:1050', '1B36:000D', '8086:293E', '8086:25AB', '1B36:0011'])
+    assert.ok(ids.includes(id), `${id} among\n${ids}`);
+  assert.equal(ids.match(/1AF4:1052/g)?.length, 3);
+  assert.match(await hmp(started, 'info usb'), /QEMU USB Tablet[^]*QEMU USB Keyboard/);
+  assert.match(await hmp(started, 'info qtree'), /dev: intel-iommu/);
+  const balloon = await hmp(started, 'qom-get /machine/peripheral/balloon.0 guest-stats-polling-interval');
+  assert.match(balloon, /^5/);
+  holdsLimits(started);
+});
+
+for (const [name, keys, found] of [
+  [
+    'ehci',
+    'machine: q35\nusb: {model: ehci}\ninputs: [{type: tablet}]\nwatchdog: {model: itco}',
+    ['8086:293A', '8086:2934', '8086:2936'],
+  ],
+  ['ich6', 'machine: q35\nsound: {model: ich6}\niommu: {model: virtio}', ['8086:2668', '1AF4:1057']],
+  [
+    'ac97',
+    'machine: pc\nsound: {model: ac97}\nwatchdog: {model: ib700}\nusb: {model: uhci}',
+    ['8086:2415', '8086:7020'],
+  ],
+  [
+    'es1370',
+    'machine: q35\nsound: {model: es1370}\nvideo: {model: bochs, memory: 8MiB}\niommu: {model: amd, deviceIotlb: true}',
+    ['1274:5000', '1234:1111'],
+  ],
+  [
+    'sb16',
+    'machine: pc\nsound: {model: sb16}\nvideo: {model: vga, memory: 32MiB, resolution: {width: 800, height: 600}}\npanic: isa',
+    ['1234:1111'],
+  ],
+  ['usb', 'machine: q35\nsound: {model: usb}\nfirmware: bios', ['1B36:000D']],
+] as const)
+  test(`a guest has its devices: ${name}`, async (t) => {
+    const { directory, boot: kernel } = makeFiles(t);
+    const yaml = `name: one\naccel: tcg\nmemory: 256MiB\n${keys}\n${kernel}`;
+    const started = await start(t, directory, yaml);
+    await boot(started);
+    const ids = await pciIds(started);
+    for (const id of found) assert.ok(ids.includes(id), `${id} among\n${ids}`);
+    holdsLimits(started);
+  });

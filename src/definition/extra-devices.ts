@@ -1,0 +1,20 @@
+/** PCI devices that few machines have: they share two slots of the board, in this order (plan/boards.ts). */
+import type { MachineDefinition } from './schema.ts';
+
+/** Two slots with eight functions each. */
+export const extraPlaces = 16;
+
+export type ExtraParts = Pick<MachineDefinition, 'iommu' | 'sound' | 'watchdog' | 'panic' | 'inputs'>;
+
+const pciSound: ReadonlySet<string> = new Set(['ich6', 'ich9', 'ac97', 'es1370']);
+
+/** Their names within the plan. */
+export function extraDevices({ iommu, sound, watchdog, panic, inputs }: ExtraParts): readonly string[] {
+  return [
+    ...(iommu.model === 'virtio' ? ['iommu'] : []),
+    ...(pciSound.has(sound.model) ? ['sound'] : []),
+    ...(watchdog.model === 'i6300esb' ? ['watchdog'] : []),
+    ...(panic === 'pci' ? ['panic'] : []),
+    ...(inputs ?? []).flatMap(({ bus }, index) => (bus === 'virtio' ? [`input.${index}`] : [])),
+  ];
+}

@@ -1,0 +1,140 @@
+/** Screen, input, USB, sound and the like: what goes with what, and with which board. */
+import type { Draft } from './draft.ts';
+import { extraDevices, extraPlaces } from './extra-devices.ts';
+import type { KeyPath } from './key-path.ts';
+import { broken, type Broken } from './rule.ts';
+import { usbController, usbDevices, usbPorts } from './usb-devices.ts';
+
+function when(condition: boolean, fault: () => Broken): readonly Broken[] {
+  return condition ? [fault()] : [];
+}
+
+export function microvmHasFewDevices(draft: Draft): readonly Broken[] {
+  if (draft.machine !== 'microvm') return [];
+  const no = (path: KeyPath, what: string): Broken =>
+    broken(path, `microvm has no ${what}`, 'Use machine: q35 for that.');
+  return [
+    ...when(draft.video !== undefined && !['auto', 'none'].includes(draft.video.model), () =>
+      no(['video', 'model'], 'graphics card'),
+    ),
+    ...when((draft.inputs ?? []).length > 0, () => no(['inputs'], 'input devices')),
+    ...when(draft.usb !== undefined && !['auto', 'none'].includes(draft.usb.model), () =>
+      no(['usb', 'model'], 'USB'),
+    ),
+    ...when(draft.sound !== undefined && draft.sound.model !== 'none', () => no(['sound', 'model'], 'sound')),
+    ...when(draft.watchdog !== undefined && draft.watchdog.model !== 'none', () =>
+      no(['watchdog', 'model'], 'watchdog'),
+    ),
+    ...when(draft.panic === 'isa' || draft.panic === 'pci', () =>
+      no(['panic'], 'device by which a guest reports a panic'),
+    ),
+    ...when(draft.iommu !== undefined && draft.iommu.model !== 'none', () => no(['iommu', 'model'], 'IOMMU')),
+  ];
+}
+
+export function screensAreWhole({ video, vnc, firmware }: Draft): readonly Broken[] {
+  if (video === undefined) return [];
+  const { model, memory, heads, resolution } = video;
+  const card = model === 'auto' ? (vnc === true ? (firmware === 'uefi' ? 'bochs' : 'vga') : 'none') : model;
+  const lacks = (key: string, what: string): Broken =>
+    broken(
+      ['video', key],
+      card === 'none' ? 'there is no graphics card' : `the card ${card} has ${what}`,
+      card === 'none' ? 'Set vnc: true, or name a video.model.' : 'Remove it, or use another video.model.',
+    );
+  return [
+    ...when(memory !== undefined && card !== 'vga' && card !== 'bochs', () =>
+      lacks('memory', 'no memory of its own'),
+    ),
+    ...when(memory !== undefined && !Number.isInteger(Math.log2(memory)), () =>
+      broken(['video', 'memory'], 'is no power of two', 'Use 16MiB, 32MiB, 64MiB, 128MiB or 256MiB.'),
+    ),
+    ...when(heads > 1 && card !== 'virtio', () => lacks('heads', 'one screen')),
+    ...when(resolution !== undefined && card === 'none', () => lacks('resolution', '')),
+  ];
+}
+
+export function inputsAreKnown({ inputs }: Draft): readonly Broken[] {
+  return (inputs ?? []).flatMap(({ type, bus }, index) =>
+    when(type === 'tablet' && bus === 'ps2', () =>
+      broken(['inputs', index, 'bus'], 'there are no tablets on ps2', 'Use usb or virtio.'),
+    ),
+  );
+}
+
+export function usbHasRoom({ vnc, inputs, sound, usb }: Draft): readonly Broken[] {
+  if (vnc === undefined || sound === undefined || usb === undefined) return [];
+  const parts = { vnc, inputs, sound, usb };
+  const [devices, ports, controller] = [usbDevices(parts), usbPorts(parts), usbController(parts)];
+  return [
+    ...when(devices > ports, () =>
+      broken(
+        ['usb', controller === 'xhci' ? 'ports' : 'model'],
+        `${controller === 'none' ? 'there is no controller' : `${controller} has ${ports} ports`}, and ${devices} devices are on USB`,
+        controller === 'xhci' ? 'Leave usb.ports out, or raise it.' : 'Use usb.model: xhci.',
+      ),
+    ),
+    ...when(usb.ports !== undefined && controller !== 'xhci', () =>
+      broken(['usb', 'ports'], `counts for xhci only, and the controller is ${controller}`, 'Remove it.'),
+    ),
+  ];
+}
+
+export function watchdogsAreOfTheBoard({ machine, watchdog }: Draft): readonly Broken[] {
+  return when(watchdog?.model === 'itco' && machine === 'pc', () =>
+    broken(['watchdog', 'model'], 'itco is the watchdog of q35', 'Use i6300esb, or machine: q35.'),
+  );
+}
+
+export function iommusAreWhole({ machine, iommu, platform }: Draft): readonly Broken[] {
+  if (iommu === undefined) return [];
+  const keysOf = {
+    none: [],
+    intel: ['interruptRemapping', 'cachingMode', 'eim', 'deviceIotlb', 'addressWidth'],
+    amd: ['interruptRemapping', 'deviceIotlb'],
+    virtio: [],
+  } as const;
+  const known: readonly string[] = keysOf[iommu.model];
+  return [
+    ...when((iommu.model === 'intel' || iommu.model === 'amd') && machine === 'pc', () =>
+      broken(['iommu', 'model'], `pc has no ${iommu.model} IOMMU`, 'Use virtio, or machine: q35.'),
+    ),
+    ...keysOf.intel
+      .filter((key) => iommu[key] !== undefined && !known.includes(key))
+      .map((key) =>
+        broken(['iommu', key], `the IOMMU ${iommu.model} has no such thing`, 'Remove it, or use intel.'),
+      ),
+    ...when(iommu.interruptRemapping === true && platform !== undefined && platform.irqchip !== 'split', () =>
+      broken(
+        ['iommu', 'interruptRemapping'],
+        'needs the I/O APIC in QEMU, and platform.irqchip is not split',
+        'Set platform.irqchip: split.',
+      ),
+    ),
+    ...when(iommu.eim === true && iommu.interruptRemapping !== true, () =>
+      broken(['iommu', 'eim'], 'needs interruptRemapping, which is not on', 'Set interruptRemapping: true.'),
+    ),
+  ];
+}
+
+export function panicHasADevice({ panic, onCrash }: Draft): readonly Broken[] {
+  return when(panic === 'none' && onCrash === 'pause', () =>
+    broken(
+      ['panic'],
+      'onCrash: pause needs a device by which the guest reports its panic',
+      'Remove panic: none, or use onCrash: stop or restart.',
+    ),
+  );
+}
+
+export function devicesHavePlaces({ iommu, sound, watchdog, panic, inputs }: Draft): readonly Broken[] {
+  if (iommu === undefined || sound === undefined || watchdog === undefined || panic === undefined) return [];
+  const count = extraDevices({ iommu, sound, watchdog, panic, inputs }).length;
+  return when(count > extraPlaces, () =>
+    broken(
+      ['inputs'],
+      `sound, watchdog, panic, IOMMU and virtio inputs are ${count} devices, and there are ${extraPlaces} places`,
+      'Use bus: usb for inputs.',
+    ),
+  );
+}
