@@ -6,7 +6,7 @@
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
-import { daemonNodeOptions } from '../src/host/node-options.ts';
+import { daemonNodeOptions } from '../src/linux/daemon-program.ts';
 import { compileProgram } from './build/compile.ts';
 import { wrapperScript, type Program } from './build/wrapper.ts';
 

@@ -31,7 +31,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--state --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--state --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -41,7 +41,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -51,7 +51,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --paused --wait --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --paused --wait --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -62,7 +62,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --timeout --wait --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --timeout --wait --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -72,7 +72,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --yes --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --yes --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -82,7 +82,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --yes --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --yes --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -92,7 +92,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -102,7 +102,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -112,7 +112,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_words "on off list" ;;
         *) _qward_machines ;;
@@ -125,7 +125,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --for --timeout --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --for --timeout --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -136,7 +136,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--watch --steal --log --no-replay --escape --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--watch --steal --log --no-replay --escape --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -148,7 +148,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--port --listen --viewer --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--port --listen --viewer --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -183,7 +183,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--follow --lines --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--follow --lines --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -195,7 +195,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--event --count --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--event --count --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -205,7 +205,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         *) : ;;
@@ -216,7 +216,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         1) _qward_words "query-status query-block query-cpus-fast query-version query-chardev query-balloon query-commands" ;;
@@ -228,7 +228,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--replace --dry-run --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--replace --dry-run --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) compopt -o default ;;
       esac
@@ -238,7 +238,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -248,7 +248,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--full --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--full --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -259,7 +259,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--unset --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--unset --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         *) : ;;
@@ -270,7 +270,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--dry-run --prune --yes --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--dry-run --prune --yes --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) compopt -o dirnames ;;
       esac
@@ -280,7 +280,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         1) : ;;
@@ -304,7 +304,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--disk --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--disk --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         1) : ;;
@@ -315,7 +315,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --disks --force --yes --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --disks --force --yes --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -325,7 +325,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         1) : ;;
@@ -337,7 +337,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         1) : ;;
@@ -349,7 +349,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -359,7 +359,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         1) : ;;
@@ -373,7 +373,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--user --refused --since --limit --follow --compare --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--user --refused --since --limit --follow --compare --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -390,7 +390,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--format --to --backing --onto --preallocation --compress --rate --shrink --repair --shared --metadata-only --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--format --to --backing --onto --preallocation --compress --rate --shrink --repair --shared --metadata-only --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_words "list info create resize convert import check rebase commit snapshot" ;;
         *) compopt -o default ;;
@@ -401,7 +401,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -412,7 +412,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --pid --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --pid --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac
@@ -422,7 +422,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -432,7 +432,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -442,7 +442,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--rw --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--rw --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         *) compopt -o default ;;
@@ -453,7 +453,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--all --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         *) compopt -o default ;;
@@ -464,7 +464,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_words "check show explain" ;;
         1) _qward_machines ;;
@@ -475,7 +475,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       ;;
     host)
       case $previous in
@@ -488,7 +488,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--no-autostart --leave-machines --run-dir --state-dir --config-dir --manager-user --manager-uid --cgroup-parent --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--no-autostart --leave-machines --run-dir --state-dir --config-dir --manager-user --manager-uid --cgroup-parent --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_words "up down status start-machines stop-machines" ;;
       esac
@@ -498,28 +498,28 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--sockets-only --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--sockets-only --help --json --quiet --no-color --host --system --session --socket"; return; fi
       ;;
     info)
       case $previous in
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       ;;
     version)
       case $previous in
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       ;;
     help)
       case $previous in
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_words "list status start stop kill reset pause resume autostart wait console vnc screenshot send-key logs events monitor qmp define edit show set apply rename import clone rm grant revoke grants give history disk explain audit drill claims claim unclaim policy doctor host dial-stdio info version help completion" ;;
       esac
@@ -529,7 +529,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_words "bash zsh fish" ;;
       esac

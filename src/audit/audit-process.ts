@@ -28,12 +28,13 @@ function report(machine: string | null, expected: ExpectedWalls, input: AuditInp
   const state = parseState(input.facts);
   const rows = listWalls().map(({ wall, mandatory, describe, compare }): AuditRow => {
     const { found, verdict } = compare(state, expected);
+    const must = typeof mandatory === 'function' ? mandatory(expected) : mandatory;
     // SECURITY: promise 5. A mandatory wall that is not there is a fault, whatever the reason.
     return {
       wall,
       expected: describe(expected),
       found,
-      verdict: mandatory && verdict === 'missing' ? 'differs' : verdict,
+      verdict: must && verdict === 'missing' ? 'differs' : verdict,
     };
   });
   return {

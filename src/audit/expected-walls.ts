@@ -7,11 +7,15 @@ export interface FileIdentity {
   readonly inode: number;
 }
 
+export type Rootless = NonNullable<LaunchedMachine['rootless']>;
+
 /** The walls of one of our machines. */
 export interface MachineWalls {
   readonly uid: number;
   readonly gid: number;
-  /** Path of the cgroup below the mount of each hierarchy. */
+  /** Of a session's machine: in a user namespace of its own, with what groups of the user's; null: of the system instance. */
+  readonly rootless: Rootless | null;
+  /** Path of the cgroup below the mount of each hierarchy; empty: none of its own. */
   readonly cgroup: string;
   readonly launch: LaunchRequest;
   /** QEMU's stdout and stderr. */
@@ -28,6 +32,9 @@ export interface MachineWalls {
 /** Null: a process that is not ours, of which only what holds for every jailed QEMU is expected. */
 export type ExpectedWalls = MachineWalls | null;
 
+/** Of a session's machine. */
+export const isRootless = (expected: ExpectedWalls): boolean => (expected?.rootless ?? null) !== null;
+
 /** Image tools and hooks are no QEMU: they bring no denials of their own. */
 export const hasNoGuest = (program: JailedProgram): boolean => program === 'qemu-img' || program === 'hook';
 
@@ -38,7 +45,18 @@ export interface SinceLaunch {
 
 /** From what was asked for, what the broker said, and what the manager did since. */
 export function expectedWalls(launched: LaunchedMachine, since: SinceLaunch = {}): MachineWalls {
-  const { uid, gid, cgroup, launch, log, sockets } = launched;
+  const { uid, gid, rootless = null, cgroup, launch, log, sockets } = launched;
   const { files = {}, handedSockets = [] } = since;
-  return { uid, gid, cgroup, launch, log, sockets, files, handedSockets, label: launched.label || null };
+  return {
+    uid,
+    gid,
+    rootless,
+    cgroup,
+    launch,
+    log,
+    sockets,
+    files,
+    handedSockets,
+    label: launched.label || null,
+  };
 }

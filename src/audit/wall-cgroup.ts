@@ -1,5 +1,5 @@
 /** The cgroup: where the process is, its limits, and the devices that it may open. */
-import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
+import { isRootless, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, missing, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { grantableNodes } from './wall-dev.ts';
@@ -23,6 +23,8 @@ function limitingCgroups(text: string): readonly string[] {
 export function compareCgroup(state: ProcessState, expected: ExpectedWalls): Finding {
   const { cgroup, cgroupFiles } = state.facts;
   const paths = [...new Set(limitingCgroups(cgroup))];
+  if (expected?.cgroup === '')
+    return missing('no limit of memory and CPU: this session has no cgroups of its own (qward doctor)');
   if (paths.length === 0) return missing('the kernel has no cgroups');
   const place = `in ${paths.join(', ')}`;
   if (expected === null) return judge(`${place}, limited`, faultsOfForeign(cgroupFiles, paths));
@@ -86,6 +88,8 @@ const alwaysAllowed: ReadonlySet<string> = new Set([
 export function compareDeviceCgroup(state: ProcessState, expected: ExpectedWalls): Finding {
   const { cgroupFiles, devicePrograms } = state.facts;
   const list = cgroupFiles['devices.list'];
+  if (isRootless(expected))
+    return missing('no user can set one; its /dev has no other node, and none can be made');
   if (list === undefined) return compareDevicePrograms(devicePrograms);
   const lines = list.split('\n');
   if (lines.includes('a *:* rwm')) return judge('', ['every device']);

@@ -132,7 +132,7 @@ function faultsOfMappings(state: ProcessState, expected: MachineWalls): string[]
   const planned = [
     ...launch.root.map(({ target }) => target),
     ...launch.descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : [])),
-    ...Object.values(expected.files).map(({ device, inode }) => `/${device}:${inode}`),
+    ...Object.values(expected.files).flatMap(({ device, inode }) => [`/${device}:${inode}`, `/*:${inode}`]),
   ];
   return state.facts.mappedFiles.map(withoutDeleted).flatMap((path) => {
     const known = internalMapping.test(path) || isBeneath(path, planned);

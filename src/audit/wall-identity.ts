@@ -1,6 +1,6 @@
 /** Who the process is: uid, groups, capabilities, no_new_privs, seccomp; on every thread (CVE-2018-15746). */
-import { hasNoGuest, type ExpectedWalls } from './expected-walls.ts';
-import { judge, type Finding } from './finding.ts';
+import { hasNoGuest, type ExpectedWalls, type Rootless } from './expected-walls.ts';
+import { judge, missing, type Finding } from './finding.ts';
 import { capabilityNames } from './capability-names.ts';
 import { faultsOfThreads, type ProcessState } from './process-state.ts';
 
@@ -24,12 +24,29 @@ export function compareUid(state: ProcessState, expected: ExpectedWalls): Findin
   return judge(`uid ${idsOf(main, 'Uid')[0] ?? ''}, gid ${idsOf(main, 'Gid')[0] ?? ''}`, faults);
 }
 
-export function compareGroups(state: ProcessState): Finding {
+export function compareGroups(state: ProcessState, expected: ExpectedWalls): Finding {
+  if (expected !== null && expected.rootless !== null) return compareOwnGroups(state, expected.rootless);
   const faults = faultsOfThreads(state, (fields) => {
     const groups = fields.get('Groups');
     return groups === '' ? [] : [`groups ${groups ?? 'unknown'}`];
   });
   return judge('none', faults);
+}
+
+/** A user drops no group: the one that opens /dev/kvm is planned, any other is what a session cannot take away. */
+function compareOwnGroups(state: ProcessState, { groups, kvmGroup }: Rootless): Finding {
+  const found = (fields: ReadonlyMap<string, string>): readonly number[] =>
+    (fields.get('Groups') ?? '').split(/\s+/).filter(Boolean).map(Number);
+  const faults = faultsOfThreads(state, (fields) =>
+    found(fields).flatMap((group) => (groups.includes(group) ? [] : [`group ${group}, which is not yours`])),
+  );
+  const main = found(state.threads[0]?.fields ?? new Map<string, string>());
+  const surplus = main.filter((group) => group !== kvmGroup);
+  if (faults.length === 0 && surplus.length > 0)
+    return missing(
+      `${surplus.join(' ')} of yours: no user can drop a group; nothing that they open is in its root`,
+    );
+  return judge(main.length === 0 ? 'none' : `${main.join(' ')}, that of /dev/kvm`, faults);
 }
 
 const capabilitySets = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'] as const;

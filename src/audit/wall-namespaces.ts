@@ -1,5 +1,5 @@
 /** The namespaces: the process's own, or the host's. */
-import type { ExpectedWalls } from './expected-walls.ts';
+import { isRootless, type ExpectedWalls } from './expected-walls.ts';
 import { judge, missing, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 
@@ -29,12 +29,13 @@ export function compareNetwork(state: ProcessState): Finding {
 }
 
 /**
- * The system instance makes none: device nodes would belong to nobody in it, and VFIO is checked against the first
+ * A session's jail stands in one of its own. The system instance makes none: device nodes would belong to nobody in it, and VFIO is checked against the first
  * one. For other processes it is no wall that could be missing.
  */
 export function compareUserNamespace(state: ProcessState, expected: ExpectedWalls): Finding {
   const fault = faultOfNamespace(state, 'user');
   if (fault === 'could not be read') return missing('the kernel has no user namespaces');
-  if (fault !== null) return judge("the host's", []);
-  return judge('its own', expected === null ? [] : ['its own, which was not planned']);
+  const planned = isRootless(expected);
+  if (fault !== null) return judge("the host's", planned ? ["the host's"] : []);
+  return judge('its own', expected === null || planned ? [] : ['its own, which was not planned']);
 }

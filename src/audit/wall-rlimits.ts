@@ -10,6 +10,7 @@ function plannedLimits(expected: ExpectedWalls): Readonly<Record<string, number 
     'Max msgqueue size': expected === null ? null : 0,
     'Max locked memory': expected === null ? null : 0,
     'Max open files': expected?.launch.limits.openFiles ?? null,
+    ...(expected?.rootless?.threadLimit === true ? { 'Max processes': expected.launch.limits.pids } : {}),
     ...(expected === null ? {} : { 'Max file size': expected.launch.limits.fileSize }),
   };
 }

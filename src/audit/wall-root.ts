@@ -4,6 +4,7 @@ import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import { hostPaths, type Mount } from './mounts.ts';
 import type { ProcessState } from './process-state.ts';
+import { standardNodes } from './wall-dev.ts';
 
 /** What the broker puts into a root beside the planned paths. */
 const skeleton: ReadonlySet<string> = new Set(['proc', 'dev', 'usr', 'lib', 'lib64']);
@@ -52,9 +53,17 @@ function faultOfMount(mount: Mount, state: ProcessState, expected: MachineWalls)
     if (!planned.some(({ source }) => paths.includes(source))) return `${place} is not what was planned`;
     return mount.readOnly ? null : `${place} can be written`;
   }
+  // Without root no node can be made: those of the host are bound.
+  if (expected.rootless !== null && isNode(mount.target, expected) && paths.includes(mount.target))
+    return null;
+  if (expected.rootless !== null && mount.target === '/dev' && !mount.readOnly)
+    return `${place} can be written`;
   if (paths.length > 0) return `${place} is not planned`;
   return isOwn(mount, state) ? null : `${place} is not planned`;
 }
+
+const isNode = (path: string, { launch }: MachineWalls): boolean =>
+  launch.devices.some((device) => device === path) || standardNodes[path.replace('/dev/', '')] !== undefined;
 
 /** A file system that the host does not have mounted, where the runtimes mount one; beneath /proc, what masks parts of it. */
 function isOwn(mount: Mount, state: ProcessState): boolean {

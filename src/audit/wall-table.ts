@@ -1,6 +1,6 @@
 /** The walls of confinement, in the order of a reader: how each is named, and how it is compared with the live process. */
 import { wallNames, type WallName } from '../plan/launch-plan.ts';
-import type { ExpectedWalls } from './expected-walls.ts';
+import { isRootless, type ExpectedWalls } from './expected-walls.ts';
 import type { Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { compareCgroup, compareDeviceCgroup } from './wall-cgroup.ts';
@@ -23,7 +23,7 @@ import { compareRoot } from './wall-root.ts';
 export interface Wall {
   readonly title: string;
   /** Every host can give it, so a process without it is a fault. */
-  readonly mandatory: boolean;
+  readonly mandatory: boolean | ((expected: ExpectedWalls) => boolean);
   readonly describe: (expected: ExpectedWalls) => string;
   readonly compare: (state: ProcessState, expected: ExpectedWalls) => Finding;
 }
@@ -42,10 +42,15 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     describe: (expected) =>
       expected === null
         ? 'not root, shared with no other process'
-        : `uid ${expected.uid}, gid ${expected.gid}, all four`,
+        : `uid ${expected.uid}, gid ${expected.gid}, all four${expected.rootless === null ? '' : ': yours, as of every machine of yours'}`,
     compare: compareUid,
   },
-  groups: { title: 'supplementary groups', mandatory: true, describe: () => 'none', compare: compareGroups },
+  groups: {
+    title: 'supplementary groups',
+    mandatory: (expected) => !isRootless(expected),
+    describe: (expected) => (isRootless(expected) ? 'none, or that of /dev/kvm' : 'none'),
+    compare: compareGroups,
+  },
   capabilities: {
     title: 'capabilities',
     mandatory: true,
@@ -96,9 +101,11 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
   },
   'user-namespace': {
     title: 'user namespace',
-    mandatory: false,
-    describe: (expected) =>
-      expected === null ? "its own or the host's" : "the host's, as in every system instance",
+    mandatory: isRootless,
+    describe: (expected) => {
+      if (expected === null) return "its own or the host's";
+      return isRootless(expected) ? 'its own' : "the host's, as in every system instance";
+    },
     compare: compareUserNamespace,
   },
   cgroup: {
@@ -107,7 +114,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     describe: (expected) =>
       expected === null
         ? 'its own, with limits of memory and processes'
-        : `${expected.cgroup}: ${Math.round(expected.launch.limits.memory / 1024 ** 2)} MiB, ${expected.launch.limits.pids} threads`,
+        : `${expected.cgroup || 'its own'}: ${Math.round(expected.launch.limits.memory / 1024 ** 2)} MiB, ${expected.launch.limits.pids} threads`,
     compare: compareCgroup,
   },
   'device-cgroup': {
@@ -122,7 +129,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     describe: (expected) =>
       expected === null
         ? 'no core file; message queues, locked memory and open files bounded'
-        : `no core file, message queue or locked memory; ${expected.launch.limits.openFiles} open files, files of ${expected.launch.limits.fileSize} bytes`,
+        : `no core file, message queue or locked memory; ${expected.rootless?.threadLimit === true ? `${expected.launch.limits.pids} threads, ` : ''}${expected.launch.limits.openFiles} open files, files of ${expected.launch.limits.fileSize} bytes`,
     compare: compareRlimits,
   },
   descriptors: {

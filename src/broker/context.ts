@@ -6,15 +6,19 @@ import type { Refusal } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
 import type { AutostartRegister } from './autostart.ts';
 import type { Claims } from './claims.ts';
-import type { JailRoots } from './jail-root.ts';
+import type { Means } from './means.ts';
 import type { Records } from './records.ts';
 import type { ChosenRuntime } from './runtime-choice.ts';
 import type { Slots } from './slots.ts';
 
 export interface BrokerContext {
   readonly paths: Paths;
-  /** Parent of the machines' cgroups, `/qward`. */
+  /** Parent of the machines' cgroups, `/qward`; empty: they have none of their own. */
   readonly cgroupParent: string;
+  /** Where the slice of scopes lies, below the mount of the hierarchy: empty, or the service of the user's own systemd. */
+  readonly scopeBase: string;
+  /** Of the machines' logs; null: each lies beside its machine's sockets. */
+  readonly logDirectory: string | null;
   /** Machines are scopes of systemd: `qward-NAME.scope` in `qward.slice`. */
   readonly scopes: boolean;
   /** Group of the manager, which alone may enter the directories of sockets. */
@@ -26,7 +30,7 @@ export interface BrokerContext {
     | { readonly ok: true; readonly policy: Policy }
     | { readonly ok: false; readonly refusals: readonly Refusal[] };
   readonly runtime: () => Promise<ChosenRuntime>;
-  readonly roots: JailRoots;
+  readonly means: Means;
   readonly slots: Slots;
   readonly records: Records;
   /** What users let machines open with their rights. */

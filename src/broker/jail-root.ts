@@ -16,19 +16,19 @@ import type { Refusal } from '../protocol/broker.ts';
 import { drillProgram, type SystemPath } from '../protocol/launch.ts';
 import { errorCode } from '../linux/errno.ts';
 
-export type JailRootOutcome =
-  | { readonly ok: true; readonly directory: string }
-  | { readonly ok: false; readonly refusals: readonly Refusal[] };
-
 export interface JailRoots {
   /** Looks at each source anew and gives the tree that shows them; for the drill one of its own, with the prober in it. */
-  readonly open: (root: readonly SystemPath[], drill?: boolean) => JailRootOutcome;
+  readonly open: (root: readonly SystemPath[], drill?: boolean) => TreeOutcome;
   /** Removes every tree. */
   readonly close: () => void;
 }
 
 /** More sets than a host has QEMU versions and hooks: a manager that asks for ever new ones does not fill the mount table. */
 const maxTrees = 16;
+
+type TreeOutcome =
+  | { readonly ok: true; readonly directory: string }
+  | { readonly ok: false; readonly refusals: readonly Refusal[] };
 
 interface Source {
   readonly fd: number;
@@ -57,20 +57,36 @@ function close(parent: string): void {
   }
 }
 
-function openRoot(parent: string, { root, drill, trees }: Omit<Wanted, 'sources'>): JailRootOutcome {
+function openRoot(parent: string, { root, drill, trees }: Omit<Wanted, 'sources'>): TreeOutcome {
+  const opened = openSources(root);
+  if (!opened.ok) return opened;
+  try {
+    return { ok: true, directory: treeOf(parent, { root, drill, sources: opened.sources, trees }) };
+  } finally {
+    closeSources(opened.sources);
+  }
+}
+
+/** Each source, looked at; the caller closes them. */
+export function openSources(
+  root: readonly SystemPath[],
+):
+  | { readonly ok: true; readonly sources: readonly Source[] }
+  | { readonly ok: false; readonly refusals: readonly Refusal[] } {
   const sources: Source[] = [];
   const refusals: Refusal[] = [];
-  try {
-    for (const { source } of root) {
-      const opened = openSource(source);
-      if ('fd' in opened) sources.push(opened);
-      else refusals.push(opened);
-    }
-    if (refusals.length > 0) return { ok: false, refusals };
-    return { ok: true, directory: treeOf(parent, { root, drill, sources, trees }) };
-  } finally {
-    for (const { fd } of sources) closeSync(fd);
+  for (const { source } of root) {
+    const opened = openSource(source);
+    if ('fd' in opened) sources.push(opened);
+    else refusals.push(opened);
   }
+  if (refusals.length === 0) return { ok: true, sources };
+  closeSources(sources);
+  return { ok: false, refusals };
+}
+
+export function closeSources(sources: readonly Source[]): void {
+  for (const { fd } of sources) closeSync(fd);
 }
 
 /** SECURITY: promise 2. Only what root owns, nobody else can write and anybody may read is shown in a jail, and no link to it. */

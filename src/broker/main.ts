@@ -4,7 +4,7 @@
  */
 import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { findCgroupMounts, removeCgroup } from '../jail/cgroups.ts';
+import { findCgroupMounts } from '../jail/cgroups.ts';
 import { accountNamed, groupIdOf } from '../linux/accounts.ts';
 import { namedListenFds } from '../linux/listen-fds.ts';
 import { readOwnFile } from '../linux/own-file.ts';
@@ -16,28 +16,31 @@ import { version } from '../protocol/version.ts';
 import { openAutostart } from './autostart.ts';
 import { openClaims } from './claims.ts';
 import type { BrokerContext } from './context.ts';
-import { openJailRoots } from './jail-root.ts';
 import { openBrokerLog, type BrokerLog } from './log.ts';
 import { openRecords } from './records.ts';
 import { chooseRuntime, type ChosenRuntime } from './runtime-choice.ts';
+import { rootMeans } from './root-means.ts';
 import { createBrokerServer } from './server.ts';
 import { claimsService, managerService } from './services.ts';
 import { openSlots } from './slots.ts';
-import { runs, sweep } from './sweep.ts';
+import { sweep } from './sweep.ts';
 
-const usage = `usage: qward-broker [--idle SECONDS] [--manager-user NAME | --manager-uid UID --manager-gid GID]
+const usage = `usage: qward-broker [--session] [--idle SECONDS] [--manager-user NAME | --manager-uid UID --manager-gid GID]
                     [--config-dir DIR] [--run-dir DIR] [--state-dir DIR] [--cgroup-parent PATH]
                     [--cgroup-manager cgroupfs|systemd]
 
 The root part of qward. It takes its sockets from the service manager or from \`qward host up\` (LISTEN_FDS): by their
 names in LISTEN_FDNAMES, broker and claims, or in this order.
---idle 0 never ends.`;
+--idle 0 never ends. --session: of an ordinary user, for whom the manager of the session starts it.`;
+
+type Options = ReturnType<typeof options>;
 
 function options() {
   const { values } = parseArgs({
     options: {
       help: { type: 'boolean', default: false },
       version: { type: 'boolean', default: false },
+      session: { type: 'boolean', default: false },
       idle: { type: 'string', default: '30' },
       'manager-user': { type: 'string', default: 'qward' },
       'manager-uid': { type: 'string' },
@@ -53,7 +56,7 @@ function options() {
 }
 
 /** uid and gid of the manager: an account's, or numbers. */
-function managerIds(values: ReturnType<typeof options>): { managerUid: number; managerGid: number } {
+function managerIds(values: Options): { managerUid: number; managerGid: number } {
   const uid = values['manager-uid'];
   if (uid !== undefined) return { managerUid: Number(uid), managerGid: Number(values['manager-gid'] ?? uid) };
   const name = values['manager-user'];
@@ -75,32 +78,53 @@ function makeDirectories(paths: Paths, managerGid: number): void {
   mkdirSync(paths.brokerState, { recursive: true, mode: 0o700 });
 }
 
-function createContext(values: ReturnType<typeof options>): BrokerContext {
+/** What the two instances have of their own. */
+export type Site = Pick<
+  BrokerContext,
+  'managerUid' | 'managerGid' | 'readPolicy' | 'means' | 'scopeBase' | 'logDirectory'
+>;
+
+function rootSite(
+  values: Options,
+  { paths, context }: { readonly paths: Paths; readonly context: () => BrokerContext },
+): Site {
+  const ids = managerIds(values);
+  makeDirectories(paths, ids.managerGid);
+  return {
+    ...ids,
+    readPolicy: () => readPolicy(paths.policy, readOwnFile(paths.policy, maxPolicyBytes), paths.own),
+    means: rootMeans(context, paths),
+    scopeBase: '',
+    logDirectory: null,
+  };
+}
+
+async function createContext(values: Options): Promise<BrokerContext> {
   const paths = pathsBelow({
     config: values['config-dir'],
     run: values['run-dir'],
     state: values['state-dir'],
   });
-  const ids = managerIds(values);
-  makeDirectories(paths, ids.managerGid);
+  const around = { paths, context: (): BrokerContext => context };
+  const site = values.session
+    ? (await import('./session/user-site.ts')).userSite(around)
+    : rootSite(values, around);
   const cgroups = findCgroupMounts();
   const cgroupParent = values['cgroup-parent'];
   let runtime: Promise<ChosenRuntime> | undefined;
   const context: BrokerContext = {
-    ...ids,
+    ...site,
     paths,
     cgroupParent,
     // With v1 the weights of runtime and systemd differ.
     scopes: values['cgroup-manager'] === 'systemd' && cgroups.layout === 'v2',
     cgroups,
-    readPolicy: () => readPolicy(paths.policy, readOwnFile(paths.policy, maxPolicyBytes), paths.own),
     // A choice that failed is tried again with the next request.
     runtime: () =>
       (runtime ??= chooseRuntime(context).catch((error: unknown) => {
         runtime = undefined;
         throw error;
       })),
-    roots: openJailRoots(`${paths.brokerRun}/roots`),
     slots: openSlots(`${paths.brokerState}/slots.json`),
     records: openRecords(`${paths.brokerRun}/machines`),
     claims: openClaims(`${paths.brokerState}/claims.json`, () => new Date()),
@@ -118,7 +142,7 @@ async function recover(context: BrokerContext): Promise<void> {
   for (const machine of left) {
     if (records.get(machine)?.phase === 'running') continue;
     // No launch begins without a record: what runs here was begun whole, and its record was lost since.
-    if (!records.has(machine) && runs(context, machine)) continue;
+    if (!records.has(machine) && context.means.runs(machine)) continue;
     // SECURITY: promise 7. A machine whose remains resist keeps no other from being stopped: its next launch tries again.
     await sweep(context, machine).catch((error: unknown) => {
       writeStderr(`qward-broker: ${machine}: ${error instanceof Error ? error.message : 'not swept'}\n`);
@@ -133,15 +157,19 @@ async function main(): Promise<void> {
     process.stdout.write(`${values.help ? usage : version}\n`);
     return;
   }
-  if (process.getuid?.() !== 0) throw new Error('must be started as root, by systemd or by `qward host up`');
+  const isRoot = process.getuid?.() === 0;
+  if (values.session && isRoot)
+    throw new Error("a session is an ordinary user's: root has the system instance");
+  if (!values.session && !isRoot)
+    throw new Error('must be started as root, by systemd or by `qward host up`; as a user, with --session');
   process.title = 'qward-broker';
   process.umask(0o022);
   const sockets = namedListenFds(process.env, process.pid, ['broker', 'claims']);
   if (sockets.size === 0)
     throw new Error('no socket was handed over (LISTEN_FDS); start it by systemd or by `qward host up`');
-  const context = createContext(values);
+  const context = await createContext(values);
   await recover(context);
-  listen(context, sockets, Number(values.idle) * 1000);
+  listen(context, sockets, { idleMs: Number(values.idle) * 1000, follows: values.session });
 }
 
 /** Tells the broker's own program from one that replaced it; undefined: it is gone, and nothing would come after us. */
@@ -150,21 +178,26 @@ function programStamp(): string | undefined {
   return stats === undefined ? undefined : `${stats.ino} ${stats.mtimeMs}`;
 }
 
-function listen(context: BrokerContext, sockets: ReadonlyMap<string, number>, idleMs: number): void {
+interface Until {
+  /** 0: for ever. */
+  idleMs: number;
+  /** Stays as long as the manager that started it lives, whose end of standard input closes with it. */
+  readonly follows: boolean;
+}
+
+function listen(context: BrokerContext, sockets: ReadonlyMap<string, number>, until: Until): void {
   let active = 0;
   let idle: NodeJS.Timeout | undefined;
   const leave = (): void => {
-    context.roots.close();
-    // Stays while a machine is in it.
-    removeCgroup(context.cgroups, context.cgroupParent);
+    context.means.close();
     process.exit(0);
   };
   const program = programStamp();
   const rearm = (): void => {
     clearTimeout(idle);
     // The next request is answered by the program that an upgrade put in place of this one.
-    const restMs = program === (programStamp() ?? program) ? idleMs : 1;
-    if (active === 0 && idleMs > 0) idle = setTimeout(leave, restMs);
+    const restMs = program === (programStamp() ?? program) ? until.idleMs : 1;
+    if (active === 0 && until.idleMs > 0) idle = setTimeout(leave, restMs);
   };
   const onActivity = (change: 1 | -1): void => {
     active += change;
@@ -184,9 +217,14 @@ function listen(context: BrokerContext, sockets: ReadonlyMap<string, number>, id
   // A request under way is finished first: its reply is what the manager waits for.
   process.once('SIGTERM', () => {
     for (const server of servers) server.close();
-    idleMs = 1;
+    until.idleMs = 1;
     rearm();
   });
+  if (until.follows)
+    process.stdin.resume().once('close', () => {
+      until.idleMs ||= 1;
+      rearm();
+    });
   rearm();
 }
 

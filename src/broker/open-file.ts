@@ -8,7 +8,6 @@ import {
   openRegularBeneath,
   type OpenFile,
 } from '../linux/descriptors.ts';
-import { withRightsOf } from '../linux/open-as.ts';
 import { refuseClaimant } from '../policy/claim-rules.ts';
 import { grantOf, type Claimant, type FileGrounds, type FilePlace } from '../policy/file-rules.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -16,6 +15,7 @@ import type { FileRequest, Refusal } from '../protocol/broker.ts';
 import { storageRoots, type BrokerContext } from './context.ts';
 import { explainFile } from './file-refusals.ts';
 import { errorCode } from '../linux/errno.ts';
+import type { Means } from './means.ts';
 import { personOf } from './person.ts';
 
 export type FileOutcome =
@@ -39,19 +39,24 @@ export function groundsOf(context: BrokerContext, machine: string, policy: Polic
 function claimantOf(
   { claims, managerUid }: BrokerContext,
   { machine, uid }: { readonly machine: string; readonly uid: number },
-  { uidRange }: Policy,
+  { uidRange, session }: Policy,
 ): Claimant | Refusal {
   const { account, isIn } = personOf(uid);
-  const barred = refuseClaimant(uid, { name: account?.name, isIn }, { uidRange, managerUid });
+  const barred = refuseClaimant(uid, { name: account?.name, isIn }, { uidRange, session, managerUid });
   if (barred !== undefined) return barred;
-  if (account === undefined) throw new TypeError(`uid ${uid} has no account and is not barred`);
+  // Of a session's user the ids are known, whatever the account database says.
+  const known = account ?? { name: String(uid), uid, gid: uid, groups: [] };
   const claimed: Claimant['claimed'] = (path, access) =>
     claims.find(machine, uid, path, access) !== undefined;
-  return { ...account, machine, isIn, claimed };
+  return { ...known, machine, isIn, claimed };
 }
 
 /** A regular file, or a block device that the policy names. The caller closes it. */
-export function openGranted(file: FileRequest, grounds: FileGrounds): FileOutcome {
+export function openGranted(
+  file: FileRequest,
+  grounds: FileGrounds,
+  { withRightsOf }: Pick<Means, 'withRightsOf'>,
+): FileOutcome {
   const grant = grantOf(file, grounds);
   if (!grant.ok) return grant;
   const { place, claimant } = grant;

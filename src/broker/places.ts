@@ -2,7 +2,7 @@
 import type { BrokerContext } from './context.ts';
 
 export interface MachinePlaces {
-  /** A tmpfs of its own with QEMU's log and sockets; the manager's group may enter, QEMU sees nothing of it. */
+  /** With QEMU's log and sockets, as root a tmpfs of its own; the manager's group may enter, QEMU sees nothing of it. */
   readonly directory: string;
   readonly log: string;
   readonly bundle: string;
@@ -15,18 +15,18 @@ export interface MachinePlaces {
 }
 
 export function placesOf(
-  context: Pick<BrokerContext, 'paths' | 'cgroupParent' | 'scopes'>,
+  context: Pick<BrokerContext, 'paths' | 'cgroupParent' | 'scopes' | 'scopeBase' | 'logDirectory'>,
   machine: string,
 ): MachinePlaces {
   const directory = `${context.paths.machines}/${machine}`;
-  const plain = `${context.cgroupParent}/${machine}`;
+  const plain = context.cgroupParent === '' ? '' : `${context.cgroupParent}/${machine}`;
   const prefix = context.cgroupParent.slice(1);
   return {
     directory,
-    log: `${directory}/log`,
+    log: context.logDirectory === null ? `${directory}/log` : `${context.logDirectory}/${machine}.log`,
     bundle: `${context.paths.brokerRun}/bundles/${machine}`,
     runtimeState: `${runtimeRoot(context)}/${machine}`,
-    cgroup: context.scopes ? `/${prefix}.slice/${prefix}-${machine}.scope` : plain,
+    cgroup: context.scopes ? `${context.scopeBase}/${prefix}.slice/${prefix}-${machine}.scope` : plain,
     cgroupsPath: context.scopes ? `${prefix}.slice:${prefix}:${machine}` : plain,
   };
 }

@@ -2,6 +2,7 @@
  * The launch records: one file a machine, written before anything is made for it and removed after all of it is gone,
  * so that a broker that starts later knows what to clear away. They lie on /run: a reboot forgets them with the rest.
  */
+import type { JailIds } from './means.ts';
 import { readdirSync, rmSync } from 'node:fs';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import { machineNamePattern, type LaunchRequest, type SocketName } from '../protocol/launch.ts';
@@ -15,6 +16,9 @@ export interface LaunchRecord {
   /** launching: made by a request that has not finished; whoever finds it without a broker at work sweeps it. */
   readonly phase: 'launching' | 'running';
   readonly uid: number;
+  /** Absent in records of before there were sessions: the uid. */
+  readonly gid?: number;
+  readonly rootless?: JailIds['rootless'];
   readonly cgroup: string;
   readonly runtime: 'crun' | 'runc';
   readonly label?: string;

@@ -2,7 +2,6 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { labelFor } from '../jail/apparmor.ts';
-import { compileBundle } from '../jail/bundle.ts';
 import { runDetached, runtimeNames, type RuntimeName } from '../jail/runtime.ts';
 import { startTimeOf } from '../linux/process.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
@@ -10,7 +9,6 @@ import { isObject } from '../protocol/values.ts';
 import type { BrokerContext } from './context.ts';
 import { readJson, writeWhole } from './files.ts';
 import { placesOf } from './places.ts';
-import { endProcesses } from './sweep.ts';
 
 export interface ChosenRuntime {
   readonly name: RuntimeName;
@@ -82,29 +80,22 @@ function isVerdict(value: unknown): value is { key: string; chosen: ChosenRuntim
   return isObject(value) && value['version'] === 1 && 'key' in value && 'chosen' in value;
 }
 
-/** The last uid of the range, which no machine has for long; the kernel's for nobody where the policy tells of none. */
-function trialUid(context: BrokerContext): number {
-  const policy = context.readPolicy();
-  if (!policy.ok) return 65_534;
-  const { base, count } = policy.policy.uidRange;
-  return base + count - 1;
-}
-
 /** Undefined where it works, else why not. */
 async function tryRuntime(binary: string, context: BrokerContext): Promise<string | undefined> {
-  const { bundle, cgroup, cgroupsPath } = placesOf(context, trialId);
+  const { bundle, cgroupsPath } = placesOf(context, trialId);
   const stateRoot = `${context.paths.brokerRun}/trial`;
   const launch = trialLaunch();
-  const uid = trialUid(context);
+  const { means } = context;
+  const ids = means.trialIds();
   mkdirSync(bundle, { recursive: true, mode: 0o700 });
   const [input, output] = [openSync('/dev/null', 'r'), openSync(`${bundle}/output`, 'w+', 0o600)];
   try {
-    const root = context.roots.open(launch.root);
+    const root = means.openRoot(launch);
     if (!root.ok) return root.refusals[0]?.message ?? 'no root';
     const cgroups = context.cgroups.layout;
     const walls = { cgroup: cgroupsPath, cgroups, label: labelFor('qemu') };
-    const site = { uid, gid: uid, rootDirectory: root.directory, ...walls, deviceNumbers: {} };
-    writeWhole(`${bundle}/config.json`, JSON.stringify(compileBundle(launch, site)), false);
+    const site = { ...ids, rootDirectory: root.directory, ...walls, deviceNumbers: {} };
+    writeWhole(`${bundle}/config.json`, JSON.stringify(means.compile(launch, site, root)), false);
     const outcome = await runDetached({
       binary,
       stateRoot,
@@ -114,13 +105,15 @@ async function tryRuntime(binary: string, context: BrokerContext): Promise<strin
       descriptors: [input, output, output],
       deadlineMs: trialDeadlineMs,
     });
-    return outcome.ok ? judgeTrial(await outputOf(outcome.pid, `${bundle}/output`), uid) : outcome.message;
+    return outcome.ok
+      ? judgeTrial(await outputOf(outcome.pid, `${bundle}/output`), means.uidWithin(ids))
+      : outcome.message;
   } catch (error) {
     return error instanceof Error ? error.message : 'failed';
   } finally {
     closeSync(input);
     closeSync(output);
-    await endProcesses(context, cgroup);
+    await means.end(trialId, undefined);
     rmSync(stateRoot, { recursive: true, force: true });
     rmSync(bundle, { recursive: true, force: true });
   }

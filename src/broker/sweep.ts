@@ -3,10 +3,10 @@ import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { cgroupExists, killCgroup, processesIn, removeCgroup } from '../jail/cgroups.ts';
 import { killVerified } from '../linux/pidfd.ts';
-import { unmount } from '../linux/mount.ts';
 import { processesOfUids } from '../linux/process.ts';
 import type { BrokerContext } from './context.ts';
 import { placesOf } from './places.ts';
+import type { LaunchRecord } from './records.ts';
 
 const deadlineMs = 10_000;
 const scopeGraceMs = 2_000;
@@ -15,16 +15,25 @@ const pollMs = 1;
 
 /** Kills what still runs and removes all of it; false where a process did not end in time, and then nothing is forgotten. */
 export async function sweep(context: BrokerContext, machine: string): Promise<boolean> {
-  const record = context.records.read(machine);
-  for (const cgroup of record === undefined ? cgroupsOf(context, machine) : [record.cgroup])
-    if (!(await endProcesses(context, cgroup))) return false;
-  // SECURITY: promise 2. Nothing of this uid outlives its machine, wherever it has gone.
-  if (record?.phase === 'launching') killUid(record.uid);
+  if (!(await context.means.end(machine, context.records.read(machine)))) return false;
   removeFiles(context, machine);
   return true;
 }
 
-/** Whether a process of the machine is there, whatever its record says. */
+/** As root: the processes of its cgroups. False where one did not end in time. */
+export async function endRecorded(
+  context: BrokerContext,
+  machine: string,
+  record: LaunchRecord | undefined,
+): Promise<boolean> {
+  for (const cgroup of record === undefined ? cgroupsOf(context, machine) : [record.cgroup])
+    if (!(await endProcesses(context, cgroup))) return false;
+  // SECURITY: promise 2. Nothing of this uid outlives its machine, wherever it has gone.
+  if (record?.phase === 'launching') killUid(record.uid);
+  return true;
+}
+
+/** Whether a process is in a cgroup of the machine's. */
 export function runs(context: BrokerContext, machine: string): boolean {
   return cgroupsOf(context, machine).some((cgroup) => processesIn(context.cgroups, cgroup).length > 0);
 }
@@ -59,9 +68,7 @@ function killUid(uid: number): void {
 /** All of these directories are writable by root alone, so that no link can lead elsewhere. */
 function removeFiles(context: BrokerContext, machine: string): void {
   const places = placesOf(context, machine);
-  while (unmount(places.directory)) {
-    // A launch that was cut off and repeated can have mounted twice.
-  }
+  context.means.removeDirectory(places);
   // Whatever stands there when no file system is mounted: a start that was cut off, or somebody's own doing.
   rmSync(places.directory, { recursive: true, force: true });
   rmSync(places.bundle, { recursive: true, force: true });

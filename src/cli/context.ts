@@ -7,6 +7,7 @@ import { escapeJson, escapeScreen } from './render/escape.ts';
 import { createStyle, type Style } from './render/style.ts';
 
 export interface Globals {
+  /** The manager's, of whichever instance; undefined: QWARD_SOCKET, else the system's. */
   readonly socket: string | undefined;
   /** Another host. */
   readonly remote: Reach | undefined;

@@ -13,6 +13,11 @@ export const globalOptions = {
     complete: 'host',
     help: 'Work on another host, over ssh: ssh://[user@]host[:port]; else QWARD_HOST, else this host.',
   },
+  system: { kind: 'flag', help: "The host's machines, whoever calls." },
+  session: {
+    kind: 'flag',
+    help: 'Your own machines, with your own rights alone; without either, what /etc/qward/instances.json says.',
+  },
   socket: {
     kind: 'text',
     value: 'PATH',

@@ -7,6 +7,7 @@ import type { Reach } from '../api/reach.ts';
 import { nearest } from '../definition/suggest.ts';
 import { exitStatus } from './exit-status.ts';
 import { globalOptions } from './global-options.ts';
+import { chooseSocket } from './instance.ts';
 import type { Io } from './io.ts';
 import { parseArguments, type Parsed } from './parse-arguments.ts';
 import { renderFaults } from './render/faults.ts';
@@ -88,9 +89,11 @@ async function runCommand(command: Command, input: Parsed, io: Io): Promise<numb
   const { globals } = input;
   const remote = await remoteOf(command, input, io);
   if (typeof remote === 'string') return usageError(io, remote);
+  const chosen = remote === undefined ? await chooseSocket(command.name, globals, io) : undefined;
+  if (chosen?.fault !== undefined) return usageError(io, chosen.fault);
   const context = createContext(io, {
     remote,
-    socket: typeof globals['socket'] === 'string' ? globals['socket'] : undefined,
+    socket: chosen?.socket,
     json: globals['json'] === true,
     noColor: globals['noColor'] === true,
     quiet: globals['quiet'] === true,

@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { asManager, programOf } from './daemons.ts';
+import { programOf } from '../linux/daemon-program.ts';
+import { asManager } from './daemons.ts';
 import type { HostSite } from './site.ts';
 
 const deadlineMs = 5_000;

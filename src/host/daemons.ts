@@ -1,14 +1,18 @@
 /** The two daemons as `host up` starts them, and what is remembered of them in /run. */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { keepDescriptorsFrom } from '../linux/close-on-exec.ts';
+import {
+  daemonCommand,
+  daemonEnvironment,
+  inListeningShell,
+  type DaemonName,
+} from '../linux/daemon-program.ts';
 import { isAlive, startTimeOf } from '../linux/process.ts';
 import { isObject } from '../protocol/values.ts';
-import { daemonEnvironment, daemonNodeOptions } from './node-options.ts';
 import type { HostSite } from './site.ts';
 
-export type DaemonName = 'broker' | 'manager';
+export type { DaemonName };
 
 export interface Daemon {
   readonly name: DaemonName;
@@ -16,16 +20,7 @@ export interface Daemon {
   readonly startTime: number;
 }
 
-/** Beside this file when bundled, in the source tree when not. */
-export function programOf(name: DaemonName): string {
-  const bundled = import.meta.url.endsWith('.js');
-  return fileURLToPath(new URL(bundled ? `./qward-${name}.js` : `../${name}/main.ts`, import.meta.url));
-}
-
-/**
- * Starts a daemon with these sockets, by name, as its only inherited descriptors (sd_listen_fds(3)); the shell is there to
- * know its own pid. They are closed here.
- */
+/** Starts a daemon with these sockets, by name, as its only inherited descriptors. They are closed here. */
 export function startDaemon(
   name: DaemonName,
   site: HostSite,
@@ -46,15 +41,7 @@ export function startDaemon(
           site.cgroupParent,
         ]
       : [];
-  const node = [
-    process.execPath,
-    '--disable-warning=ExperimentalWarning',
-    ...daemonNodeOptions[name],
-    programOf(name),
-    ...places,
-    ...own,
-  ];
-  const inShell = ['/bin/sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh', ...node];
+  const inShell = inListeningShell([...daemonCommand(name), ...places, ...own]);
   const [program = '', ...argv] = name === 'manager' ? [...asManager(site), ...inShell] : inShell;
   const fds = Object.values(sockets);
   const log = openSync(logOf(site, name), 'a', 0o640);

@@ -48,6 +48,12 @@ export interface OciMount {
   readonly options: readonly string[];
 }
 
+interface IdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: 1;
+}
+
 /** The part of the runtime specification that qward uses. */
 export interface OciConfig {
   readonly ociVersion: '1.0.2';
@@ -69,7 +75,9 @@ export interface OciConfig {
   readonly linux: {
     readonly namespaces: readonly { readonly type: string }[];
     readonly rootfsPropagation: 'private';
-    readonly cgroupsPath: string;
+    readonly cgroupsPath?: string;
+    readonly uidMappings?: readonly IdMapping[];
+    readonly gidMappings?: readonly IdMapping[];
     readonly devices: readonly object[];
     readonly resources: { readonly devices: readonly OciDeviceRule[] } & Readonly<Record<string, unknown>>;
     readonly seccomp: OciSeccomp;

@@ -147,10 +147,14 @@ function readDescriptors(proc: string): OpenDescriptor[] {
   });
 }
 
-/** `DEVICE:INODE` of what a link of /proc leads to, for files that are a mount by themselves and have no path. */
-const identityOf = (link: string): string => {
-  const stats = unlessMissing(() => statSync(link));
-  return stats === undefined ? '' : `${stats.dev}:${stats.ino}`;
+/**
+ * `DEVICE:INODE` of what a link of /proc leads to, for files that are a mount by themselves and have no path; `*:INODE` where we may
+ * not follow it, which takes a capability of the host's (proc(5), map_files): the device in maps is not that of stat on btrfs.
+ */
+const identityOf = (link: string, inode: string): string => {
+  const stats = unlessMissing(() => statSync(link), ['ENOENT', 'ESRCH', 'EPERM', 'EACCES']);
+  if (stats !== undefined) return `${stats.dev}:${stats.ino}`;
+  return process.getuid?.() === 0 ? '' : `*:${inode}`;
 };
 
 /** The sixth field of /proc/PID/maps, of mappings that have an inode; with its identity where that is `/`. */
@@ -161,7 +165,8 @@ function readMappedFiles(proc: string): string[] {
     const [range, , , , inode] = line.split(' ', 5);
     if (path >= 0 && inode !== '0')
       files.add(
-        line.slice(path) + (line.slice(path) === '/' ? identityOf(`${proc}/map_files/${range}`) : ''),
+        line.slice(path) +
+          (line.slice(path) === '/' ? identityOf(`${proc}/map_files/${range}`, inode ?? '') : ''),
       );
   }
   return [...files];

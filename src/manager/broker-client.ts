@@ -13,6 +13,8 @@ export interface BrokerClientOptions {
   /** For how long a broker that does not listen is tried again: it may be starting. */
   readonly connectForMs: number;
   readonly deadlineMs: Readonly<Record<BrokerCall, number>>;
+  /** Called when nobody listens: of a session, whose manager starts the broker. */
+  readonly onAbsent?: () => Promise<void>;
 }
 
 const retryEveryMs = 25;
@@ -37,7 +39,7 @@ export const defaultDeadlinesMs: Readonly<Record<BrokerCall, number>> = {
 export function createBrokerClient(options: BrokerClientOptions): BrokerPort {
   return {
     call: async <Call extends BrokerCall>(call: Call, request: RequestOf<Call>) => {
-      const connected = await connectBroker(options.socketPath, options.connectForMs);
+      const connected = await connectBroker(options);
       if (!connected.ok) return connected;
       const frame = encodeFrame({ v: protocolVersion, call, ...request });
       const reply = await exchange(connected.value, frame, options.deadlineMs[call]);
@@ -46,13 +48,18 @@ export function createBrokerClient(options: BrokerClientOptions): BrokerPort {
   };
 }
 
-async function connectBroker(path: string, forMs: number): Promise<Outcome<Socket>> {
-  const giveUpAt = performance.now() + forMs;
+async function connectBroker({
+  socketPath: path,
+  connectForMs,
+  onAbsent,
+}: BrokerClientOptions): Promise<Outcome<Socket>> {
+  const giveUpAt = performance.now() + connectForMs;
   for (;;) {
     const attempt = await connectOnce(path);
     if (typeof attempt !== 'string') return success(attempt);
     if (performance.now() >= giveUpAt)
       return failure('broker-unreachable', `the broker does not answer on ${path}: ${attempt}`, hint);
+    await onAbsent?.();
     // Nothing tells when another process begins to listen.
     await wait(retryEveryMs);
   }

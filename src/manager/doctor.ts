@@ -6,6 +6,7 @@ import type { BrokerPort } from './broker-port.ts';
 import type { HostBasics } from './facts/host.ts';
 import type { History, HistoryState } from './history/history.ts';
 import type { Outcome } from './outcome.ts';
+import { sessionChecks } from './session/session-checks.ts';
 import type { PolicySource } from './policy-source.ts';
 import type { BrokenFile } from './store/definition-store.ts';
 import { newerCure, wroteIt } from './store/newer.ts';
@@ -22,6 +23,7 @@ export interface Check {
 export const stateFilesCheck = 'state files';
 
 export interface DoctorServices {
+  readonly instance: 'system' | 'session';
   readonly broker: BrokerPort;
   readonly policy: Pick<PolicySource, 'current' | 'placed' | 'named'>;
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
@@ -39,12 +41,14 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
   // The proof runs a machine: without broker and QEMU it would only say the same again.
   const kvm = status.ok && qemu.ok ? await services.kvm() : { works: false, reason: 'not tried yet' };
   const checks = [
-    ...(status.ok ? brokerChecks(status.value) : [faultCheck('broker', status)]),
-    policyCheck(services, status),
+    ...(status.ok ? brokerChecks(status.value, services.instance) : [faultCheck('broker', status)]),
+    ...(services.instance === 'session'
+      ? sessionChecks(status.ok ? status.value : undefined)
+      : [policyCheck(services, status)]),
     qemuCheck(qemu),
     kvmCheck(kvm),
     uefiCheck(host),
-    vhostCheck(host),
+    ...(services.instance === 'session' ? [] : [vhostCheck(host)]),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
     historyCheck(services.history.state),
   ];
@@ -63,12 +67,16 @@ function faultCheck(check: string, outcome: Outcome<unknown>): Check {
   };
 }
 
-function brokerChecks(status: BrokerStatus): readonly Check[] {
-  return [
+function brokerChecks(status: BrokerStatus, instance: DoctorServices['instance']): readonly Check[] {
+  const always = [
     brokerCheck(status.version),
     runtimeCheck(status),
     fine('cgroups', status.cgroups),
     ...labelChecks(status),
+  ];
+  if (instance === 'session') return always;
+  return [
+    ...always,
     uidRangeCheck(status),
     storageCheck(status),
     status.bridges.length > 0

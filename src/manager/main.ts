@@ -4,12 +4,14 @@ import { connect, type Server } from 'node:net';
 import { listenFds } from '../linux/listen-fds.ts';
 import { createNotifier, type Notifier } from '../linux/notify.ts';
 import { writeStderr } from '../linux/stderr.ts';
-import { pathsBelow, type Paths } from '../protocol/paths.ts';
+import { pathsBelow, systemRoots } from '../protocol/paths.ts';
 import { version } from '../protocol/version.ts';
 import { createBrokerClient, defaultDeadlinesMs } from './broker-client.ts';
 import { createManager, type Manager } from './manager.ts';
 import { parseOptions, usage } from './options.ts';
 import { serve } from './service.ts';
+import { untilIdle } from './session/end-idle.ts';
+import { openSession, type Session } from './session/open-session.ts';
 
 const brokerConnectForMs = 3_000;
 
@@ -25,7 +27,9 @@ async function main(): Promise<void> {
     throw new Error('must not run as root: start it as the user qward, by systemd or `qward host up`');
   process.title = 'qward-manager';
   process.umask(0o077);
-  const paths = pathsBelow(options.roots);
+  const session = options.session ? await openSession(options.roots, uid) : undefined;
+  const roots = session?.roots ?? options.roots ?? systemRoots;
+  const paths = pathsBelow(roots);
   const [inherited] = listenFds(process.env, process.pid);
   const notifier = createNotifier(process.env, process.pid);
   const manager = await createManager({
@@ -35,14 +39,19 @@ async function main(): Promise<void> {
       socketPath: paths.brokerSocket,
       connectForMs: brokerConnectForMs,
       deadlineMs: defaultDeadlinesMs,
+      ...(session === undefined ? {} : { onAbsent: () => session.broker.ensure() }),
     }),
+    session: options.session,
     now: () => new Date(),
     writeLog: writeStderr,
     checkResults: options.checkResults,
   });
   await manager.app.ready();
-  await listen(manager.app.server, inherited, paths);
-  endOnSignal(manager, notifier);
+  await listen(manager.app.server, inherited, {
+    path: paths.apiSocket,
+    mode: session === undefined ? 0o666 : 0o600,
+  });
+  endOnSignal(manager, notifier, session);
   // A fault of one operation is no reason to let go of every other machine.
   process.on('unhandledRejection', (error) => {
     writeStderr(
@@ -50,20 +59,28 @@ async function main(): Promise<void> {
     );
   });
   await serve(manager, notifier);
+  if (session === undefined) return;
+  const ownSocket = inherited === undefined ? paths.apiSocket : undefined;
+  await untilIdle({ manager, idleMs: options.idleMs, ownSocket });
+  await end(manager, notifier, session);
 }
 
 /** The socket is open to every user: who is granted nothing is refused everything. */
-async function listen(server: Server, inherited: number | undefined, paths: Paths): Promise<void> {
+async function listen(
+  server: Server,
+  inherited: number | undefined,
+  { path, mode }: { readonly path: string; readonly mode: number },
+): Promise<void> {
   if (inherited !== undefined) {
     await new Promise<void>((resolve) => server.listen({ fd: inherited }, resolve));
     return;
   }
-  if (await isAnswered(paths.apiSocket)) throw new Error(`another manager listens on ${paths.apiSocket}`);
+  if (await isAnswered(path)) throw new Error(`another manager listens on ${path}`);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(paths.apiSocket, resolve);
+    server.listen(path, resolve);
   });
-  chmodSync(paths.apiSocket, 0o666);
+  chmodSync(path, mode);
 }
 
 /** Whether somebody listens; a socket that a dead manager left is taken away. */
@@ -82,15 +99,18 @@ function isAnswered(path: string): Promise<boolean> {
 }
 
 /** Machines run on: the next manager takes them over. */
-function endOnSignal(manager: Manager, { tell }: Notifier): void {
+function endOnSignal(manager: Manager, notifier: Notifier, session: Session | undefined): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.once(signal, () => {
-      tell('STOPPING=1');
-      manager[Symbol.asyncDispose]().then(
-        () => process.exit(0),
-        () => process.exit(1),
-      );
-    });
+    process.once(signal, () => void end(manager, notifier, session));
+}
+
+async function end(manager: Manager, { tell }: Notifier, session: Session | undefined): Promise<void> {
+  tell('STOPPING=1');
+  session?.broker.end();
+  await manager[Symbol.asyncDispose]().then(
+    () => process.exit(0),
+    () => process.exit(1),
+  );
 }
 
 main().catch((error: unknown) => {

@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { endedStates } from '../api/endpoints.ts';
 import { parseDefinition } from '../definition/parse.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
@@ -16,7 +17,7 @@ import { DiskJobs } from './disks/disk-jobs.ts';
 import { defaultStepLimits } from './disks/run-step.ts';
 import { sweepJobs } from './disks/sweep-jobs.ts';
 import { EventHistory } from './events.ts';
-import { gatherHost } from './facts/host.ts';
+import { gatherForSession, gatherHost } from './facts/host.ts';
 import { HostPhase } from './host-phase.ts';
 import { ImageToolSource } from './facts/image-tool.ts';
 import { KvmVerdictStore } from './facts/kvm-verdict-store.ts';
@@ -43,7 +44,8 @@ import type { StartServices } from './lifecycle/start-run.ts';
 import { Machines } from './machines.ts';
 import type { Outcome } from './outcome.ts';
 import type { OwnStorage } from './policy-grounds.ts';
-import { createPolicySource, type PolicySource } from './policy-source.ts';
+import { sessionPolicy } from '../policy/session-policy.ts';
+import { createPolicySource, createSessionPolicySource, type PolicySource } from './policy-source.ts';
 import { QemuChoice } from './qemu-choice.ts';
 import { createOwnerParts, type OwnerParts } from './owner-parts.ts';
 import { createPlanner, withQuota, type Planner, type PlannerSources } from './planner.ts';
@@ -60,6 +62,8 @@ export interface ManagerOptions {
   readonly writeLog: (line: string) => void;
   /** The manager's own uid. */
   readonly uid: number;
+  /** Of an ordinary user's own machines, not of the host's. */
+  readonly session?: boolean;
   /** Hold each answer against the contract. */
   readonly checkResults: boolean;
   /** What stands in for parts of the host in tests. */
@@ -71,6 +75,8 @@ export interface Manager extends AsyncDisposable {
   readonly machines: Machines;
   readonly events: EventHistory;
   readonly phase: HostPhase;
+  /** Whether nothing runs, starts or waits, and no job is under way. */
+  readonly atRest: () => boolean;
   /** Resolves when each machine that ran already has answered or been given up. */
   readonly adopted: Promise<void>;
   /** Asks the broker anew what runs and what there is: QEMU binaries, roots. The policy is read for each call anyway. */
@@ -85,7 +91,10 @@ const adoptedWithinMs = 20_000;
 /** Reads the definitions, and learns what runs. The API may listen when this returns. */
 export async function createManager(options: ManagerOptions): Promise<Manager> {
   const { paths, now, uid } = options;
-  const policy = createPolicySource(paths.policy, paths.own);
+  const { session = false } = options;
+  const policy = session
+    ? createSessionPolicySource(sessionPolicy(uid, paths.images))
+    : createPolicySource(paths.policy, paths.own);
   const storage = { path: paths.vars, ownedBy: uid };
   const log = createLog(options.writeLog, now);
   const history = new History({
@@ -127,7 +136,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     policy,
     storage,
   });
-  const broken = await readState({ paths, store, notes, machines, log });
+  const broken = await readState({ paths, store, notes, machines, log, session });
   const services = { ...owners, policy, storage, store, machines, broker, events, notes, paths, now, uid };
   const jobs = new DiskJobs(broker);
   const ending = new AbortController();
@@ -155,6 +164,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     history,
     brokenFiles: broken,
     checkResults: options.checkResults,
+    session,
   });
   const onStatus = (status: BrokerStatus): void => {
     host.onStatus(status);
@@ -171,6 +181,16 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     machines,
     events,
     phase,
+    atRest: () =>
+      !boot.underWay &&
+      !jobs.any &&
+      hookRuns.size === 0 &&
+      machines
+        .all()
+        .every(
+          ({ state, busy, life }) =>
+            endedStates.includes(state) && !busy && life.after.restarts.pending === null,
+        ),
     adopted: connected,
     reload: async () => {
       await adopter.adopt();
@@ -188,6 +208,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
 
 interface State {
   readonly paths: Paths;
+  readonly session: boolean;
   readonly store: DefinitionStore;
   readonly notes: RunNotes;
   readonly machines: Machines;
@@ -195,8 +216,16 @@ interface State {
 }
 
 /** Every machine that is defined, as an earlier manager left it. */
-async function readState({ paths, store, notes, machines, log }: State): Promise<readonly BrokenFile[]> {
-  for (const directory of [paths.managerState, paths.managerRun, paths.vars])
+async function readState({
+  paths,
+  store,
+  notes,
+  machines,
+  log,
+  session,
+}: State): Promise<readonly BrokenFile[]> {
+  const images = session ? [paths.images] : [];
+  for (const directory of [paths.managerState, paths.managerRun, paths.vars, ...images])
     await mkdir(directory, { recursive: true, mode: 0o700 });
   const { records, broken } = await store.load();
   for (const { path, reason } of broken) log.warn('a state file is not used', { path, reason });
@@ -220,7 +249,7 @@ interface HostParts {
 }
 
 function createHostParts(
-  { paths, broker, now, sources }: ManagerOptions,
+  { paths, broker, now, sources, session = false }: ManagerOptions,
   { owner, quotas }: OwnerParts,
   { log, onLost, policy }: { readonly log: Log; readonly onLost: () => void; readonly policy: PolicySource },
 ): HostParts {
@@ -232,7 +261,7 @@ function createHostParts(
       return status.ok ? status.value.qemuBinaries : undefined;
     },
   });
-  const host = sources?.host ?? gatherHost;
+  const host = sources?.host ?? (session ? gatherForSession : gatherHost);
   const qemu = sources?.qemu ?? (() => choice.read());
   const audit = sources?.audit ?? auditRun;
   const proof = new KvmProof({
@@ -279,6 +308,7 @@ interface ApiParts extends DefinitionServices, OwnerParts {
   readonly jobs: DiskJobs;
   readonly brokenFiles: readonly BrokenFile[];
   readonly checkResults: boolean;
+  readonly session: boolean;
 }
 
 function createApi(parts: ApiParts): FastifyInstance {
@@ -302,6 +332,7 @@ function createApi(parts: ApiParts): FastifyInstance {
       ...createDrillHandlers(createDrill({ ...parts, planner: host.planner })),
       ...createHostHandlers({
         ...host,
+        instance: parts.session ? 'session' : 'system',
         machines,
         quotas: parts.quotas,
         policy: parts.policy,

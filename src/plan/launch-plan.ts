@@ -77,6 +77,8 @@ export interface HostFacts {
   /** Directory of the per-machine variable stores. */
   readonly varsDirectory: string;
   readonly vhostNet: boolean;
+  /** Of an ordinary user's session: a jail without root's part in it. */
+  readonly session?: boolean;
   readonly hostMemory: number;
   /** For hardware clocks that show another time than UTC: now, in ms since 1970, and the zone of the host. */
   readonly time: { readonly now: number; readonly zone: string };

@@ -58,7 +58,7 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
       version: 1,
       launch,
       grants: [...table.grants, ...hostGrants(launch, accel)],
-      walls: planWalls(launch),
+      walls: planWalls(launch, facts.session === true),
       accel,
       fdsets: table.fdsets,
       notes: planNotes(definition, facts, accel),

@@ -13,7 +13,15 @@ function guestDevices(argv: readonly string[]): readonly string[] {
   return [...new Set(names)];
 }
 
-export function planWalls(launch: LaunchRequest): readonly PlannedWall[] {
+/** What a session's jail has otherwise: a user can make no node, drop no group, and limits only where the slice is delegated. */
+const ofSession: Readonly<Partial<Record<WallName, string>>> = {
+  uid: 'real, effective, saved and file system uid and gid: yours, as of every machine of yours, each in a user namespace of its own',
+  groups: 'none, or that of /dev/kvm; what other groups you have no user can drop',
+  'user-namespace': "own, not the host's: no capability in it, none to be had",
+  'device-cgroup': 'none: no user can set one; its /dev has no other node, and none can be made',
+};
+
+export function planWalls(launch: LaunchRequest, session = false): readonly PlannedWall[] {
   const { limits } = launch;
   const cpu = limits.cpuQuota === null ? 'no quota' : `quota ${limits.cpuQuota} µs in 100000 µs`;
   const own = "own, not the host's";
@@ -42,5 +50,7 @@ export function planWalls(launch: LaunchRequest): readonly PlannedWall[] {
     lsm: 'a label of its own where this host has SELinux or AppArmor',
     'guest-devices': devices.length === 0 ? 'none beside the board' : devices.join(', '),
   };
-  return wallNames.map((wall) => ({ wall, expected: expected[wall] }));
+  const cgroup = `where your own systemd manages your slice: ${expected.cgroup}`;
+  const told = session ? { ...expected, ...ofSession, cgroup } : expected;
+  return wallNames.map((wall) => ({ wall, expected: told[wall] }));
 }

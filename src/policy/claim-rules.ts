@@ -34,7 +34,8 @@ export function decideClaim(
       rule,
     );
   // SECURITY: promise 4. What the policy gives to all is given to machines of administrators; others bring their own rights.
-  if (who === null) return user.isIn(policy.groups.administrators) ? 'by-policy' : 'claim';
+  if (who === null)
+    return policy.session !== undefined || user.isIn(policy.groups.administrators) ? 'by-policy' : 'claim';
   if (isOneOf(who, user)) return 'claim';
   // A user may have made a file in another's directory, but never a device.
   if (kind === 'device') return forCertainUsers(path, 'add yours to "who"', rule);
@@ -69,7 +70,7 @@ const overflowUid = 65_534;
 export function refuseClaimant(
   uid: number,
   { name }: Person,
-  { uidRange, managerUid }: Pick<Policy, 'uidRange'> & { readonly managerUid: number },
+  { uidRange, session, managerUid }: Pick<Policy, 'uidRange' | 'session'> & { readonly managerUid: number },
 ): Refusal | undefined {
   if (uid === 0)
     return {
@@ -78,6 +79,8 @@ export function refuseClaimant(
       hint: `add the directory to storageRoots in ${policyFile}, or claim as the user whose file it is`,
       rule: 'storageRoots',
     };
+  // The manager and the broker of a session are the user's own: there is nobody to tell the user from.
+  if (uid === session) return undefined;
   // SECURITY: promise 1. Neither a taken-over manager nor a guest agrees in a user's name.
   if (uid === managerUid) return notAPerson(`uid ${uid} is the manager's`);
   if (uid >= uidRange.base && uid < uidRange.base + uidRange.count)

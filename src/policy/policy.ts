@@ -25,6 +25,8 @@ export interface Quota {
 }
 
 export interface Policy {
+  /** The user whose session instance this is, and who administers it; absent in the system instance. */
+  readonly session?: number | undefined;
   /** Groups of the system whose members are operators and administrators. */
   readonly groups: { readonly operators: string; readonly administrators: string };
   /** Whether operators have every machine, or those that are granted to them. */

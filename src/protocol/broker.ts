@@ -107,6 +107,16 @@ export type BrokerReply<Result> =
   | { readonly ok: true; readonly result: Result }
   | { readonly ok: false; readonly refusals: readonly Refusal[] };
 
+/** What a session's jail has of its user beside the uid. */
+export interface Rootless {
+  /** Supplementary groups, which the kernel lets no user drop (user_namespaces(7)). */
+  readonly groups: readonly number[];
+  /** The one of /dev/kvm, where that is what opens it. */
+  readonly kvmGroup: number | null;
+  /** Threads are bounded by RLIMIT_NPROC, which counts within a user namespace (Linux 5.14). */
+  readonly threadLimit: boolean;
+}
+
 /** A machine that the broker started and has not reaped yet. */
 export interface LaunchedMachine {
   readonly machine: string;
@@ -115,7 +125,9 @@ export interface LaunchedMachine {
   readonly startTime: number;
   readonly uid: number;
   readonly gid: number;
-  /** Path of the cgroup below the mount of each hierarchy. */
+  /** In a session: what no user can drop of itself. Its uid is the user's, in a user namespace of its own. */
+  readonly rootless?: Rootless | undefined;
+  /** Path of the cgroup below the mount of each hierarchy; empty: none of its own. */
   readonly cgroup: string;
   readonly runtime: 'crun' | 'runc';
   /** AppArmor's label that the process was given; empty or absent where there is none to give. */
@@ -151,6 +163,8 @@ export interface BrokerStatus {
   /** Why a runtime that is installed is not used. */
   readonly runtimesRefused: readonly { readonly runtime: string; readonly reason: string }[];
   readonly cgroups: 'v1' | 'v2' | 'hybrid';
+  /** Machines are scopes of systemd. */
+  readonly scopes?: boolean;
   /** AppArmor's label for QEMU; empty where its profile is not loaded, absent where the host has no AppArmor. */
   readonly label?: string;
   /** What is wrong with the policy file; while anything is, nothing is started. */

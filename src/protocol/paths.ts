@@ -11,6 +11,9 @@ export interface Roots {
 
 export const systemRoots: Roots = { config: '/etc/qward', run: '/run/qward', state: '/var/lib/qward' };
 
+/** Which instance a command means that does not say. */
+export const instancesFile = '/etc/qward/instances.json';
+
 export interface Paths {
   readonly policy: string;
   /** Any user may connect; who is granted nothing is refused everything. */

@@ -1,4 +1,5 @@
 /** What a probe and its control came to → the row of the report. Pure. */
+import type { WallName } from '../../plan/launch-plan.ts';
 import { errnoName } from './errno-names.ts';
 import type { Probe } from './probe.ts';
 import { denialOf } from './qemu-denials.ts';
@@ -13,11 +14,17 @@ export interface Tried {
   readonly result: PartResult;
 }
 
-export function judgeProbe(probe: Probe, jailed: Tried, control: Tried): DrillRow {
+/** `lacking`: walls that this instance does not have. */
+export function judgeProbe(
+  probe: Probe,
+  { jailed, control }: { readonly jailed: Tried; readonly control: Tried },
+  lacking: readonly WallName[],
+): DrillRow {
   const { name, wall, attempt } = probe;
   const found = judgeJailed(probe, jailed);
   const shown = judgeControl(probe, control);
-  const verdict = found.verdict === 'blocked' && !shown.stands ? 'inconclusive' : found.verdict;
+  const judged = found.verdict === 'through' && lacking.includes(wall) ? 'missing' : found.verdict;
+  const verdict = judged === 'blocked' && !shown.stands ? 'inconclusive' : judged;
   return { probe: name, wall, attempt, verdict, how: found.how, control: shown.text };
 }
 

@@ -49,7 +49,8 @@ function enableAutostart(context: BrokerContext, machine: string, uid: number): 
   const read = context.readPolicy();
   if (!read.ok) return read;
   const { administrators } = read.policy.groups;
-  if (uid !== 0 && (uid === context.managerUid || !personOf(uid).isIn(administrators)))
+  const { session } = read.policy;
+  if (![0, session].includes(uid) && (uid === context.managerUid || !personOf(uid).isIn(administrators)))
     return refuse(
       'not-allowed',
       'only administrators enable the start of a machine with the host',

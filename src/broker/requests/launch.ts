@@ -1,10 +1,8 @@
 /** launch: admits the request, opens what it names, makes the jail, and tells where the machine is. */
-import { closeSync, fchownSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
 import { labelFor } from '../../jail/apparmor.ts';
-import { compileBundle } from '../../jail/bundle.ts';
 import { runDetached } from '../../jail/runtime.ts';
 import { deviceNumbers } from '../../linux/block-device.ts';
-import { mountTmpfs } from '../../linux/mount.ts';
 import { isAlive, startTimeOf } from '../../linux/process.ts';
 import { admit } from '../../policy/admit.ts';
 import type { Policy } from '../../policy/policy.ts';
@@ -14,22 +12,20 @@ import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
 import { writeWhole } from '../files.ts';
 import { refuseHook, withShell } from '../hook.ts';
+import type { JailIds, Means } from '../means.ts';
 import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.ts';
 import { groundsOf } from '../open-file.ts';
 import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
 import type { LaunchRecord } from '../records.ts';
-import { overlaps, rangeAccount } from '../slots.ts';
-import { runs, sweep } from '../sweep.ts';
+import { sweep } from '../sweep.ts';
 import { running, stuck } from './lifecycle.ts';
 
 const runtimeDeadlineMs = 30_000;
-/** QEMU's stdout and stderr, and the sockets' inodes. */
-const logBytes = 256 * 1024;
 
 export async function handleLaunch(context: BrokerContext, launch: LaunchRequest): Promise<HandlerOutcome> {
   const before = context.records.read(launch.machine);
   if (before !== undefined && isAlive(before.pid, before.startTime)) return running(before);
-  if (before === undefined && runs(context, launch.machine)) {
+  if (before === undefined && context.means.runs(launch.machine)) {
     return refuse(
       'machine-running',
       `machine "${launch.machine}" runs already, and its record on /run was lost`,
@@ -44,16 +40,16 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
     ...refuseHook(launch),
   ];
   if (refusals.length > 0) return { ok: false, refusals };
-  let uid: number | HandlerOutcome;
+  let ids: ReturnType<Means['takeIds']>;
   try {
-    uid = takeUid(context, launch.machine, policy.policy);
+    ids = context.means.takeIds(launch.machine, policy.policy);
   } catch (error) {
     return outOfResources(error, launch.machine, context.paths.brokerState);
   }
-  if (typeof uid !== 'number') return uid;
+  if (!('uid' in ids)) return ids;
   if (!(await sweep(context, launch.machine))) return stuck(launch.machine, 'machine-busy');
   try {
-    const outcome = await launchSwept(context, withShell(launch), { uid, policy: policy.policy });
+    const outcome = await launchSwept(context, withShell(launch), { ids, policy: policy.policy });
     if (!outcome.ok) await sweep(context, launch.machine);
     return outcome;
   } catch (error) {
@@ -82,27 +78,6 @@ function realPath(path: string): string | undefined {
   }
 }
 
-/** SECURITY: promise 2. A uid of the range, which no account and no other machine has. */
-function takeUid(context: BrokerContext, machine: string, policy: Policy): number | HandlerOutcome {
-  const clashes = overlaps(policy.uidRange);
-  if (clashes.length > 0) {
-    const { base, count } = policy.uidRange;
-    return refuse(
-      'wall-missing',
-      `the uid range ${base} to ${base + count - 1} is not qward's alone: ${clashes.join(', ')}`,
-      `choose another uidRange in the policy; only the account ${rangeAccount} may lie in it`,
-    );
-  }
-  return (
-    context.slots.take(machine, policy.uidRange) ??
-    refuse(
-      'resources-short',
-      'every uid of the range is taken',
-      'remove machines, or raise uidRange.count in the policy',
-    )
-  );
-}
-
 function outOfResources(error: unknown, machine: string, place: string): HandlerOutcome {
   const code = errorCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT') return noSpace(machine, place);
@@ -128,7 +103,7 @@ function noSpace(machine: string, place: string): HandlerOutcome {
 async function launchSwept(
   context: BrokerContext,
   launch: LaunchRequest,
-  { uid, policy }: { uid: number; policy: Policy },
+  { ids, policy }: { ids: JailIds; policy: Policy },
 ): Promise<HandlerOutcome> {
   const places = placesOf(context, launch.machine);
   const runtime = await context.runtime();
@@ -137,7 +112,7 @@ async function launchSwept(
     version: 1,
     machine: launch.machine,
     phase: 'launching',
-    uid,
+    ...ids,
     cgroup: places.cgroup,
     runtime: runtime.name,
     ...(label === undefined ? {} : { label }),
@@ -150,19 +125,21 @@ async function launchSwept(
     launch,
   };
   context.records.write(record);
-  const root = context.roots.open(launch.root, launch.program === 'drill');
+  mkdirSync(places.bundle, { recursive: true, mode: 0o700 });
+  const { means } = context;
+  const root = means.openRoot(launch);
   if (!root.ok) return root;
-  makeDirectories(context, places);
+  means.makeDirectory(places);
   const opened = await openDescriptors(launch.descriptors, {
     directory: places.directory,
     grounds: groundsOf(context, launch.machine, policy),
-    uid,
+    ids,
+    means,
   });
   if (!opened.ok) return opened;
   try {
-    const config = compileBundle(launch, {
-      uid,
-      gid: uid,
+    const site = {
+      ...ids,
       rootDirectory: root.directory,
       cgroup: places.cgroupsPath,
       cgroups: context.cgroups.layout,
@@ -170,20 +147,12 @@ async function launchSwept(
       deviceNumbers: Object.fromEntries(
         launch.devices.map((device) => [device, deviceNumbers(statSync(device).rdev)]),
       ),
-    });
-    writeWhole(`${places.bundle}/config.json`, JSON.stringify(config), false);
+    };
+    writeWhole(`${places.bundle}/config.json`, JSON.stringify(means.compile(launch, site, root)), false);
     return await run(context, { places, record, opened, binary: runtime.binary });
   } finally {
     for (const fd of opened.fds) closeSync(fd);
   }
-}
-
-/** SECURITY: promise 2. The log and sockets of a machine are the manager's to read; no machine's uid can enter. */
-function makeDirectories(context: BrokerContext, places: MachinePlaces): void {
-  mkdirSync(places.bundle, { recursive: true, mode: 0o700 });
-  mkdirSync(places.directory, { mode: 0o700 });
-  // The set-group-ID bit gives every file in it the manager's group from its first instant.
-  mountTmpfs(places.directory, `size=${logBytes},nr_inodes=16,mode=2750,uid=0,gid=${context.managerGid}`);
 }
 
 interface Run {
@@ -214,8 +183,7 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
         'run `qward doctor`',
       );
     }
-    // crun gives the log to the machine's group too (container.c, maybe_chown_std_streams); the manager is to read it.
-    fchownSync(log, record.uid, context.managerGid);
+    context.means.keepLog(log, record.uid);
     const launched: LaunchRecord = {
       ...record,
       phase: 'running',
@@ -233,5 +201,9 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
 /** A record as the manager sees it. */
 export function describe(record: LaunchRecord): LaunchedMachine {
   const { version: _version, phase: _phase, ...rest } = record;
-  return { ...rest, gid: record.uid, alive: record.pid !== 0 && isAlive(record.pid, record.startTime) };
+  return {
+    ...rest,
+    gid: record.gid ?? record.uid,
+    alive: record.pid !== 0 && isAlive(record.pid, record.startTime),
+  };
 }

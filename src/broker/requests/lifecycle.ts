@@ -3,13 +3,13 @@ import { killVerified } from '../../linux/pidfd.ts';
 import { isAlive } from '../../linux/process.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import type { LaunchRecord } from '../records.ts';
-import { runs, sweep } from '../sweep.ts';
+import { sweep } from '../sweep.ts';
 import { withRegister } from './claims.ts';
 
 /** SIGKILL to all of the machine, and everything of it removed. Succeeds where nothing is left to kill. */
 export async function handleKill(context: BrokerContext, machine: string): Promise<HandlerOutcome> {
   const record = context.records.read(machine);
-  const killed = record === undefined ? runs(context, machine) : killProcess(record);
+  const killed = record === undefined ? context.means.runs(machine) : killProcess(record);
   if (!(await sweep(context, machine))) return stuck(machine);
   return { ok: true, result: { killed } };
 }

@@ -18,7 +18,6 @@ import { groundsOf, openGranted } from '../open-file.ts';
 import { recordVersion, type DamagedRecord } from '../records.ts';
 import { overlaps } from '../slots.ts';
 import type { UnusableState } from '../state.ts';
-import { runs } from '../sweep.ts';
 import { describe } from './launch.ts';
 
 /** Of more files only the least is read, so that an answer stays small. */
@@ -37,6 +36,7 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
     runtimesRefused:
       typeof runtime === 'string' ? [{ runtime: 'crun, runc', reason: runtime }] : runtime.refused,
     cgroups: context.cgroups.layout,
+    scopes: context.scopes,
     ...(label === undefined ? {} : { label }),
     policyFaults: policy.ok ? [] : policy.refusals,
     uidRange: policy.ok ? policy.policy.uidRange : null,
@@ -70,7 +70,7 @@ function damagedRecord(
   context: BrokerContext,
   { path, machine, reason, known }: DamagedRecord,
 ): BrokerStatus['damaged'][number] {
-  const lives = runs(context, machine);
+  const lives = context.means.runs(machine);
   const what = `the record of machine "${machine}" ${reason}`;
   const cure = `\`qward kill ${machine}\` clears it away`;
   if (known) return { path, reason: `${what}; it is not audited, and can be stopped`, cure };
@@ -91,7 +91,7 @@ export function handleProbe(
   const grounds = groundsOf(context, machine, policy.policy);
   const files = paths.map((file): FileProbe => {
     const { path } = file;
-    const opened = openGranted(file, grounds);
+    const opened = openGranted(file, grounds, context.means);
     if (!opened.ok) return { path, ok: false, refusal: opened.refusal };
     try {
       const { size, dev, ino, mode } = opened.stats;

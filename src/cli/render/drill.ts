@@ -7,7 +7,12 @@ import { hangingText, renderTable, type Column } from './table.ts';
 type Report = CallResult<'drill'>;
 type Row = Report['rows'][number];
 
-const verdictText = { blocked: 'blocked', through: 'GOT THROUGH', inconclusive: 'inconclusive' } as const;
+const verdictText = {
+  blocked: 'blocked',
+  through: 'GOT THROUGH',
+  inconclusive: 'inconclusive',
+  missing: 'no wall',
+} as const;
 
 function paintVerdict(text: string, { verdict }: Row, style: Style): string {
   if (verdict === 'blocked') return style.green(text);
@@ -16,10 +21,12 @@ function paintVerdict(text: string, { verdict }: Row, style: Style): string {
 
 function headline({ machine, rows, ok }: Report, style: Style): string {
   const count = (verdict: Row['verdict']): number => rows.filter((row) => row.verdict === verdict).length;
-  const [through, open] = [count('through'), count('inconclusive')];
+  const [through, open, missing] = [count('through'), count('inconclusive'), count('missing')];
+  const blocked = missing === 0 ? `all ${rows.length}` : `${count('blocked')} of ${rows.length}`;
   const unclear = open === 0 ? '' : style.yellow(`, ${open} inconclusive`);
   const result = ok
-    ? style.green(`all ${rows.length} attempts blocked`)
+    ? style.green(`${blocked} attempts blocked`) +
+      (missing === 0 ? '' : style.yellow(`, ${missing} where this instance has no wall`))
     : `${style.red(`${through} of ${rows.length} attempts got through`)}${unclear}`;
   return `${style.bold(escapeLine(machine))}  ${result}\n`;
 }

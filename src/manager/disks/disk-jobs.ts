@@ -38,6 +38,10 @@ export class DiskJobs {
     return this.#jobs.has(name);
   }
 
+  get any(): boolean {
+    return this.#jobs.size > 0;
+  }
+
   /** Ends all of them; their callers are told. */
   end(): void {
     this.#ending.abort();

@@ -22,6 +22,7 @@ export interface DrillServices {
   readonly planner: Planner;
   readonly paths: Paths;
   readonly uid: number;
+  readonly session: boolean;
   readonly now: () => Date;
 }
 
@@ -67,7 +68,7 @@ async function drillMachine(services: DrillServices, machine: Machine): Promise<
 
 async function drillStopped(services: DrillServices, machine: Machine): Promise<Outcome<DrillReport>> {
   const { record } = machine;
-  const { broker, paths, uid, now } = services;
+  const { broker, paths, uid, session, now } = services;
   if (record === null)
     return failure(
       'machine-unknown',
@@ -80,12 +81,14 @@ async function drillStopped(services: DrillServices, machine: Machine): Promise<
   });
   if (!planned.ok) return planned;
   const { launch } = planned.value.plan;
+  const limited = { known: true };
   await using outside = await openOutside(drillDirectory(services));
   const rows = await runDrill({
     launch,
     probes,
     outside,
     uid,
+    session,
     host: {
       managerSocket: paths.apiSocket,
       brokerSocket: paths.brokerSocket,
@@ -93,10 +96,11 @@ async function drillStopped(services: DrillServices, machine: Machine): Promise<
       image: imageFor(services, machine),
       disk: await firstDisk(),
     },
-    run: inJail(broker, launch),
+    lacking: () => (limited.known ? [] : ['cgroup']),
+    run: inJail(broker, launch, limited),
   });
   if (!rows.ok) return rows;
-  const ok = rows.value.every(({ verdict }) => verdict === 'blocked');
+  const ok = rows.value.every(({ verdict }) => verdict === 'blocked' || verdict === 'missing');
   return success({ machine: machine.name, at: now().toISOString(), ok, rows: rows.value });
 }
 
@@ -109,7 +113,7 @@ function imageFor({ machines }: DrillServices, drilled: Machine): string | null 
 }
 
 /** The machine's own launch with the broker's prober in QEMU's place. */
-function inJail(broker: BrokerPort, launch: LaunchRequest): JailRunner {
+function inJail(broker: BrokerPort, launch: LaunchRequest, limited: { known: boolean }): JailRunner {
   const { machine } = launch;
   return async (argv, limits) => {
     const launched = await broker.call('launch', {
@@ -123,6 +127,7 @@ function inJail(broker: BrokerPort, launch: LaunchRequest): JailRunner {
     }
     try {
       const { pid, startTime, log, cgroup } = launched.value;
+      limited.known = cgroup !== '';
       const killsBefore = memoryKills(cgroup);
       using watch = new ProcessWatch(pid, startTime);
       if (!(await watch.gone(deadlineMs)))

@@ -14,6 +14,7 @@ import {
   type PartResult,
   type Sitting,
 } from '../../audit/drill/sitting.ts';
+import type { WallName } from '../../plan/launch-plan.ts';
 import type { LaunchLimits, LaunchRequest } from '../../protocol/launch.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { ownFile, proberElf, type Outside } from './outside.ts';
@@ -31,6 +32,9 @@ export interface DrillRequest {
   readonly host: Pick<Surroundings, 'managerSocket' | 'brokerSocket' | 'claimsSocket' | 'image' | 'disk'>;
   readonly outside: Outside;
   readonly uid: number;
+  readonly session?: boolean;
+  /** Walls that the jail does not have: of a session without cgroups. */
+  readonly lacking?: () => readonly WallName[];
   /** Has the prober load QEMU's own denials; a test does without. */
   readonly denials?: boolean;
   readonly run: JailRunner;
@@ -45,21 +49,28 @@ export async function runDrill(request: DrillRequest): Promise<Outcome<readonly 
   return success(
     asked.flatMap((probe) => {
       const [inside, outside] = [jailed.value.get(probe), controls.get(probe)];
-      return inside === undefined || outside === undefined ? [] : [judgeProbe(probe, inside, outside)];
+      return inside === undefined || outside === undefined
+        ? []
+        : [judgeProbe(probe, { jailed: inside, control: outside }, request.lacking?.() ?? [])];
     }),
   );
 }
 
 type Results = ReadonlyMap<Probe, Tried>;
 
-function surroundingsOf({ launch, host, outside }: DrillRequest): {
+function surroundingsOf({ launch, host, outside, session = false }: DrillRequest): {
   readonly inside: Surroundings;
   readonly outside: Surroundings;
 } {
+  const written = new Set(
+    launch.descriptors.flatMap((one) => (one.kind === 'file' && one.access === 'rw' ? [one.path] : [])),
+  );
   const fdOf = (access: 'ro' | 'rw'): number | null => {
-    const index = launch.descriptors.findIndex(
-      (one) => one.kind === 'file' && one.access === access && !one.reopened,
-    );
+    const index = launch.descriptors.findIndex((one) => {
+      if (one.kind !== 'file' || one.access !== access) return false;
+      // What is written anyway can be opened again so by a user's own uid, and is nothing that was to be read alone.
+      return session ? access === 'rw' || !written.has(one.path) : !one.reopened;
+    });
     return index < 0 ? null : 3 + index;
   };
   const common = {

@@ -4,13 +4,20 @@ import { totalmem } from 'node:os';
 import type { HostFacts } from '../../plan/launch-plan.ts';
 import { resolveSystemPath, type DirectoryFindings } from './system-path.ts';
 
-export type HostBasics = Pick<HostFacts, 'uefi' | 'vhostNet' | 'hostMemory' | 'time'>;
+export type HostBasics = Pick<HostFacts, 'uefi' | 'vhostNet' | 'hostMemory' | 'time' | 'session'>;
 
 /** OVMF as Debian's package `ovmf` has it: code and variables apart, flash of 4 MiB. */
 const uefiFiles = {
   code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
   varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.fd',
 } as const;
+
+/** For a session, which has no TAP whose packets vhost-net could carry. */
+export const gatherForSession = async (): Promise<HostBasics> => ({
+  ...(await gatherHost()),
+  vhostNet: false,
+  session: true,
+});
 
 /** Looks at the host; what is not there is null or false, never an error. */
 export async function gatherHost(): Promise<HostBasics> {

@@ -16,6 +16,7 @@ import type { Handlers } from '../server/call.ts';
 type HostCalls = 'info' | 'list' | 'explain' | 'audit' | 'auditPid' | 'doctor';
 
 export interface HostHandlerServices extends DoctorServices {
+  readonly instance: 'system' | 'session';
   readonly machines: Machines;
   readonly broker: BrokerPort;
   readonly planner: Planner;
@@ -25,7 +26,7 @@ export interface HostHandlerServices extends DoctorServices {
 }
 
 export function createHostHandlers(services: HostHandlerServices): Pick<Handlers, HostCalls> {
-  const { machines, broker, planner, policy, quotas, audit, now } = services;
+  const { machines, broker, planner, policy, quotas, audit, now, instance } = services;
   return {
     info: async ({ identity }) => {
       // While the policy cannot be read nobody has a quota that could be shown.
@@ -34,7 +35,7 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
       const owns = visible.some((machine) => machines.ownerOf(machine) === identity.uid);
       return success({
         version,
-        instance: 'system' as const,
+        instance,
         user: identity.user,
         uid: identity.uid,
         role: roleName(identity, owns),

@@ -1,0 +1,77 @@
+/**
+ * What the broker of the system does as root, and that of a user's session in ways that a user has: the one table in which
+ * the two instances differ. Root's ways are root-means.ts, the user's session/user-means.ts.
+ */
+import type { JailSite, OciConfig, OciMount } from '../jail/bundle.ts';
+import type { OpenFile } from '../linux/descriptors.ts';
+import type { UserIds } from '../linux/open-as.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Refusal, Rootless } from '../protocol/broker.ts';
+import type { Descriptor, LaunchRequest } from '../protocol/launch.ts';
+import type { HandlerOutcome } from './context.ts';
+import type { MachinePlaces } from './places.ts';
+import type { LaunchRecord } from './records.ts';
+
+/** Who the jailed process is, on the host. */
+export interface JailIds {
+  readonly uid: number;
+  readonly gid: number;
+  /** Only in a session: in a user namespace. */
+  readonly rootless?: Rootless | undefined;
+}
+
+export type FileDescriptor = Extract<Descriptor, { kind: 'file' }>;
+
+/** To which process a file is given. */
+export interface FileGiving {
+  readonly ids: JailIds;
+  readonly budget: CopyBudget;
+  /** Paths that the same launch gives to be written. */
+  readonly written: ReadonlySet<string>;
+}
+
+/** SECURITY: promise 1. What a launch may still copy: 250 sparse files would otherwise be 125 GiB of memory. */
+export interface CopyBudget {
+  left: number;
+}
+
+export interface JailRoot {
+  readonly directory: string;
+  readonly mounts: readonly OciMount[];
+}
+
+export type JailRootOutcome =
+  | ({ readonly ok: true } & JailRoot)
+  | { readonly ok: false; readonly refusals: readonly Refusal[] };
+
+export interface Means {
+  /** The machine's, or why it gets none. */
+  readonly takeIds: (machine: string, policy: Policy) => JailIds | Extract<HandlerOutcome, { ok: false }>;
+  /** Of the trial of a runtime. */
+  readonly trialIds: () => JailIds;
+  /** The directory that shows a jail's root, and what the runtime is to mount in it. In a bundle that is there. */
+  readonly openRoot: (launch: Pick<LaunchRequest, 'machine' | 'root' | 'program'>) => JailRootOutcome;
+  /** What the OCI runtime is told. */
+  readonly compile: (launch: LaunchRequest, site: JailSite, root: JailRoot) => OciConfig;
+  /** The uid that the process sees itself as. */
+  readonly uidWithin: (ids: JailIds) => number;
+  /** Removes what is kept beside machines. */
+  readonly close: () => void;
+  /** For the machine's sockets and log. */
+  readonly makeDirectory: (places: MachinePlaces) => void;
+  readonly removeDirectory: (places: MachinePlaces) => void;
+  /** The log stays the manager's to read, whatever the runtime made of it. */
+  readonly keepLog: (fd: number, uid: number) => void;
+  /** Runs `act`, which opens files, with the rights of the user who claimed them. */
+  readonly withRightsOf: <Result>(user: UserIds, act: () => Result) => Result;
+  /** A descriptor of the opened file, which it takes over, that the process can open again as it is meant to and no wider. */
+  readonly giveFile: (
+    file: FileDescriptor,
+    opened: OpenFile,
+    giving: FileGiving,
+  ) => number | Refusal | Promise<number | Refusal>;
+  /** Whether a process of the machine is there, whatever its record says. */
+  readonly runs: (machine: string) => boolean;
+  /** Kills every process of the machine; false where one did not end in time. */
+  readonly end: (machine: string, record: LaunchRecord | undefined) => Promise<boolean>;
+}

@@ -1,0 +1,89 @@
+/** The ways of a session's broker, which is its user and no more: means.ts says what each is for. */
+import { closeSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { release } from 'node:os';
+import { dirname } from 'node:path';
+import type { OpenFile } from '../../linux/descriptors.ts';
+import { errorCode } from '../../linux/errno.ts';
+import type { Refusal } from '../../protocol/broker.ts';
+import { compileRootless, uidWithin } from '../../jail/rootless.ts';
+import { userNamespaceFault } from '../../linux/user-namespaces.ts';
+import { refuse, type BrokerContext } from '../context.ts';
+import type { FileDescriptor, FileGiving, JailIds, Means } from '../means.ts';
+import { openReadOnlyByMount } from './read-only-mount.ts';
+import { openSkeleton } from './skeleton.ts';
+import { endProcesses, processesOf } from './user-processes.ts';
+
+export function userMeans(context: () => BrokerContext): Means {
+  const ids = ownIds();
+  return {
+    takeIds: () => {
+      // SECURITY: promise 2. Without a user namespace there is no jail, and so no machine.
+      const fault = userNamespaceFault();
+      return fault === undefined ? ids : refuse('wall-missing', fault.message, fault.hint);
+    },
+    trialIds: () => ids,
+    openRoot: (launch) => openSkeleton(context(), launch),
+    compile: (launch, site, { mounts }) => {
+      const threadLimit = ids.rootless?.threadLimit === true;
+      return compileRootless(launch, { ...site, mounts, threadLimit });
+    },
+    uidWithin: () => uidWithin,
+    close: () => undefined,
+    makeDirectory: ({ directory, log }) => {
+      mkdirSync(directory, { mode: 0o700 });
+      mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+    },
+    removeDirectory: ({ log }) => rmSync(log, { force: true }),
+    keepLog: () => undefined,
+    // The broker has no other rights than the user's.
+    withRightsOf: (_user, act) => act(),
+    giveFile,
+    runs: (machine) => processesOf(context(), machine).length > 0,
+    end: (machine, record) => endProcesses(context(), machine, record),
+  };
+}
+
+/** The user's own. */
+function ownIds(): JailIds {
+  const [uid = -1, gid = -1] = [process.getuid?.(), process.getgid?.()];
+  const groups = (process.getgroups?.() ?? []).filter((group) => group !== gid);
+  return { uid, gid, rootless: { groups, kvmGroup: kvmGroup(), threadLimit: countsThreads(release()) } };
+}
+
+/** Before, all processes of the user count, and none could be started. */
+export function countsThreads(kernel: string): boolean {
+  const [major = 0, minor = 0] = kernel.split('.').map(Number);
+  return major > 5 || (major === 5 && minor >= 14);
+}
+
+function kvmGroup(): number | null {
+  const stats = statSync('/dev/kvm', { throwIfNoEntry: false });
+  return stats === undefined || (stats.mode & 0o006) === 0o006 || (stats.mode & 0o060) !== 0o060
+    ? null
+    : stats.gid;
+}
+
+/**
+ * SECURITY: promise 2. What is given to be read alone is the user's own to write, and /proc/self/fd/N opens it again: so it comes
+ * from a mount on which nobody writes. What the machine may write anyway, and what the user may not, is given as it is.
+ */
+async function giveFile(
+  { path, access }: FileDescriptor,
+  opened: OpenFile,
+  { written, ids }: FileGiving,
+): Promise<number | Refusal> {
+  const { uid, mode } = opened.stats;
+  const couldWrite = uid === ids.uid || (mode & 0o022) !== 0;
+  if (access === 'rw' || written.has(path) || !couldWrite) return opened.fd;
+  try {
+    return await openReadOnlyByMount(path, opened);
+  } catch (error) {
+    return {
+      code: 'file-unreadable',
+      message: `"${path}" is yours to write, and cannot be shown to be read alone (${errorCode(error) || String(error)})`,
+      hint: 'chmod a-w and give it to root, or let the machine write it',
+    };
+  } finally {
+    closeSync(opened.fd);
+  }
+}

@@ -1,0 +1,64 @@
+/** What a session can and cannot give on this host, for `qward doctor`. */
+import { readFileSync } from 'node:fs';
+import { accountOf } from '../../linux/accounts.ts';
+import { userNamespaceFault } from '../../linux/user-namespaces.ts';
+import type { BrokerStatus } from '../../protocol/broker.ts';
+import type { Check } from '../doctor.ts';
+
+export function sessionChecks(status: BrokerStatus | undefined): readonly Check[] {
+  return [namespaceCheck(), uidCheck(), groupCheck(), ...(status === undefined ? [] : [limitCheck(status)])];
+}
+
+function namespaceCheck(): Check {
+  const check = 'user namespaces';
+  const fault = userNamespaceFault();
+  if (fault === undefined) return { check, state: 'ok', found: 'users can make them', cure: '' };
+  return { check, state: 'missing', found: fault.message, cure: fault.hint };
+}
+
+/** Never `ok`: the system instance gives more. */
+function uidCheck(): Check {
+  const uid = process.getuid?.() ?? -1;
+  return {
+    check: 'uid of machines',
+    state: 'degraded',
+    found: `${uid}, yours, for every machine of yours: between them stand namespaces and filters, and no uid of their own`,
+    cure: 'machines that must not trust one another belong into the system instance (--system)',
+  };
+}
+
+function groupCheck(): Check {
+  const check = 'groups of machines';
+  const gid = process.getgid?.();
+  const groups = (process.getgroups?.() ?? []).filter((group) => group !== gid);
+  const names = groups.map(groupName);
+  const surplus = names.filter((name) => name !== 'kvm');
+  if (surplus.length === 0)
+    return { check, state: 'ok', found: names.length === 0 ? 'none' : 'kvm, which opens /dev/kvm', cure: '' };
+  return {
+    check,
+    state: 'degraded',
+    found: `${surplus.join(', ')}: a machine has them as well, since no user can drop a group; it sees nothing that they open`,
+    cure: 'use an account that is in no other group than kvm',
+  };
+}
+
+function groupName(gid: number): string {
+  const line = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .find((one) => one.split(':')[2] === String(gid));
+  return line?.split(':')[0] ?? String(gid);
+}
+
+function limitCheck({ scopes }: BrokerStatus): Check {
+  const check = 'limits of machines';
+  if (scopes === true)
+    return { check, state: 'ok', found: 'each machine is a scope of your own systemd', cure: '' };
+  const name = accountOf(process.getuid?.() ?? -1)?.name ?? 'USER';
+  return {
+    check,
+    state: 'degraded',
+    found: 'no cgroup of yours: memory and CPU of a machine have no limit; its threads have',
+    cure: `log in by a session of systemd-logind, or: loginctl enable-linger ${name}; with cgroup v2 and dbus-user-session`,
+  };
+}
