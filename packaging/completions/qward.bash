@@ -158,7 +158,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--force --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--force --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         1) compopt -o default ;;
@@ -171,7 +171,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--text --hold --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--text --hold --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
         *) _qward_words "ctrl-alt-delete ctrl-alt-f1 ret esc tab f2 f12" ;;
@@ -292,7 +292,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--define --start --replace --dry-run --name --strict --help --json --quiet --no-color --host --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--define --start --replace --dry-run --name --strict --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_words "libvirt" ;;
         *) compopt -o default ;;

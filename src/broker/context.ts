@@ -36,6 +36,8 @@ export interface BrokerContext {
   /** What users let machines open with their rights. */
   readonly claims: Claims;
   readonly autostart: AutostartRegister;
+  /** Of a session: calls once the manager that started it is gone. It stays as long as that lives. */
+  readonly whenAlone?: (alone: () => void) => void;
   /** Machines with a request under way that changes them. */
   readonly busy: Set<string>;
 }

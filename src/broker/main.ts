@@ -81,7 +81,7 @@ function makeDirectories(paths: Paths, managerGid: number): void {
 /** What the two instances have of their own. */
 export type Site = Pick<
   BrokerContext,
-  'managerUid' | 'managerGid' | 'readPolicy' | 'means' | 'scopeBase' | 'logDirectory'
+  'managerUid' | 'managerGid' | 'readPolicy' | 'means' | 'scopeBase' | 'logDirectory' | 'whenAlone'
 >;
 
 function rootSite(
@@ -169,7 +169,7 @@ async function main(): Promise<void> {
     throw new Error('no socket was handed over (LISTEN_FDS); start it by systemd or by `qward host up`');
   const context = await createContext(values);
   await recover(context);
-  listen(context, sockets, { idleMs: Number(values.idle) * 1000, follows: values.session });
+  listen(context, sockets, { idleMs: Number(values.idle) * 1000 });
 }
 
 /** Tells the broker's own program from one that replaced it; undefined: it is gone, and nothing would come after us. */
@@ -181,8 +181,6 @@ function programStamp(): string | undefined {
 interface Until {
   /** 0: for ever. */
   idleMs: number;
-  /** Stays as long as the manager that started it lives, whose end of standard input closes with it. */
-  readonly follows: boolean;
 }
 
 function listen(context: BrokerContext, sockets: ReadonlyMap<string, number>, until: Until): void {
@@ -220,11 +218,10 @@ function listen(context: BrokerContext, sockets: ReadonlyMap<string, number>, un
     until.idleMs = 1;
     rearm();
   });
-  if (until.follows)
-    process.stdin.resume().once('close', () => {
-      until.idleMs ||= 1;
-      rearm();
-    });
+  context.whenAlone?.(() => {
+    until.idleMs ||= 1;
+    rearm();
+  });
   rearm();
 }
 

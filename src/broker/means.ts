@@ -16,6 +16,8 @@ import type { LaunchRecord } from './records.ts';
 export interface JailIds {
   readonly uid: number;
   readonly gid: number;
+  /** The uid that it sees itself as, where that is another. */
+  readonly within?: number;
   /** Only in a session: in a user namespace. */
   readonly rootless?: Rootless | undefined;
 }
@@ -53,8 +55,6 @@ export interface Means {
   readonly openRoot: (launch: Pick<LaunchRequest, 'machine' | 'root' | 'program'>) => JailRootOutcome;
   /** What the OCI runtime is told. */
   readonly compile: (launch: LaunchRequest, site: JailSite, root: JailRoot) => OciConfig;
-  /** The uid that the process sees itself as. */
-  readonly uidWithin: (ids: JailIds) => number;
   /** Removes what is kept beside machines. */
   readonly close: () => void;
   /** For the machine's sockets and log. */

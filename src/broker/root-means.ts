@@ -29,7 +29,6 @@ export function rootMeans(context: () => BrokerContext, { brokerRun }: BrokerCon
       return opened.ok ? { ...opened, mounts: [] } : opened;
     },
     compile: compileBundle,
-    uidWithin: ({ uid }) => uid,
     close: () => {
       roots.close();
       // Stays while a machine is in it.

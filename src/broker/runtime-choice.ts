@@ -106,7 +106,7 @@ async function tryRuntime(binary: string, context: BrokerContext): Promise<strin
       deadlineMs: trialDeadlineMs,
     });
     return outcome.ok
-      ? judgeTrial(await outputOf(outcome.pid, `${bundle}/output`), means.uidWithin(ids))
+      ? judgeTrial(await outputOf(outcome.pid, `${bundle}/output`), ids.within ?? ids.uid)
       : outcome.message;
   } catch (error) {
     return error instanceof Error ? error.message : 'failed';

@@ -27,7 +27,6 @@ export function userMeans(context: () => BrokerContext): Means {
       const threadLimit = ids.rootless?.threadLimit === true;
       return compileRootless(launch, { ...site, mounts, threadLimit });
     },
-    uidWithin: () => uidWithin,
     close: () => undefined,
     makeDirectory: ({ directory, log }) => {
       mkdirSync(directory, { mode: 0o700 });
@@ -47,7 +46,12 @@ export function userMeans(context: () => BrokerContext): Means {
 function ownIds(): JailIds {
   const [uid = -1, gid = -1] = [process.getuid?.(), process.getgid?.()];
   const groups = (process.getgroups?.() ?? []).filter((group) => group !== gid);
-  return { uid, gid, rootless: { groups, kvmGroup: kvmGroup(), threadLimit: countsThreads(release()) } };
+  return {
+    uid,
+    gid,
+    within: uidWithin,
+    rootless: { groups, kvmGroup: kvmGroup(), threadLimit: countsThreads(release()) },
+  };
 }
 
 /** Before, all processes of the user count, and none could be started. */

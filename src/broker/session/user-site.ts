@@ -26,5 +26,7 @@ export function userSite({
     means: userMeans(context),
     scopeBase: `/user.slice/user-${uid}.slice/user@${uid}.service`,
     logDirectory: `${paths.brokerState}/logs`,
+    // The manager holds the other end of standard input.
+    whenAlone: (alone) => void process.stdin.resume().once('close', alone),
   };
 }
