@@ -5,6 +5,7 @@ import type { DiskClient } from './disk-client.ts';
 import { endpoints } from './endpoints.ts';
 import type { ApiErrorBody, ApiFault } from './errors.ts';
 import type { ClaimsClient, PolicyPlaces } from './claims-client.ts';
+import type { GuestFileStream } from './guest-file.ts';
 import { HttpClient, TransportError } from './http.ts';
 import type { HttpResponse } from './http-response.ts';
 import { parseTrusted } from './json.ts';
@@ -46,6 +47,10 @@ const defaultTimeoutMs = 60_000;
 const longestMs = 86_400_000 + defaultTimeoutMs;
 const timeouts: Readonly<Partial<Record<CallName, number>>> = {
   start: 300_000,
+  exec: longestMs,
+  freeze: 120_000,
+  thaw: 120_000,
+  sendKeys: longestMs,
   stop: longestMs,
   wait: longestMs,
   hostShutdown: longestMs,
@@ -125,6 +130,12 @@ export class QwardClient {
   async vnc(input: Calls['vnc']['input']): Promise<Reply<VncStream>> {
     const { openVnc } = await import('./vnc-stream.ts');
     return openVnc(this.#connect, input);
+  }
+
+  /** A file of a running guest, read or written by its agent. */
+  async guestFile(input: Calls['guestFile']['input']): Promise<Reply<GuestFileStream>> {
+    const { openGuestFile } = await import('./guest-file.ts');
+    return openGuestFile(this.#connect, input);
   }
 
   /**

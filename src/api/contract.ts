@@ -15,6 +15,7 @@ export const rightMeanings = {
   see: 'know that a machine exists, its state and how it ended, its definition and plan with the paths of its files, and its walls',
   operate: 'start, stop, kill, reset, pause, resume, and have it no longer start with the host',
   console: "read and write the serial console, view the screen and type, read QEMU's log",
+  guest: 'run programs in the guest, read and write its files, freeze them and set its clock, by its agent',
   monitor: 'raw QMP and the human monitor',
   define: 'define, edit, rename, clone, remove',
   grant: 'see, give and take rights of others on the machine',
@@ -28,7 +29,13 @@ export type Right = keyof typeof rightMeanings;
 export const rights = Object.keys(rightMeanings) as readonly Right[];
 
 /** Rights that an owner can give to other users; all others are the roles' alone. */
-export const grantableRights = ['see', 'operate', 'console', 'monitor'] as const satisfies readonly Right[];
+export const grantableRights = [
+  'see',
+  'operate',
+  'console',
+  'guest',
+  'monitor',
+] as const satisfies readonly Right[];
 export type GrantableRight = (typeof grantableRights)[number];
 
 export { machineStates, type MachineState };
@@ -728,4 +735,4 @@ export const routes = {
 export type RouteName = keyof typeof routes;
 export type { Route };
 
-export type { ConsoleNotice, MachineEvent } from './stream-messages.ts';
+export type { ConsoleNotice, FileNotice, MachineEvent } from './stream-messages.ts';

@@ -53,6 +53,11 @@ export const errorKinds = {
     exit: 1,
     meaning: 'A file of that name is there already; nothing is replaced.',
   },
+  'agent-failed': {
+    status: 409,
+    exit: 1,
+    meaning: 'The agent in the guest does not answer, or did not do it; its own words are given.',
+  },
   'disk-failed': { status: 409, exit: 1, meaning: 'qemu-img did not do it; its own words are given.' },
   'hook-failed': {
     status: 409,

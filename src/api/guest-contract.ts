@@ -1,10 +1,16 @@
-/** The calls on what a guest shows and takes: rows of the contract. */
+/** The calls on what a guest shows and takes, and on what its agent does: rows of the contract. */
 import * as z from 'zod';
 import { endpoints } from './endpoints.ts';
 import { keyNames } from './keys.ts';
 
 const onMachine = z.strictObject({ name: z.string().min(1).max(63) });
 const name = z.string();
+// oxlint-disable-next-line no-control-regex -- NUL ends a C string
+const text = (most: number) =>
+  z
+    .string()
+    .max(most)
+    .regex(/^[^\u0000]*$/, 'text without NUL expected');
 
 export const guestRoutes = {
   screenshot: {
@@ -34,5 +40,89 @@ export const guestRoutes = {
       holdMs: z.int().min(1).max(10_000).default(30).describe('How long each is held, milliseconds.'),
     }),
     result: z.object({ name, sent: z.int().describe('Combinations.') }),
+  },
+  guest: {
+    ...endpoints.guest,
+    right: 'guest',
+    summary: "What the guest's agent says of itself and its system.",
+    params: onMachine,
+    result: z.object({
+      name,
+      agent: z.string().describe('Version of the agent.'),
+      hostName: z.string().nullable().describe('Null: the agent does not tell.'),
+      system: z.string().nullable(),
+      kernel: z.string().nullable(),
+      frozen: z.boolean().nullable().describe('Whether its file systems are frozen.'),
+    }),
+  },
+  exec: {
+    ...endpoints.exec,
+    right: 'guest',
+    logged: true,
+    summary: 'Runs a program in the guest by its agent, without a shell, and answers when it has ended.',
+    params: onMachine,
+    body: z.strictObject({
+      argv: z
+        .array(text(32_768))
+        .min(1)
+        .max(256)
+        .describe('The program, by its path or by its name, and its arguments.'),
+      env: z
+        .record(
+          z
+            .string()
+            .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+            .max(256),
+          text(32_768),
+        )
+        .default({})
+        .describe('The whole environment, where it is not empty.'),
+      input: z.base64().max(1_400_000).optional().describe('Standard input, base64; at most 1 MiB.'),
+      timeoutMs: z.int().min(1).max(86_400_000).default(60_000),
+    }),
+    result: z.object({
+      name,
+      exitCode: z.int().nullable().describe('Null: a signal ended it.'),
+      signal: z.int().nullable(),
+      stdout: z.string().describe('Base64; with stderr 3 MiB at most.'),
+      stderr: z.string(),
+      truncated: z.boolean().describe('The agent kept only the beginning of what it wrote.'),
+    }),
+  },
+  guestFile: {
+    ...endpoints.guestFile,
+    right: 'guest',
+    logged: true,
+    summary:
+      'A file of the guest, read or written by its agent: the file in binary frames, JSON notices in text frames. Who writes ends with an empty frame.',
+    params: onMachine,
+    query: z.strictObject({
+      path: text(4096).min(1).describe('Path in the guest.'),
+      direction: z.enum(['read', 'write']),
+    }),
+  },
+  freeze: {
+    ...endpoints.freeze,
+    right: 'guest',
+    logged: true,
+    summary: "Freezes the guest's file systems, whole and consistent on their disks, until they are thawed.",
+    params: onMachine,
+    result: z.object({ name, fileSystems: z.int() }),
+  },
+  thaw: {
+    ...endpoints.thaw,
+    right: 'guest',
+    logged: true,
+    summary: "Thaws the guest's file systems.",
+    params: onMachine,
+    result: z.object({ name, fileSystems: z.int() }),
+  },
+  timeSync: {
+    ...endpoints.timeSync,
+    right: 'guest',
+    logged: true,
+    summary: "Sets the guest's clock by the host's.",
+    params: onMachine,
+    result: z.object({ name, time: z.string().describe('What it was set to, ISO 8601.') }),
   },
 } as const;

@@ -23,3 +23,12 @@ export interface ConsoleNotice {
   /** A line for people. */
   readonly message: string;
 }
+
+/** One text frame of the stream of a guest's file; the file itself is in binary frames. */
+export interface FileNotice {
+  /** progress: so much was written in the guest. done: all of it. failed: no more of it; the stream closes after these two. */
+  readonly notice: 'progress' | 'done' | 'failed';
+  readonly bytes: number;
+  /** Why it failed, a line for people; the guest may have written a part of it. */
+  readonly message: string;
+}

@@ -25,6 +25,14 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     monitor: async () => (await import('./commands/monitor.ts')).monitor,
     qmp: async () => (await import('./commands/qmp.ts')).qmp,
   },
+  'Inside the guest': {
+    exec: async () => (await import('./commands/exec.ts')).exec,
+    cp: async () => (await import('./commands/cp.ts')).cp,
+    guest: async () => (await import('./commands/guest.ts')).guest,
+    freeze: async () => (await import('./commands/freeze.ts')).freeze,
+    thaw: async () => (await import('./commands/thaw.ts')).thaw,
+    'time-sync': async () => (await import('./commands/time-sync.ts')).timeSync,
+  },
   Definitions: {
     define: async () => (await import('./commands/define.ts')).define,
     edit: async () => (await import('./commands/edit.ts')).edit,

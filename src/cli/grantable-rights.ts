@@ -9,6 +9,7 @@ const rightOfWord: Readonly<Record<string, GrantableRight>> = {
   start: 'operate',
   stop: 'operate',
   console: 'console',
+  guest: 'guest',
   monitor: 'monitor',
 };
 export const rightWords: readonly string[] = Object.keys(rightOfWord);

@@ -324,7 +324,7 @@ function createApi(parts: ApiParts): FastifyInstance {
     placed: parts.policy.placed,
     streams: createStreamHandlers({ machines, events, history }),
     handlers: {
-      ...createGuestHandlers(),
+      ...createGuestHandlers(now),
       ...createMachineHandlers({ machines, managerState: paths.managerState, placed: parts.policy.placed }),
       ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
       ...createAutostartHandlers(parts),

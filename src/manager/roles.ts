@@ -26,7 +26,7 @@ export type Role = 'administrator' | 'operator' | 'owner';
 export const rightsOfRole: Readonly<Record<Role, readonly Right[]>> = {
   administrator: rights,
   operator: ['see', 'operate', 'console'],
-  owner: ['see', 'operate', 'console', 'monitor', 'define', 'grant', 'history'],
+  owner: ['see', 'operate', 'console', 'guest', 'monitor', 'define', 'grant', 'history'],
 };
 
 export interface Account {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
-import { AgentSession, maxAgentBytes, maxAgentLineBytes } from './agent-session.ts';
+import { AgentSession, maxAgentLineBytes, maxStaleBytes } from './agent-session.ts';
 
 interface Agent {
   /** The end that the session has. */
@@ -113,11 +113,33 @@ test("the agent's refusal comes with its words, made printable", async () => {
   });
 });
 
+test('an old answer of any length before the sync is thrown away, whatever lines and delimiters are in it', async () => {
+  const { socket } = agent((command, peer) => {
+    if (!isSync(command)) {
+      peer.send('{"return": {}}\n');
+      return;
+    }
+    for (const old of [
+      'x'.repeat(10 * maxAgentLineBytes),
+      `\xff${'y'.repeat(300)}`,
+      '\xff{"return": 1}\n',
+      '\xff\n\n',
+    ])
+      peer.send(Buffer.from(old, 'latin1'));
+    for (const byte of Buffer.from(`z\xff{"return": ${idOf(command)}}\n`, 'latin1'))
+      peer.send(Buffer.of(byte));
+  });
+  using session = new AgentSession(socket);
+  assert.deepEqual(await session.execute('guest-ping', undefined, patient), { ok: true, value: {} });
+  assert.deepEqual(await session.execute('guest-ping', undefined, patient), { ok: true, value: {} });
+});
+
 for (const [what, flood] of [
-  ['a line without end', Buffer.alloc(maxAgentLineBytes + 1, 'x')],
-  ['lines without end', Buffer.from('{"return": 1}\n'.repeat(maxAgentBytes / 10))],
-  ['bytes 0xFF without end', Buffer.alloc(maxAgentBytes + 1, 0xff)],
-  ['newlines without end', Buffer.alloc(maxAgentBytes + 1, '\n')],
+  ['a line without end', Buffer.alloc(maxStaleBytes + 1, 'x')],
+  ['lines without end', Buffer.from('{"return": 1}\n'.repeat(maxStaleBytes / 10))],
+  ['lines behind 0xFF without end', Buffer.from('\xff{"return": 1}\n'.repeat(maxStaleBytes / 10), 'latin1')],
+  ['bytes 0xFF without end', Buffer.alloc(maxStaleBytes + 1, 0xff)],
+  ['newlines without end', Buffer.alloc(maxStaleBytes + 1, '\n')],
 ] as const)
   test(`${what} ends the session`, async () => {
     const { socket, send } = agent(() => undefined);

@@ -9,8 +9,19 @@ import { type Fields, memberOf, parseFields, parseText } from './shape.ts';
 
 /** A line of the agent's: answers to the commands that qward gives are short. */
 export const maxAgentLineBytes = 64 * 1024;
-/** All that is read for one command, of answers that nobody waits for any more too. */
+/** All that is read in answer to one command. */
 export const maxAgentBytes = 256 * 1024;
+/** What is thrown away before it: answers that nobody waits for any more. The longest of qemu-ga's has two outputs of 16 MiB as base64. */
+export const maxStaleBytes = 48 * 1024 * 1024;
+/** A sync's answer is shorter. */
+const maxSyncBytes = 256;
+
+export interface AgentCommandOptions {
+  /** Counts from the call. */
+  readonly timeoutMs: number;
+  /** Where the answer is longer than others are; default `maxAgentLineBytes`. */
+  readonly maxLineBytes?: number;
+}
 const maxDepth = 16;
 const maxTextLength = 1024;
 const maxSyncId = 2 ** 31;
@@ -21,6 +32,7 @@ const maxSyncId = 2 ** 31;
  * interop/qemu-ga-ref); what comes before is thrown away. One command at a time.
  */
 const delimiter = 0xff;
+const newline = 0x0a;
 
 /**
  * Owns the socket from the beginning on. Whatever the guest sends, nothing is thrown: a command answers within its time
@@ -46,19 +58,21 @@ export class AgentSession implements Disposable {
     return this.#ended === undefined;
   }
 
-  /** `timeoutMs` counts from now. Some commands are not answered where they succeed: guest-shutdown. */
+  /** Some commands are not answered where they succeed: guest-shutdown. */
   async execute(
     command: string,
     args: Fields | undefined,
-    { timeoutMs }: { readonly timeoutMs: number },
+    { timeoutMs, maxLineBytes = maxAgentLineBytes }: AgentCommandOptions,
   ): Promise<CommandResult<unknown>> {
     if (this.#ended !== undefined) return failure('session-ended', this.#ended);
     if (this.#pending !== undefined) return failure('busy', 'the agent is being asked something already');
     const request = args === undefined ? { execute: command } : { execute: command, arguments: args };
-    const exchange = new Exchange(JSON.stringify(request));
+    const exchange = new Exchange(JSON.stringify(request), maxLineBytes);
     this.#pending = exchange;
     const timer = setTimeout(() => {
-      exchange.settle(failure('timed-out', `the guest agent did not answer within ${timeoutMs / 1000} s`));
+      exchange.settle(
+        failure('timed-out', `the guest agent did not answer within ${Math.ceil(timeoutMs) / 1000} s`),
+      );
     }, timeoutMs);
     const onData = (chunk: Buffer): void => {
       const next = exchange.push(chunk);
@@ -101,13 +115,18 @@ class Exchange {
   readonly result: Promise<CommandResult<unknown>>;
   readonly #command: string;
   readonly #id = randomInt(1, maxSyncId);
-  readonly #lines = new LineReader(maxAgentLineBytes);
+  readonly #lines: LineReader;
+  readonly #maxLineBytes: number;
   readonly #settled = Promise.withResolvers<CommandResult<unknown>>();
   #bytes = 0;
   #synced = false;
+  /** What has come of a line behind a delimiter. */
+  #sync: Buffer | undefined;
 
-  constructor(command: string) {
+  constructor(command: string, maxLineBytes: number) {
     this.#command = command;
+    this.#maxLineBytes = maxLineBytes;
+    this.#lines = new LineReader(maxLineBytes);
     this.result = this.#settled.promise;
     const sync = JSON.stringify({ execute: 'guest-sync-delimited', arguments: { id: this.#id } });
     // The agent forgets with that byte what it had read of a command before.
@@ -119,23 +138,48 @@ class Exchange {
   }
 
   push(chunk: Buffer): Next {
+    if (!this.#synced) return this.#seek(chunk);
     this.#bytes += chunk.length;
-    if (this.#bytes > maxAgentBytes)
-      return broken(`the guest agent sent more than ${maxAgentBytes} bytes in answer to one command`);
+    const most = maxAgentBytes - maxAgentLineBytes + this.#maxLineBytes;
+    if (this.#bytes > most)
+      return broken(`the guest agent sent more than ${most} bytes in answer to one command`);
     let next: Next = { kind: 'wait' };
     const fits = this.#lines.push(chunk, (line) => {
-      next = this.#synced ? this.#onAnswer(line) : this.#onSync(line);
+      next = this.#onAnswer(line);
       return next.kind === 'wait';
     });
-    return fits ? next : broken(`the guest agent sent a line of more than ${maxAgentLineBytes} bytes`);
+    return fits ? next : broken(`the guest agent sent a line of more than ${this.#maxLineBytes} bytes`);
   }
 
-  #onSync(line: Buffer): Next {
-    const at = line.lastIndexOf(delimiter);
-    const answer = at === -1 ? undefined : parseLine(line.subarray(at + 1));
-    if (memberOf(answer, 'return') !== this.#id) return { kind: 'wait' };
-    this.#synced = true;
-    return { kind: 'send', text: `${this.#command}\n` };
+  /** Throws away all but the answer to the sync, a short line behind the delimiter; of the rest nothing is kept. */
+  #seek(chunk: Buffer): Next {
+    this.#bytes += chunk.length;
+    if (this.#bytes > maxStaleBytes)
+      return broken(`the guest agent sent more than ${maxStaleBytes} bytes of old answers`);
+    for (let at = 0; at < chunk.length;) {
+      const end = this.#sync === undefined ? -1 : chunk.indexOf(newline, at);
+      const begin = chunk.indexOf(delimiter, at);
+      if (begin !== -1 && (end === -1 || begin < end)) {
+        this.#sync = Buffer.alloc(0);
+        at = begin + 1;
+        continue;
+      }
+      const piece = chunk.subarray(at, end === -1 ? chunk.length : end);
+      if (this.#sync === undefined) break;
+      const line =
+        this.#sync.length + piece.length > maxSyncBytes ? undefined : Buffer.concat([this.#sync, piece]);
+      if (end === -1) {
+        this.#sync = line;
+        break;
+      }
+      this.#sync = undefined;
+      at = end + 1;
+      if (line === undefined || memberOf(parseLine(line), 'return') !== this.#id) continue;
+      this.#synced = true;
+      this.#bytes = 0;
+      return { kind: 'send', text: `${this.#command}\n` };
+    }
+    return { kind: 'wait' };
   }
 
   #onAnswer(line: Buffer): Next {

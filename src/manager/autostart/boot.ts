@@ -10,7 +10,8 @@ import type { Machine } from '../lifecycle/machine.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { orderOf, type Order, type Reason } from './order.ts';
-import { pause, untilReady } from './readiness.ts';
+import { pause } from '../pause.ts';
+import { untilReady } from './readiness.ts';
 import { runInOrder, type StepState, type StepWork } from './run-in-order.ts';
 
 export interface BootServices {

@@ -1,19 +1,16 @@
 /** When a machine that runs is ready for those that come after it: as its definition says, within its time limit. */
 import { connect, isIPv6 } from 'node:net';
-import { setTimeout as wait } from 'node:timers/promises';
 import type { MachineDefinition } from '../../definition/schema.ts';
-import { AgentSession } from '../../qmp/agent-session.ts';
-import { connectQemu } from '../lifecycle/connect-qemu.ts';
+import { agentCommands } from '../../qmp/agent-commands.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import type { Run } from '../lifecycle/run.ts';
+import { longestMs, pause } from '../pause.ts';
 
 type Autostart = MachineDefinition['autostart'];
 
 const retryEveryMs = 250;
 const connectTimeoutMs = 2_000;
 const askTimeoutMs = 3_000;
-/** What a timer of Node can wait. */
-const longestMs = 2 ** 31 - 1;
 
 /** What keeps it from being ready; undefined: it is ready. Ends soon after the signal fired. */
 export async function untilReady(
@@ -31,11 +28,6 @@ export async function untilReady(
   if (gone.signal.aborted) return endOf(machine);
   if (signal.aborted) return 'the host went down meanwhile';
   return `${missing} within ${autostart.timeout / 1000} s`;
-}
-
-/** Pauses for this long, or until the signal fires. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms > 0) await wait(Math.min(ms, longestMs), undefined, { signal }).catch(() => undefined);
 }
 
 const endOf = ({ life, state }: Machine): string => `it is ${state}: ${life.lastEnd?.message ?? 'it ended'}`;
@@ -94,42 +86,19 @@ function connectOnce(host: string, port: number, signal: AbortSignal): Promise<s
   });
 }
 
-/** QEMU keeps what is asked until the guest opens its end: one connection is asked again and again. */
-async function agentAnswers(run: Run, signal: AbortSignal): Promise<string | undefined> {
-  const { uid, sockets } = run.launched;
-  const alive = (): boolean => run.process.alive;
-  let last = 'no answer';
+async function agentAnswers({ agent }: Run, signal: AbortSignal): Promise<string | undefined> {
+  // `agent` was set in the definition after the machine had been started.
+  let last = agent.there ? 'no answer' : 'the machine was started without a channel for it';
   while (!signal.aborted) {
-    const options = { path: sockets.agent ?? '', uid, timeoutMs: connectTimeoutMs, signal, alive };
-    const connected = sockets.agent === undefined ? noChannel : await connectQemu(options);
-    if (connected.ok) {
-      using session = new AgentSession(connected.socket);
-      const answer = await askUntilAnswered(session, signal);
-      if (answer === undefined) return undefined;
-      last = answer;
-    } else last = connected.message;
+    const over = new AbortController();
+    const reply = await Promise.race([
+      agentCommands.ping(agent, undefined, { timeoutMs: askTimeoutMs }),
+      pause(longestMs, AbortSignal.any([signal, over.signal])),
+    ]);
+    over.abort();
+    if (reply?.ok === true) return undefined;
+    if (reply?.ok === false) last = reply.message;
     await pause(retryEveryMs, signal);
   }
   return `the guest agent did not answer (${last})`;
-}
-
-/** `agent` was set in the definition after the machine had been started. */
-const noChannel = { ok: false, message: 'the machine was started without a channel for it' } as const;
-
-async function askUntilAnswered(session: AgentSession, signal: AbortSignal): Promise<string | undefined> {
-  const close = (): void => session[Symbol.dispose]();
-  signal.addEventListener('abort', close);
-  try {
-    let last = 'no answer';
-    while (session.open) {
-      const reply = await session.execute('guest-ping', undefined, { timeoutMs: askTimeoutMs });
-      if (reply.ok) return undefined;
-      if (!signal.aborted) last = reply.message;
-      // One that refuses at once is not asked without end.
-      if (session.open && reply.code !== 'timed-out') await pause(retryEveryMs, signal);
-    }
-    return last;
-  } finally {
-    signal.removeEventListener('abort', close);
-  }
 }

@@ -1,9 +1,10 @@
-/** The streams: events, the history, the serial console and the screen. */
+/** The streams: events, the history, the serial console, the screen, and files of the guest. */
 import type { WebSocket } from 'ws';
 import type { MachineEvent } from '../../api/contract.ts';
 import type { ConsoleClient, Seat } from '../console/console.ts';
 import type { EventHistory } from '../events.ts';
 import type { History } from '../history/history.ts';
+import { openGuestFile } from '../guest/transfer-file.ts';
 import { followHistory } from './history-handlers.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
@@ -33,6 +34,7 @@ export function createStreamHandlers({ machines, events, history }: StreamServic
         followHistory(socket, { history, identity, query });
       }),
     vnc: ({ machine }) => openViewer(machine),
+    guestFile: ({ machine, query }) => openGuestFile(machine, query),
     console: ({ identity, machine, query }) => {
       const { run } = machine;
       if (run === undefined)

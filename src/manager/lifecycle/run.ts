@@ -6,6 +6,7 @@ import { memoryKills } from '../../linux/limits-hit.ts';
 import { sendDescriptor } from '../../linux/pass-descriptor.ts';
 import { Console } from '../console/console.ts';
 import { ScrollBack } from '../console/scroll-back.ts';
+import { Agent } from './agent.ts';
 import { connectQemu } from './connect-qemu.ts';
 import { Viewers } from '../vnc/viewers.ts';
 import { ProcessWatch } from './process-watch.ts';
@@ -40,6 +41,7 @@ export class Run implements AsyncDisposable {
   readonly killsBefore: number;
   readonly console: Console;
   readonly viewers = new Viewers();
+  readonly agent: Agent;
   session: QmpSession | undefined;
   ending: Ending = 'none';
   /** Whether its start is known to have been finished: every wall was proved then. */
@@ -59,6 +61,7 @@ export class Run implements AsyncDisposable {
     this.process = new ProcessWatch(options.launched.pid, options.launched.startTime);
     this.killsBefore = memoryKills(options.launched.cgroup);
     this.console = new Console(scrollBack);
+    this.agent = new Agent(this);
   }
 
   static async open(options: RunOptions): Promise<Run> {
@@ -95,6 +98,7 @@ export class Run implements AsyncDisposable {
   async end(message: string): Promise<void> {
     this.#disposed.abort();
     this.viewers.end();
+    this.agent[Symbol.dispose]();
     await this.session?.[Symbol.asyncDispose]();
     this.process[Symbol.dispose]();
     await this.console.end(message);
