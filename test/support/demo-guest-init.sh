@@ -7,6 +7,7 @@
 #   qward.reboot=SECONDS reboots after so long
 #   qward.poweroff     powers off as soon as it is up
 #   qward.agent        answers as qemu-ga does to guest-sync-delimited, guest-ping and guest-shutdown (a shell, not qemu-ga)
+#   qward.qemu-ga      starts Debian's qemu-ga, where guest-agent.ts has put it
 #   qward.hog=memory   touches all of the guest's memory
 #   qward.hog=pids     forks until the guest refuses
 export PATH=/bin
@@ -52,10 +53,14 @@ count_on_disk() {
   say "counter stopped at $n"
 }
 
-answer_as_agent() {
+agent_port() {
   for port in /sys/class/virtio-ports/*; do
-    [ "$(cat "$port/name" 2>/dev/null)" = org.qemu.guest_agent.0 ] && exec 4<>"/dev/${port##*/}" && break
+    [ "$(cat "$port/name" 2>/dev/null)" = org.qemu.guest_agent.0 ] && echo "/dev/${port##*/}" && break
   done
+}
+
+answer_as_agent() {
+  exec 4<>"$(agent_port)"
   while :; do
     # The end of the file is what a port gives to which nobody on the host is connected.
     read -r line <&4 || { usleep 100000; continue; }
@@ -72,6 +77,7 @@ say "up after $(cut -d ' ' -f 1 /proc/uptime) s"
 say ready
 has qward.poweroff && poweroff -f
 has qward.agent && answer_as_agent &
+has qward.qemu-ga && /usr/sbin/qemu-ga --method=virtio-serial --path="$(agent_port)" --statedir=/tmp --pidfile=/tmp/qemu-ga.pid &
 after() { sed -n "s/.*qward\.$1=\([0-9]*\).*/\1/p" /proc/cmdline; }
 [ -n "$(after panic)" ] && { sleep "$(after panic)"; say panicking; echo c >/proc/sysrq-trigger; } &
 [ -n "$(after reboot)" ] && { sleep "$(after reboot)"; say rebooting; reboot -f; } &

@@ -1,8 +1,8 @@
 /** Debian's cloud kernel, downloaded once and unpacked, not installed. */
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { downloadPackage, run } from './debian-package.ts';
 
 export interface KernelPackage {
   /** `6.1.0-56-cloud-amd64`, as `uname -r` says it. */
@@ -13,19 +13,6 @@ export interface KernelPackage {
 }
 
 const metaPackage = 'linux-image-cloud-amd64';
-const minutes = 60_000;
-
-function run(program: string, args: readonly string[], cwd: string): string {
-  return execFileSync(program, args, {
-    cwd,
-    encoding: 'utf8',
-    timeout: 5 * minutes,
-    maxBuffer: 64 * 1024 * 1024,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, LC_ALL: 'C' },
-  });
-}
-
 function packageOf(cwd: string): string | undefined {
   const depends = run('apt-cache', ['depends', '--important', metaPackage], cwd);
   return /Depends: (linux-image-[0-9][\w.+-]*-cloud-amd64)\s/.exec(depends)?.[1];
@@ -41,18 +28,6 @@ function findPackage(cwd: string, progress: (line: string) => void): string {
   if (found === undefined)
     throw new Error(`no package ${metaPackage}; is Debian's archive in /etc/apt/sources.list?`);
   return found;
-}
-
-function download(name: string, cwd: string, progress: (line: string) => void): void {
-  progress(`downloading ${name} (27 MB)`);
-  const args = ['--quiet', '-o', 'APT::Sandbox::User=root', 'download', name];
-  try {
-    run('apt-get', args, cwd);
-  } catch {
-    // The lists may be older than what the archive still has.
-    run('apt-get', ['update', '--quiet'], cwd);
-    run('apt-get', args, cwd);
-  }
 }
 
 function unpack(deb: string, into: string, wanted: RegExp): void {
@@ -95,9 +70,8 @@ export function fetchKernel(
   mkdirSync(work);
   try {
     const name = findPackage(work, progress);
-    download(name, work, progress);
-    const deb = readdirSync(work).find((entry) => entry.endsWith('.deb'));
-    if (deb === undefined) throw new Error(`apt-get download ${name} left no package`);
+    progress(`downloading ${name} (27 MB)`);
+    const deb = downloadPackage(name, work);
     progress('unpacking the kernel');
     unpack(deb, work, new RegExp(String.raw`/vmlinuz-|/(${moduleNames.join('|')})\.ko(\.xz)?$`));
     rmSync(join(work, deb));

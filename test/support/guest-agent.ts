@@ -1,0 +1,63 @@
+/** Debian's qemu-ga for the demo guest: an initial RAM disk with the agent and its libraries, behind the guest's own. */
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { directory, file, writeCpio } from './cpio.ts';
+import { downloadPackage, run } from './debian-package.ts';
+import { defaultCache, type DemoGuest } from './demo-guest.ts';
+
+const program = 'usr/sbin/qemu-ga';
+
+/** What the agent calls for guest-shutdown, with the words that it uses: busybox has no shutdown. */
+const shutdown = `#!/bin/sh
+echo "qward-demo: qemu-ga called shutdown $*" >/dev/console
+exec poweroff -f
+`;
+
+/** Unpacks the agent below the cache, once. */
+function agentBinary(): string {
+  const place = join(defaultCache, 'qemu-guest-agent');
+  const binary = join(place, program);
+  if (existsSync(binary)) return binary;
+  mkdirSync(defaultCache, { recursive: true });
+  const work = mkdtempSync(join(defaultCache, '.agent-'));
+  try {
+    const deb = downloadPackage('qemu-guest-agent', work);
+    run('dpkg-deb', ['--extract', deb, 'tree'], work);
+    rmSync(place, { recursive: true, force: true });
+    renameSync(join(work, 'tree'), place);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return binary;
+}
+
+/** The loader and the libraries that it finds, by the paths at which it looks for them. */
+function librariesOf(binary: string): string[] {
+  return [...run('ldd', [binary], '/').matchAll(/(\/\S+) \(0x/g)].map(([, path = '']) => path);
+}
+
+/** Writes the guest's initial RAM disk with the agent in it. The switch `qward.qemu-ga` starts it. */
+export function addGuestAgent(guest: DemoGuest, target: string): DemoGuest {
+  const binary = agentBinary();
+  const files = [
+    file(program, readFileSync(binary), 0o755),
+    file('sbin/shutdown', Buffer.from(shutdown), 0o755),
+    ...librariesOf(binary).map((path) => file(path.slice(1), readFileSync(realpathSync(path)), 0o755)),
+  ];
+  const directories = new Set<string>();
+  for (const { path } of files)
+    for (let above = dirname(path); above !== '.'; above = dirname(above)) directories.add(above);
+  const archive = writeCpio([...[...directories].sort().map(directory), ...files]);
+  // The kernel unpacks one archive after the other.
+  writeFileSync(target, Buffer.concat([readFileSync(guest.initrd), archive]), { mode: 0o644 });
+  return { ...guest, initrd: target };
+}
