@@ -22,6 +22,11 @@ echo "qward-demo: qemu-ga called shutdown $*" >/dev/console
 exec poweroff -f
 `;
 
+/** What it calls for guest-set-time. */
+const hwclock = `#!/bin/sh
+exec /bin/busybox hwclock "$@"
+`;
+
 /** Unpacks the agent below the cache, once. */
 function agentBinary(): string {
   const place = join(defaultCache, 'qemu-guest-agent');
@@ -51,6 +56,7 @@ export function addGuestAgent(guest: DemoGuest, target: string): DemoGuest {
   const files = [
     file(program, readFileSync(binary), 0o755),
     file('sbin/shutdown', Buffer.from(shutdown), 0o755),
+    file('sbin/hwclock', Buffer.from(hwclock), 0o755),
     ...librariesOf(binary).map((path) => file(path.slice(1), readFileSync(realpathSync(path)), 0o755)),
   ];
   const directories = new Set<string>();
