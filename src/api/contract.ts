@@ -74,6 +74,11 @@ export const machineSummary = z
       .describe(
         'It runs, and a wall was not as planned when it was last looked at (`onAuditFailure: warn`).',
       ),
+    beyond: z
+      .array(z.string())
+      .describe(
+        'What its definition asks for beyond the walls of every machine: `seccomp off`, `passthrough`.',
+      ),
   })
   .meta({ id: 'MachineSummary' });
 export type MachineSummary = z.output<typeof machineSummary>;

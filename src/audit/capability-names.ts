@@ -4,6 +4,12 @@ const names =
     ' ',
   );
 
+/** The set of these capabilities, as /proc/PID/status has it. */
+export function capabilitySet(wanted: readonly string[]): string {
+  const bits = wanted.reduce((sum, name) => sum | (1n << BigInt(Math.max(0, names.indexOf(name)))), 0n);
+  return bits.toString(16).padStart(16, '0');
+}
+
 /** The capabilities of a set as /proc/PID/status has it (hexadecimal). */
 export function capabilityNames(set: string): string {
   const bits = /^[0-9a-f]{1,16}$/.test(set) ? BigInt(`0x${set}`) : undefined;

@@ -1,6 +1,11 @@
 /** What the walls of a machine must look like on its live process. */
 import type { LaunchedMachine } from '../protocol/broker.ts';
-import type { JailedProgram, LaunchRequest } from '../protocol/launch.ts';
+import {
+  relaxations,
+  type JailedProgram,
+  type LaunchRequest,
+  type RelaxableWall,
+} from '../protocol/launch.ts';
 
 export interface FileIdentity {
   readonly device: number;
@@ -27,7 +32,13 @@ export interface MachineWalls {
   readonly handedSockets: readonly number[];
   /** Label of the Linux security module; null: none is planned. */
   readonly label: string | null;
+  /** What the nodes of its devices are, by path. */
+  readonly deviceNumbers?: LaunchedMachine['deviceNumbers'];
 }
+
+/** To what a wall of the machine gives way; empty: it stands, as it does for every process that is not ours. */
+export const relaxedTo = (expected: ExpectedWalls, wall: RelaxableWall): readonly string[] =>
+  expected === null ? [] : relaxations(expected.launch, wall);
 
 /** Null: a process that is not ours, of which only what holds for every jailed QEMU is expected. */
 export type ExpectedWalls = MachineWalls | null;
@@ -58,5 +69,6 @@ export function expectedWalls(launched: LaunchedMachine, since: SinceLaunch = {}
     files,
     handedSockets,
     label: launched.label || null,
+    deviceNumbers: launched.deviceNumbers,
   };
 }

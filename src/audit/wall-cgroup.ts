@@ -1,8 +1,8 @@
 /** The cgroup: where the process is, its limits, and the devices that it may open. */
-import { isRootless, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
+import { isRootless, relaxedTo, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, missing, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
-import { grantableNodes } from './wall-dev.ts';
+import { grantedNodes } from './wall-dev.ts';
 
 const pageBytes = 4096;
 /** The hierarchies of v1 in which a machine is limited. */
@@ -90,11 +90,18 @@ export function compareDeviceCgroup(state: ProcessState, expected: ExpectedWalls
   const list = cgroupFiles['devices.list'];
   if (isRootless(expected))
     return missing('no user can set one; its /dev has no other node, and none can be made');
-  if (list === undefined) return compareDevicePrograms(devicePrograms);
+  const open = relaxedTo(expected, 'device-cgroup').length > 0;
+  if (list === undefined)
+    return open ? judge('every device, as asked for', []) : compareDevicePrograms(devicePrograms);
   const lines = list.split('\n');
+  if (open)
+    return judge(
+      'every device',
+      lines.includes('a *:* rwm') ? [] : ['an allow-list, and none was asked for'],
+    );
   if (lines.includes('a *:* rwm')) return judge('', ['every device']);
-  const granted = (expected?.launch.devices ?? (['/dev/kvm'] as const)).map(
-    (path) => `c ${grantableNodes[path]}`,
+  const granted = Object.values(grantedNodes(expected)).map(
+    ({ type, major, minor }) => `${type} ${major}:${minor}`,
   );
   const faults = lines.filter(
     (line) =>

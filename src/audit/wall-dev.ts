@@ -1,7 +1,6 @@
 /** The device nodes that the process can open by name. */
 import type { DevEntry } from '../protocol/broker.ts';
-import type { DeviceNode } from '../protocol/launch.ts';
-import type { ExpectedWalls } from './expected-walls.ts';
+import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 
@@ -17,8 +16,17 @@ export const standardNodes: Readonly<Record<string, string>> = {
 const standardLinks: ReadonlySet<string> = new Set(['fd', 'stdin', 'stdout', 'stderr', 'ptmx', 'core']);
 const standardDirectories: ReadonlySet<string> = new Set(['pts', 'shm', 'mqueue']);
 
-/** Numbers of the nodes that can be granted (Documentation/admin-guide/devices.txt). */
-export const grantableNodes: Readonly<Record<DeviceNode, string>> = { '/dev/kvm': '10:232' };
+/** Of every QEMU (Documentation/admin-guide/devices.txt). */
+const kvm = { type: 'c', major: 10, minor: 232 } as const;
+
+/** What the nodes are that a machine was given, by path; of any other process, what every QEMU may have. */
+export function grantedNodes(expected: ExpectedWalls): NonNullable<MachineWalls['deviceNumbers']> {
+  if (expected === null) return { '/dev/kvm': kvm };
+  const numbers = expected.deviceNumbers ?? { '/dev/kvm': kvm };
+  return Object.fromEntries(
+    expected.launch.devices.flatMap((path) => (numbers[path] === undefined ? [] : [[path, numbers[path]]])),
+  );
+}
 
 export function compareDev(state: ProcessState, expected: ExpectedWalls): Finding {
   const { dev } = state.facts;
@@ -26,7 +34,7 @@ export function compareDev(state: ProcessState, expected: ExpectedWalls): Findin
     (entry) => faultOf(entry, expected) === null && standardNodes[entry.name] === undefined,
   );
   const faults = dev.flatMap((entry) => faultOf(entry, expected) ?? []);
-  const nodes = granted.filter(({ type }) => type === 'char').map(({ name }) => name);
+  const nodes = granted.filter(({ type }) => type === 'char' || type === 'block').map(({ name }) => name);
   return judge(nodes.length > 0 ? `standard nodes and ${nodes.join(', ')}` : 'standard nodes', faults);
 }
 
@@ -37,16 +45,15 @@ function faultOf(entry: DevEntry, expected: ExpectedWalls): string | null {
   if (type === 'directory' && standardDirectories.has(name)) return null;
   if (type === 'char' && standardNodes[name] === numbers) return null;
   const fault = `/dev/${name} (${type === 'char' || type === 'block' ? `${type} ${numbers}` : type})`;
-  const path = grantable(`/dev/${name}`);
-  if (path === null || type !== 'char' || numbers !== grantableNodes[path]) return fault;
+  const nodes = grantedNodes(expected);
+  const around = Object.keys(nodes).some((path) => path.startsWith(`/dev/${name}/`));
+  if (type === 'directory' && around) return null;
+  const node = nodes[`/dev/${name}`];
+  if (node === undefined || type !== (node.type === 'c' ? 'char' : 'block')) return fault;
+  if (numbers !== `${node.major}:${node.minor}`) return fault;
   if (expected === null) return null;
-  if (!expected.launch.devices.includes(path)) return fault;
   // A session has the host's own node.
   return entry.uid === expected.uid || expected.rootless !== null
     ? null
     : `${fault} belongs to uid ${entry.uid}`;
-}
-
-function grantable(path: string): DeviceNode | null {
-  return path === '/dev/kvm' ? path : null;
 }

@@ -1,6 +1,7 @@
 /** What QEMU itself was told: nothing by default, its four denials, no user network, no floppy, nothing nested. */
 import { parseArguments, parseKeys, type Argument } from './arguments.ts';
-import { hasNoGuest, type ExpectedWalls } from './expected-walls.ts';
+import { categoryOf } from '../plan/sandbox-categories.ts';
+import { hasNoGuest, relaxedTo, type ExpectedWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 
@@ -15,7 +16,7 @@ export function compareGuestDevices(state: ProcessState, expected: ExpectedWalls
   const args = parseArguments(cmdline.slice(1));
   const faults = [
     ...['nodefaults', 'no-user-config'].flatMap((name) => (has(args, name) ? [] : [`no -${name}`])),
-    ...faultsOfSandbox(args),
+    ...faultsOfSandbox(args, expected),
     ...faultsOfDevices(args),
     ...(/(?:x86_64|i386|kvm)$/.test(exe) ? faultsOfNesting(args) : []),
     ...others,
@@ -26,11 +27,13 @@ export function compareGuestDevices(state: ProcessState, expected: ExpectedWalls
 const has = (args: readonly Argument[], name: string): boolean => args.some((one) => one.name === name);
 
 /** The last value of each key counts, as in QEMU. */
-function faultsOfSandbox(args: readonly Argument[]): string[] {
+function faultsOfSandbox(args: readonly Argument[], expected: ExpectedWalls): string[] {
+  if (relaxedTo(expected, 'seccomp').includes('off')) return [];
+  const open = relaxedTo(expected, 'syscall').map(categoryOf);
   const sandboxes = args.filter(({ name }) => name === 'sandbox');
   if (sandboxes.length === 0) return ['no -sandbox'];
   const keys = new Map(sandboxes.flatMap(({ value }) => [...parseKeys(value, 'enable')]));
-  const lacking = denials.filter((key) => keys.get(key) !== 'deny');
+  const lacking = denials.filter((key) => keys.get(key) !== 'deny' && !open.includes(key));
   return [
     ...(keys.get('enable') === 'on' ? [] : ['-sandbox is not on']),
     ...(lacking.length > 0 ? [`-sandbox does not deny ${lacking.join(', ')}`] : []),

@@ -1,7 +1,7 @@
 /** Who the process is: uid, groups, capabilities, no_new_privs, seccomp; on every thread (CVE-2018-15746). */
-import { hasNoGuest, type ExpectedWalls, type Rootless } from './expected-walls.ts';
+import { hasNoGuest, relaxedTo, type ExpectedWalls, type Rootless } from './expected-walls.ts';
 import { judge, missing, type Finding } from './finding.ts';
-import { capabilityNames } from './capability-names.ts';
+import { capabilityNames, capabilitySet } from './capability-names.ts';
 import { faultsOfThreads, type ProcessState } from './process-state.ts';
 
 /** Real, effective, saved and file system id. */
@@ -9,15 +9,19 @@ const idsOf = (fields: ReadonlyMap<string, string>, name: string): readonly stri
   (fields.get(name) ?? '').split(/\s+/);
 
 export function compareUid(state: ProcessState, expected: ExpectedWalls): Finding {
+  const named = relaxedTo(expected, 'user').length > 0;
   const faults = faultsOfThreads(state, (fields) =>
     (['Uid', 'Gid'] as const).flatMap((name) => {
       const ids = idsOf(fields, name);
       const planned = expected === null ? ids[0] : String(name === 'Uid' ? expected.uid : expected.gid);
       const fault = `${name.toLowerCase()} ${ids.join(' ')}`;
-      return ids.length === 4 && planned !== '0' && ids.every((id) => id === planned) ? [] : [fault];
+      return ids.length === 4 && (planned !== '0' || named) && ids.every((id) => id === planned)
+        ? []
+        : [fault];
     }),
   );
-  const sharers = state.facts.sharers ?? [];
+  // An account that was asked for has processes of its own.
+  const sharers = named ? [] : (state.facts.sharers ?? []);
   if (sharers.length > 0)
     faults.push(`${sharers.length} other process(es) with this uid, pid ${sharers[0] ?? ''}`);
   const main = state.threads[0]?.fields ?? new Map<string, string>();
@@ -51,14 +55,17 @@ function compareOwnGroups(state: ProcessState, { groups, kvmGroup }: Rootless): 
 
 const capabilitySets = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'] as const;
 
-export function compareCapabilities(state: ProcessState): Finding {
+/** SECURITY: promise 6. Just those that were asked for, in each of the sets: one more differs, and so does one less. */
+export function compareCapabilities(state: ProcessState, expected: ExpectedWalls): Finding {
+  const names = relaxedTo(expected, 'capability');
+  const planned = capabilitySet(names);
   const faults = faultsOfThreads(state, (fields) =>
     capabilitySets.flatMap((name) => {
       const set = fields.get(name) ?? '';
-      return /^0+$/.test(set) ? [] : [`${name}: ${capabilityNames(set)}`];
+      return set === planned ? [] : [`${name}: ${capabilityNames(set) || 'none'}`];
     }),
   );
-  return judge('all five sets empty', faults);
+  return judge(names.length === 0 ? 'all five sets empty' : `all five sets ${names.join(' ')}`, faults);
 }
 
 export function compareNoNewPrivileges(state: ProcessState): Finding {
@@ -67,7 +74,9 @@ export function compareNoNewPrivileges(state: ProcessState): Finding {
 }
 
 /** Filters that a process has at least: ours the bundle's and QEMU's own, an image tool the bundle's; any other jailed QEMU one. */
-export function filtersOf(expected: ExpectedWalls): 1 | 2 {
+export function filtersOf(expected: ExpectedWalls): 0 | 1 | 2 {
+  const [mode] = relaxedTo(expected, 'seccomp');
+  if (mode !== undefined) return mode === 'off' ? 0 : 1;
   return expected === null || hasNoGuest(expected.launch.program) ? 1 : 2;
 }
 
@@ -75,10 +84,11 @@ export function compareSeccomp(state: ProcessState, expected: ExpectedWalls): Fi
   const atLeast = filtersOf(expected);
   const counts = state.threads.map(({ fields }) => fields.get('Seccomp_filters'));
   const faults = faultsOfThreads(state, (fields) => {
-    if (fields.get('Seccomp') !== '2') return ['no filter'];
+    if (fields.get('Seccomp') !== '2') return atLeast === 0 ? [] : ['no filter'];
     // Before Linux 5.9 the kernel does not tell the number.
     const count = Number(fields.get('Seccomp_filters') ?? atLeast);
     return count >= atLeast ? [] : [`${count} filter(s)`];
   });
+  if (atLeast === 0) return judge('no filter is asked for', faults);
   return judge(`filters on each of ${counts.length} threads: ${counts[0] ?? 'uncounted'}`, faults);
 }

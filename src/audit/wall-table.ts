@@ -1,6 +1,6 @@
 /** The walls of confinement, in the order of a reader: how each is named, and how it is compared with the live process. */
 import { wallNames, type WallName } from '../plan/launch-plan.ts';
-import { isRootless, type ExpectedWalls } from './expected-walls.ts';
+import { isRootless, relaxedTo, type ExpectedWalls } from './expected-walls.ts';
 import type { Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { compareCgroup, compareDeviceCgroup } from './wall-cgroup.ts';
@@ -31,7 +31,7 @@ export interface Wall {
 const ownNamespace = (title: string, key: 'mnt' | 'pid' | 'ipc' | 'uts' | 'cgroup'): Wall => ({
   title,
   mandatory: true,
-  describe: () => 'its own',
+  describe: (expected) => (relaxedTo(expected, 'namespace').includes(key) ? "the host's" : 'its own'),
   compare: compareNamespace(key),
 });
 
@@ -54,7 +54,10 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
   capabilities: {
     title: 'capabilities',
     mandatory: true,
-    describe: () => 'all five sets empty',
+    describe: (expected) => {
+      const names = relaxedTo(expected, 'capability');
+      return names.length === 0 ? 'all five sets empty' : `all five sets ${names.join(' ')}`;
+    },
     compare: compareCapabilities,
   },
   'no-new-privileges': {
@@ -67,7 +70,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     title: 'system call filter',
     mandatory: true,
     describe: (expected) =>
-      filtersOf(expected) === 1 ? 'a filter on every thread' : 'two filters on every thread',
+      ['no filter', 'a filter on every thread', 'two filters on every thread'][filtersOf(expected)] ?? '',
     compare: compareSeccomp,
   },
   root: {
@@ -96,7 +99,8 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
   'network-namespace': {
     title: 'network namespace',
     mandatory: true,
-    describe: () => 'its own, only lo',
+    describe: (expected) =>
+      relaxedTo(expected, 'namespace').includes('net') ? "the host's" : 'its own, only lo',
     compare: compareNetwork,
   },
   'user-namespace': {
@@ -120,7 +124,10 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
   'device-cgroup': {
     title: 'device allow-list',
     mandatory: false,
-    describe: (expected) => ['standard nodes', ...(expected?.launch.devices ?? [])].join(', '),
+    describe: (expected) =>
+      relaxedTo(expected, 'device-cgroup').length > 0
+        ? 'every device'
+        : ['standard nodes', ...(expected?.launch.devices ?? [])].join(', '),
     compare: compareDeviceCgroup,
   },
   rlimits: {

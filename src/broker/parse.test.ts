@@ -24,7 +24,7 @@ test('well-formed requests come through unchanged', () => {
     { v: 1, call: 'status' },
     { v: 1, call: 'kill', machine: 'a' },
     { v: 1, call: 'history', log: 'claims', since: '2026-01-01T00:00:00.000Z', limit: 5000 },
-    { v: 1, call: 'launch', launch },
+    { v: 1, call: 'launch', launch: { ...launch, relaxed: [{ relax: 'seccomp', to: 'off' }] } },
   ]) {
     assert.deepEqual(parse(request), request);
   }
@@ -85,7 +85,13 @@ test('every field of a launch is bounded', () => {
     { descriptors: [{ kind: 'file', path: 'relative', access: 'ro', claimant: null, reopened: false }] },
     { descriptors: [{ kind: 'device', path: '/dev/sda' }] },
     { descriptors: [{ kind: 'socket', name: '../x' }] },
-    { devices: ['/dev/sda'] },
+    { devices: ['/dev/shm/x'] },
+    { devices: ['/dev/../etc'] },
+    { devices: ['/etc/shadow'] },
+    { relaxed: [{ relax: 'root', to: 'x' }] },
+    { relaxed: [{ relax: 'user', to: 'a b' }] },
+    { relaxed: [{ relax: 'user' }] },
+    { relaxed: Array.from({ length: 129 }, () => ({ relax: 'seccomp', to: 'off' })) },
     { limits: { ...launch.limits, memory: -1 } },
     { limits: { ...launch.limits, pids: 1e9 } },
     { limits: { ...launch.limits, nproc: 1 } },

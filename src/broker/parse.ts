@@ -2,13 +2,18 @@
 import { brokerLogNames, headSizes, maxLogLines, type BrokerRequest } from '../protocol/broker.ts';
 import { partActions } from '../protocol/disk-job.ts';
 import {
-  deviceNodes,
+  deviceNode,
   jailedPrograms,
   maxDescriptors,
+  maxDevices,
+  maxRelaxed,
+  relaxableWalls,
+  relaxedTo,
   socketNames,
   type Descriptor,
   type LaunchLimits,
   type LaunchRequest,
+  type Relaxed,
 } from '../protocol/launch.ts';
 import {
   integer,
@@ -59,17 +64,23 @@ const limits = record<LaunchLimits>({
   fileSize: maxBytes,
 });
 
-const launch = record<LaunchRequest>({
-  machine,
-  program: oneOf(jailedPrograms),
-  binary: path,
-  argv: list(2048, text(16_384, /^[^\u0000]*$/)),
-  env: environment,
-  descriptors: list(maxDescriptors, descriptor),
-  devices: list(deviceNodes.length, oneOf(deviceNodes)),
-  root: list(256, record({ source: path, target: path })),
-  limits,
-});
+const relaxed = list(maxRelaxed, record<Relaxed>({ relax: oneOf(relaxableWalls), to: text(255, relaxedTo) }));
+
+const launch = record<Required<LaunchRequest>>(
+  {
+    machine,
+    program: oneOf(jailedPrograms),
+    binary: path,
+    argv: list(2048, text(16_384, /^[^\u0000]*$/)),
+    env: environment,
+    descriptors: list(maxDescriptors, descriptor),
+    devices: list(maxDevices, text(255, deviceNode)),
+    root: list(256, record({ source: path, target: path })),
+    limits,
+    relaxed,
+  },
+  { relaxed: [] },
+);
 
 const request = tagged<BrokerRequest>('call', {
   launch: record({ v, call: oneOf(['launch']), launch }),

@@ -30,6 +30,7 @@ export interface LaunchRecord {
   readonly launchedAt: string;
   /** Empty while launching. */
   readonly files: LaunchedMachine['files'];
+  readonly deviceNumbers?: LaunchedMachine['deviceNumbers'];
   readonly launch: LaunchRequest;
 }
 

@@ -59,7 +59,9 @@ export function managerService({ context, log, onActivity }: ServiceOptions): Se
     onActivity,
     answer: async (body, { uid }) => {
       const request = parseRequest(body);
-      const said = { call: request.call, machine: subjectOf(request), uid };
+      const relaxed = request.call === 'launch' ? (request.launch.relaxed ?? []) : [];
+      const given = relaxed.length === 0 ? {} : { relaxed: relaxed.map(({ relax, to }) => `${relax} ${to}`) };
+      const said = { call: request.call, machine: subjectOf(request), uid, ...given };
       const outcome = await handled(log, said, () => dispatch(context, request));
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what handleProbe gives
       if (outcome.ok && request.call === 'probe') logProbe(said, outcome.result as readonly FileProbe[]);

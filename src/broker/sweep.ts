@@ -29,7 +29,9 @@ export async function endRecorded(
   for (const cgroup of record === undefined ? cgroupsOf(context, machine) : [record.cgroup])
     if (!(await endProcesses(context, cgroup))) return false;
   // SECURITY: promise 2. Nothing of this uid outlives its machine, wherever it has gone.
-  if (record?.phase === 'launching') killUid(record.uid);
+  // An account that a relaxation names has processes of its own.
+  if (record?.phase === 'launching' && context.slots.list().some(({ uid }) => uid === record.uid))
+    killUid(record.uid);
   return true;
 }
 

@@ -123,6 +123,15 @@ function wordsOf({ deviceCgroup, user, selinux, apparmor }: Confinement): readon
   );
 }
 
+/** What a machine has beyond the walls of every machine, in words, each once: `seccomp off`, `passthrough`. */
+export function beyondWalls(
+  definition: Parameters<typeof relaxationsOf>[0] & Pick<MachineDefinition, 'qemu'>,
+): readonly string[] {
+  const { args, env, qmp } = definition.qemu;
+  const passes = args.length + env.length + qmp.length > 0;
+  return [...new Set([...relaxationsOf(definition).map(relaxationText), ...(passes ? ['passthrough'] : [])])];
+}
+
 /** In the words of `list` and of the history: `seccomp off`, `file /srv/x (rw)`. */
 export function relaxationText({ relax, to, access }: Relaxation): string {
   return `${relax} ${to}${access === 'rw' ? ' (rw)' : ''}`;

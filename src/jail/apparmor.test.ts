@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { labelFor, profileIn } from './apparmor.ts';
+import { labelFor, labelsIn } from './apparmor.ts';
 
 const profiles = 'man_filter (enforce)\nqward-qemu (enforce)\nqward-qemu-img (complain)\n';
 
@@ -17,7 +17,7 @@ test('a profile that is not loaded is told from a host without AppArmor', () => 
 });
 
 test('the OCI configuration names the profile, and none where there is none', () => {
-  assert.deepEqual(profileIn('qward-qemu (enforce)'), { apparmorProfile: 'qward-qemu' });
-  assert.deepEqual(profileIn(''), {});
-  assert.deepEqual(profileIn(undefined), {});
+  assert.deepEqual(labelsIn({}, 'qward-qemu (enforce)'), { apparmorProfile: 'qward-qemu' });
+  assert.deepEqual(labelsIn({}, ''), {});
+  assert.deepEqual(labelsIn({}, undefined), {});
 });

@@ -1,7 +1,7 @@
 /** AppArmor's profiles of what runs in jails (packaging/apparmor/qward), as far as this host has loaded them. */
 import { readFileSync } from 'node:fs';
 import { unlessMissing } from '../linux/errno.ts';
-import type { JailedProgram } from '../protocol/launch.ts';
+import { relaxations, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
 
 /** One line `NAME (MODE)` a profile; apparmor(7). */
 const loadedProfiles = '/sys/kernel/security/apparmor/profiles';
@@ -21,14 +21,31 @@ const profileOf: Readonly<Record<JailedProgram, string>> = {
 export function labelFor(
   program: JailedProgram,
   profiles: string | undefined = loaded(),
+  [name = profileOf[program]]: readonly string[] = [],
 ): string | undefined {
-  const name = profileOf[program];
   if (profiles === undefined) return undefined;
+  if (name === unconfined) return name;
   return profiles.split('\n').some((line) => line.startsWith(`${name} (`)) ? `${name} (enforce)` : '';
 }
 
 const loaded = (): string | undefined => unlessMissing(() => readFileSync(loadedProfiles, 'utf8'));
 
-/** What the OCI configuration says of a label. */
-export const profileIn = (label: string | undefined): { readonly apparmorProfile?: string } =>
-  label === undefined || label === '' ? {} : { apparmorProfile: label.replace(/ .*/, '') };
+/** AppArmor's word for no profile. */
+const unconfined = 'unconfined';
+
+/** SELinux' label of the process where a relaxation names one. */
+export function selinuxLabel(launch: Pick<LaunchRequest, 'relaxed'>): string | undefined {
+  return relaxations(launch, 'selinux').find((label) => label !== 'none');
+}
+
+/** What the OCI configuration says of labels: a relaxation's, else AppArmor's `label`. */
+export function labelsIn(
+  launch: Pick<LaunchRequest, 'relaxed'>,
+  label: string | undefined,
+): { readonly apparmorProfile?: string; readonly selinuxLabel?: string } {
+  const selinux = selinuxLabel(launch);
+  return {
+    ...(label === undefined || label === '' ? {} : { apparmorProfile: label.replace(/ .*/, '') }),
+    ...(selinux === undefined ? {} : { selinuxLabel: selinux }),
+  };
+}

@@ -11,7 +11,7 @@ const site: JailSite = {
   rootDirectory: '/run/qward/broker/roots/0123',
   cgroup: '/qward/web1',
   cgroups: 'v2',
-  deviceNumbers: { '/dev/kvm': { major: 10, minor: 232 } },
+  deviceNumbers: { '/dev/kvm': { type: 'c', major: 10, minor: 232 } },
 };
 const launch: LaunchRequest = {
   machine: 'web1',

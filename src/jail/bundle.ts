@@ -2,9 +2,16 @@
  * Launch request → OCI runtime configuration (https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md).
  * Pure: who the machine is and where things lie comes in as arguments.
  */
-import type { DeviceNode, JailedProgram, LaunchLimits, LaunchRequest } from '../protocol/launch.ts';
-import { profileIn } from './apparmor.ts';
-import { compileSeccomp, type OciSeccomp, type SeccompProfile } from './seccomp.ts';
+import {
+  relaxations,
+  type DeviceNode,
+  type JailedProgram,
+  type LaunchLimits,
+  type LaunchRequest,
+} from '../protocol/launch.ts';
+import { labelsIn } from './apparmor.ts';
+import { capabilitiesOf, filterOf, namespacesOf, type CapabilitySets } from './relaxations.ts';
+import type { OciSeccomp, SeccompProfile } from './seccomp.ts';
 
 /** What the broker adds to a request: identity and places. */
 export interface JailSite {
@@ -18,7 +25,7 @@ export interface JailSite {
   /** As apparmor.ts has it. */
   readonly label?: string | undefined;
   readonly deviceNumbers: Readonly<
-    Partial<Record<DeviceNode, { readonly major: number; readonly minor: number }>>
+    Record<DeviceNode, { readonly type: 'c' | 'b'; readonly major: number; readonly minor: number }>
   >;
 }
 
@@ -30,7 +37,6 @@ const profileOf: Readonly<Record<JailedProgram, SeccompProfile>> = {
   hook: 'hook',
 };
 
-const noCapabilities = { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] } as const;
 const quotaPeriod = 100_000;
 
 interface OciDeviceRule {
@@ -57,17 +63,18 @@ interface IdMapping {
 /** The part of the runtime specification that qward uses. */
 export interface OciConfig {
   readonly ociVersion: '1.0.2';
-  readonly hostname: string;
+  readonly hostname?: string;
   readonly process: {
     readonly terminal: false;
     readonly user: { readonly uid: number; readonly gid: number; readonly additionalGids: readonly number[] };
     readonly args: readonly string[];
     readonly env: readonly string[];
     readonly cwd: '/';
-    readonly capabilities: Readonly<Record<keyof typeof noCapabilities, readonly string[]>>;
+    readonly capabilities: CapabilitySets;
     readonly rlimits: readonly { readonly type: string; readonly hard: number; readonly soft: number }[];
     readonly noNewPrivileges: true;
     readonly apparmorProfile?: string;
+    readonly selinuxLabel?: string;
   };
   readonly root: { readonly path: string; readonly readonly: true };
   readonly annotations?: Readonly<Record<string, string>>;
@@ -80,15 +87,17 @@ export interface OciConfig {
     readonly gidMappings?: readonly IdMapping[];
     readonly devices: readonly object[];
     readonly resources: { readonly devices: readonly OciDeviceRule[] } & Readonly<Record<string, unknown>>;
-    readonly seccomp: OciSeccomp;
+    readonly seccomp?: OciSeccomp;
   };
 }
 
 export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig {
   const nodes = launch.devices.map((path) => ({ path, ...deviceNumbers(path, site) }));
+  const namespaces = namespacesOf(launch);
+  const seccomp = filterOf(launch, profileOf[launch.program]);
   return {
     ociVersion: '1.0.2',
-    hostname: launch.machine,
+    ...(namespaces.some(({ type }) => type === 'uts') ? { hostname: launch.machine } : {}),
     process: {
       terminal: false,
       // SECURITY: promise 2. The machine's own uid and gid, no other group, before QEMU's first instruction.
@@ -96,50 +105,49 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
       args: [launch.binary, ...launch.argv],
       env: Object.entries(launch.env).map(([name, value]) => `${name}=${value}`),
       cwd: '/',
-      // SECURITY: promise 2. All five sets empty.
-      capabilities: noCapabilities,
+      // SECURITY: promise 2. All five sets empty, unless a relaxation names a capability.
+      capabilities: capabilitiesOf(launch),
       rlimits: compileRlimits(launch.limits),
       // SECURITY: promise 2. No set-uid file gives anything back.
       noNewPrivileges: true,
-      ...profileIn(site.label),
+      ...labelsIn(launch, site.label),
     },
     root: { path: site.rootDirectory, readonly: true },
     ...(site.cgroup.startsWith('/') ? {} : { annotations: scopeAnnotations(launch.limits) }),
     mounts: compileMounts(),
     linux: {
       // SECURITY: promise 2. Six namespaces of its own; without a path the runtime makes new ones.
-      namespaces: ['mount', 'pid', 'network', 'ipc', 'uts', 'cgroup'].map((type) => ({ type })),
+      namespaces,
       rootfsPropagation: 'private',
       cgroupsPath: site.cgroup,
       // SECURITY: promise 3. Nodes are made inside the jail; the host's /dev keeps its owners and modes.
-      devices: nodes.map(({ path, major, minor }) => ({
-        path,
-        type: 'c',
-        major,
-        minor,
+      devices: nodes.map((node) => ({
+        ...node,
         fileMode: 0o600,
         uid: site.uid,
         gid: site.gid,
       })),
       resources: {
-        devices: [
-          { allow: false, access: 'rwm' },
-          ...nodes.map(({ major, minor }) => ({
-            allow: true,
-            type: 'c' as const,
-            major,
-            minor,
-            access: 'rw',
-          })),
-        ],
+        devices: deviceRules(launch, nodes),
         ...compileResources(launch.limits, site.cgroups),
       },
-      seccomp: compileSeccomp(profileOf[launch.program]),
+      ...(seccomp === undefined ? {} : { seccomp }),
     },
   };
 }
 
-function deviceNumbers(path: DeviceNode, site: JailSite): { major: number; minor: number } {
+function deviceRules(
+  launch: LaunchRequest,
+  nodes: readonly JailSite['deviceNumbers'][string][],
+): readonly OciDeviceRule[] {
+  if (relaxations(launch, 'device-cgroup').length > 0) return [{ allow: true, access: 'rwm' }];
+  return [
+    { allow: false, access: 'rwm' },
+    ...nodes.map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: 'rw' })),
+  ];
+}
+
+function deviceNumbers(path: DeviceNode, site: JailSite): JailSite['deviceNumbers'][string] {
   const numbers = site.deviceNumbers[path];
   if (numbers === undefined) throw new TypeError(`${path}: no device numbers given`);
   return numbers;

@@ -5,6 +5,7 @@
 import hook from '../../resources/seccomp/hook.json' with { type: 'json' };
 import qemuImg from '../../resources/seccomp/qemu-img.json' with { type: 'json' };
 import qemu from '../../resources/seccomp/qemu.json' with { type: 'json' };
+import relaxed from '../../resources/seccomp/relaxed.json' with { type: 'json' };
 
 /** A profile as it stands in resources/seccomp. */
 export interface ProfileData {
@@ -70,8 +71,33 @@ export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = {
   hook,
 };
 
-export function compileSeccomp(name: SeccompProfile): OciSeccomp {
-  return compileProfile(seccompProfiles[name]);
+/** What a machine may call beside its profile: groups of resources/seccomp/relaxed.json, and calls with any arguments. */
+export interface MoreCalls {
+  readonly groups: readonly string[];
+  readonly calls: readonly string[];
+}
+
+export const relaxedGroups: readonly ProfileGroup[] = relaxed.groups;
+
+export function compileSeccomp(name: SeccompProfile, more?: MoreCalls): OciSeccomp {
+  const profile = seccompProfiles[name];
+  return compileProfile(more === undefined ? profile : withMore(profile, more));
+}
+
+/** A call that is allowed with any arguments has no other rule. */
+function withMore(profile: ProfileData, { groups, calls }: MoreCalls): ProfileData {
+  const named: ProfileGroup = { group: 'by name', rules: calls.map((call) => ({ call, reason: 'relaxed' })) };
+  const more = [...relaxedGroups.filter(({ group }) => groups.includes(group)), named];
+  const rules = more.flatMap((group) => group.rules);
+  const open = new Set(rules.filter(({ anyOf }) => anyOf === undefined).map(({ call }) => call));
+  const kept = [...profile.groups, ...more.filter((group) => group !== named)].map((group) => ({
+    ...group,
+    rules: group.rules.filter(({ call }) => !open.has(call)),
+  }));
+  return {
+    ...profile,
+    groups: [...kept, { group: 'open', rules: [...open].map((call) => ({ call, reason: 'relaxed' })) }],
+  };
 }
 
 /** Calls without conditions come first and as one entry, as the kernel decides those without running the filter. */

@@ -4,6 +4,7 @@ import type { MachineDefinition } from '../definition/schema.ts';
 import { chooseAccelerator } from '../plan/accelerator.ts';
 import type { HostFacts } from '../plan/launch-plan.ts';
 import { planLimits } from '../plan/limits.ts';
+import { devicesOf, relaxedPart } from '../plan/relaxed.ts';
 import { requiredFiles } from '../plan/required-files.ts';
 import type { Descriptor, LaunchRequest } from '../protocol/launch.ts';
 
@@ -28,7 +29,8 @@ export function askedLaunch(definition: MachineDefinition, facts: HostFacts, bin
     argv: [],
     env: {},
     descriptors,
-    devices: accel.kind === 'kvm' ? ['/dev/kvm'] : [],
+    devices: [...(accel.kind === 'kvm' ? ['/dev/kvm'] : []), ...devicesOf(definition)],
+    ...relaxedPart(definition),
     root: [],
     limits: planLimits(definition, facts, { accel, descriptors: descriptors.length }),
   };

@@ -1,6 +1,7 @@
 /** All machines that the manager knows: those that are defined, and those that run. */
 import type { MachineSummary, Right } from '../api/contract.ts';
 import type { Fault } from '../definition/fault.ts';
+import { beyondWalls } from '../definition/relaxations.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import { Machine, type MachineServices } from './lifecycle/machine.ts';
@@ -125,6 +126,7 @@ export class Machines {
       notAdmitted: this.refusals(machine).length > 0,
       autostart: this.startsWithHost(machine.name),
       restart: shownRestart(life.after.restarts.pending),
+      beyond: record === null ? [] : [...beyondWalls(record.definition)],
       wallsDiffer: run !== undefined && life.audit?.ok === false,
     };
   }

@@ -288,6 +288,7 @@ function createHostParts(
     ownState: paths.own,
     ownership: owner,
     policy: policy.current,
+    now,
   });
   const planner = withQuota(unbounded, quotas);
   const onStatus = (status: BrokerStatus): void => {

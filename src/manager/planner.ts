@@ -12,6 +12,7 @@ import type { FileProbe } from '../protocol/broker.ts';
 import type { BrokerPort } from './broker-port.ts';
 import { claimantsOf, type Ownership } from './claimant.ts';
 import type { HostBasics } from './facts/host.ts';
+import { expiredFaults } from './expired.ts';
 import { hookFaults } from './hooks/named-hooks.ts';
 import { success, type Outcome } from './outcome.ts';
 import { ownStateFaults } from './own-state.ts';
@@ -44,6 +45,7 @@ export interface PlannerSources {
   /** What decides with whose claims files are asked for, as it is now. */
   readonly ownership: (ownerUid: number) => Outcome<Ownership>;
   readonly policy: () => Outcome<Policy>;
+  readonly now: () => Date;
   readonly host: () => Promise<HostBasics>;
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: () => Promise<HostFacts['kvm']>;
@@ -73,7 +75,7 @@ async function plan(
   { makeFiles, owner }: PlanOptions,
 ): Promise<Outcome<Planned>> {
   const { broker, varsDirectory } = sources;
-  const own = ownStateFaults(definition, sources.ownState);
+  const own = [...ownStateFaults(definition, sources.ownState), ...expiredFaults(definition, sources.now())];
   if (own.length > 0) return { ok: false, faults: own };
   const ownership = sources.ownership(owner);
   if (!ownership.ok) return ownership;

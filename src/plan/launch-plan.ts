@@ -1,6 +1,7 @@
 /** The launch plan: everything that a start will do, as data, before anything is done. `qward explain` prints it. */
 import type { Fault } from '../definition/fault.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
+import type { PlannedRelaxation } from './relaxed.ts';
 import type { PassthroughFinding } from './passthrough/lint.ts';
 
 export interface LaunchPlan {
@@ -17,6 +18,8 @@ export interface LaunchPlan {
   readonly fdsets: readonly number[];
   /** What the user should know and need not act on. */
   readonly notes: readonly string[];
+  /** What the machine is given beyond the walls of every machine. */
+  readonly relaxations?: readonly PlannedRelaxation[];
   /** What arguments and commands of the user's reach of the host, and by which grant. */
   readonly passthrough?: readonly PassthroughFinding[];
 }

@@ -20,6 +20,7 @@ import { planNotes } from './notes.ts';
 import { planPassthrough } from './passthrough/plan-passthrough.ts';
 import { keyOption, type Option } from './options.ts';
 import { iommuOptions, soundOptions, watchdogOptions } from './small-devices.ts';
+import { devicesOf, plannedRelaxations, relaxationFaults, relaxedPart, sandboxOptions } from './relaxed.ts';
 import { planWalls } from './walls.ts';
 
 /** Plans a start. Every fault at once, or a plan that the broker can be asked for. */
@@ -37,7 +38,9 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
     definition,
     root.map(({ target }) => target),
   );
-  if (passthrough.faults.length > 0) return { ok: false, faults: passthrough.faults };
+  const beyond = [...relaxationFaults(definition), ...passthrough.faults];
+  if (beyond.length > 0) return { ok: false, faults: beyond };
+  const relaxations = plannedRelaxations(definition);
   const launch: LaunchRequest = {
     machine: definition.name,
     program: 'qemu',
@@ -48,9 +51,10 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
     ],
     env: { ...env, ...passthrough.env },
     descriptors: table.descriptors,
-    devices: accel.kind === 'kvm' ? ['/dev/kvm'] : [],
+    devices: [...(accel.kind === 'kvm' ? ['/dev/kvm'] : []), ...devicesOf(definition)],
     root,
     limits: planLimits(definition, facts, { accel, descriptors: table.descriptors.length }),
+    ...relaxedPart(definition),
   };
   return {
     ok: true,
@@ -62,6 +66,7 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
       accel,
       fdsets: table.fdsets,
       notes: planNotes(definition, facts, accel),
+      ...(relaxations.length === 0 ? {} : { relaxations }),
       ...(passthrough.findings.length === 0 ? {} : { passthrough: passthrough.findings }),
     },
   };
@@ -121,13 +126,7 @@ function processOptions(definition: MachineDefinition): readonly Option[] {
     ['-S'],
     keyOption('-display', 'none'),
     keyOption('-msg', null, { timestamp: 'on' }),
-    // SECURITY: promise 2. QEMU's own filter above the jail's: no new process, no other user, no scheduling tricks.
-    keyOption('-sandbox', 'on', {
-      obsolete: 'deny',
-      elevateprivileges: 'deny',
-      spawn: 'deny',
-      resourcecontrol: 'deny',
-    }),
+    ...sandboxOptions(definition),
   ];
 }
 
@@ -148,13 +147,11 @@ function systemRoot(qemu: QemuFacts, modules: readonly string[], firmware: Firmw
 }
 
 function hostGrants(launch: LaunchRequest, accel: Accelerator): readonly Grant[] {
-  const devices = launch.devices.map((resource): Grant => ({
-    fd: null,
-    subject: 'accelerator',
-    resource,
-    access: 'rw',
-    reason: accel.reason,
-  }));
+  const devices = launch.devices.map((resource): Grant => {
+    const granted = resource === '/dev/kvm';
+    const [subject, reason] = granted ? ['accelerator', accel.reason] : ['device', 'confinement.devices'];
+    return { fd: null, subject, resource, access: 'rw', reason };
+  });
   return [
     ...devices,
     {

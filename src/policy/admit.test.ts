@@ -98,3 +98,45 @@ test('a jail shows nothing outside /usr', () => {
     assert.equal(refusalsOf({ root: [{ source: '/usr/x', target: path }] }).length, 1, path);
   }
 });
+
+test('a wall gives way by a line for it and the machine, and for nothing else', () => {
+  const ask = (relaxed: LaunchRequest['relaxed'], relaxations: object[], more: object = {}): string[] =>
+    admit(
+      { ...launch, relaxed: relaxed ?? [] },
+      {
+        ...grounds,
+        policy: { ...defaultPolicy, relaxations: relaxations as never, ...more },
+      },
+    ).map(({ message }) => message);
+  const off = { relax: 'seccomp', to: 'off' } as const;
+  assert.equal(ask([off], []).length, 1);
+  assert.equal(ask([off], [{ ...off, machines: ['other'] }]).length, 1);
+  assert.equal(ask([off], [{ relax: 'seccomp', to: 'qemu', machines: null }]).length, 1);
+  assert.deepEqual(ask([off], [{ ...off, machines: null }]), []);
+  assert.deepEqual(ask([off], [{ ...off, machines: ['web1'] }]), []);
+  const root = { relax: 'user', to: 'root' } as const;
+  assert.match(ask([root], [{ ...root, machines: null }])[0] ?? '', /may not run as root/);
+  assert.deepEqual(ask([root], [{ ...root, machines: null }], { allowRoot: true }), []);
+  assert.equal(
+    ask([{ relax: 'namespace', to: 'mount' }], [{ relax: 'namespace', to: 'mount', machines: null }]).length,
+    1,
+  );
+});
+
+test('with raw commands every block device of the machine must be one for them', () => {
+  const relaxed = [{ relax: 'capability', to: 'sys_rawio' }] as const;
+  const disk = (rawio: boolean): string[] =>
+    admit(
+      { ...launch, relaxed, descriptors: [file('/dev/sdb', 'rw')] },
+      {
+        ...grounds,
+        policy: {
+          ...defaultPolicy,
+          relaxations: [{ ...relaxed[0], machines: null }],
+          blockDevices: [{ path: '/dev/sdb', access: 'rw', who: null, rawio }],
+        },
+      },
+    ).map(({ hint }) => hint);
+  assert.deepEqual(disk(true), []);
+  assert.match(disk(false)[0] ?? '', /"rawio": true/);
+});

@@ -2,6 +2,7 @@
 import type { Refusal } from '../protocol/broker.ts';
 import { hookJobPattern, hookWord, maxHookWords } from '../protocol/hook.ts';
 import { drillProgram, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
+import { admitRelaxations } from './admit-relaxations.ts';
 import { grantOf, type FileGrounds } from './file-rules.ts';
 import { absolutePath, policyFile, type Policy } from './policy.ts';
 import { policyRefusal as refusal, unlisted } from './refusals.ts';
@@ -17,6 +18,7 @@ export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
     // SECURITY: promise 1. Nor does anything lie at, in or around the place where the broker writes the prober.
     ...admitNesting(launch.program === 'drill' ? [{ target: drillProgram }, ...launch.root] : launch.root),
     ...admitLimits(launch, policy),
+    ...admitRelaxations(launch, policy, grounds.roots),
   ];
 }
 

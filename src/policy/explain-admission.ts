@@ -2,6 +2,7 @@
 import type { Refusal } from '../protocol/broker.ts';
 import type { Descriptor, LaunchLimits, LaunchRequest } from '../protocol/launch.ts';
 import { admit } from './admit.ts';
+import { lineOf } from './admit-relaxations.ts';
 import { grantOf, type FileGrounds } from './file-rules.ts';
 import type { Policy } from './policy.ts';
 
@@ -38,6 +39,11 @@ export function explainAdmission(launch: LaunchRequest, grounds: FileGrounds): r
     ...launch.devices.map((device) =>
       row('device', device, { devices: [device] }, itemOf(policy, 'devices', device)),
     ),
+    ...(launch.relaxed ?? []).map((one) => {
+      const line = lineOf(one, launch.machine, policy);
+      const rule = line < 0 ? 'relaxations' : `relaxations[${line}]`;
+      return row('relaxation', `${one.relax} ${one.to}`, { relaxed: [one] }, rule);
+    }),
     ...limitKeys.map((key) => {
       const limits = { ...alone.limits, [key]: launch.limits[key] };
       return row(`limit ${key}`, String(launch.limits[key]), { limits }, `ceilings.${key}`);
@@ -54,7 +60,7 @@ const limitKeys = [
 
 function nothingOf(launch: LaunchRequest): LaunchRequest {
   const limits = { ...launch.limits, memory: 0, pids: 0, openFiles: 0, fileSize: 0 };
-  return { ...launch, descriptors: [], devices: [], root: [], limits };
+  return { ...launch, descriptors: [], devices: [], root: [], limits, relaxed: [] };
 }
 
 function programRow(launch: LaunchRequest, policy: Policy, refusal: Refusal | null): AdmissionRow {

@@ -59,7 +59,9 @@ test('every key is read, and sizes with units', () => {
     { who: { users: [], groups: ['staff'] }, machines: null, cpus: 4, memory: null, disk: null },
   ]);
   assert.deepEqual(policy.lvmGroups, [{ group: 'vg0', access: 'ro', who: { users: [], groups: ['staff'] } }]);
-  assert.deepEqual(policy.blockDevices, [{ path: '/dev/disk/by-id/wwn-0x5', access: 'rw', who: null }]);
+  assert.deepEqual(policy.blockDevices, [
+    { path: '/dev/disk/by-id/wwn-0x5', access: 'rw', who: null, rawio: false },
+  ]);
   assert.deepEqual(policy.storageRoots[0]?.who, { users: ['bob'], groups: [] });
   assert.deepEqual(policy.ceilings, { ...defaultPolicy.ceilings, memory: 64 * 1024 ** 3 });
   assert.deepEqual(

@@ -11,6 +11,13 @@ import {
   type Parse,
   type ValueFault,
 } from '../protocol/values.ts';
+import {
+  deviceNode,
+  machineNamePattern,
+  relaxableWalls,
+  relaxedTo,
+  relaxedValues,
+} from '../protocol/launch.ts';
 import { absolutePath, defaultPolicy, type Policy, type Quota, type Who } from './policy.ts';
 
 export type PolicyFault = ValueFault;
@@ -89,6 +96,25 @@ function uidRange(value: unknown, at: string): Policy['uidRange'] {
 
 const noLimits = { machines: null, cpus: null, memory: null, disk: null };
 
+type Relaxation = Policy['relaxations'][number];
+
+const relaxationFields = record<Relaxation>(
+  {
+    relax: oneOf(relaxableWalls),
+    to: text(255, relaxedTo, 'a word without spaces'),
+    machines: list(maxItems, text(63, machineNamePattern, 'the name of a machine')),
+  },
+  { machines: null },
+);
+
+function relaxation(value: unknown, at: string): Relaxation {
+  const line = relaxationFields(value, at);
+  const values = relaxedValues[line.relax];
+  return values === undefined || values.includes(line.to)
+    ? line
+    : wrong(`${at}.to`, `${values.join(' or ')} expected`);
+}
+
 const parseWhole = record<Policy>(
   {
     groups: record({ operators: account, administrators: account }, defaultPolicy.groups),
@@ -99,9 +125,14 @@ const parseWhole = record<Policy>(
       record<Quota>({ who, machines: count, cpus: count, memory: size, disk: size }, noLimits),
     ),
     ownerClaims: flag,
+    relaxations: list(maxItems, relaxation),
+    allowRoot: flag,
     blockDevices: list(
       maxItems,
-      record({ path: text(maxTextLength, beneath('/dev'), 'a path beneath /dev'), ...given }, { who: null }),
+      record(
+        { path: text(maxTextLength, beneath('/dev'), 'a path beneath /dev'), ...given, rawio: flag },
+        { who: null, rawio: false },
+      ),
     ),
     lvmGroups: list(
       maxItems,
@@ -117,7 +148,7 @@ const parseWhole = record<Policy>(
     storageRoots: list(maxItems, record({ path, ...given }, { who: null })),
     bridges: list(maxItems, text(maxTextLength, /^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, 'the name of a bridge')),
     qemuBinaries: list(maxItems, path),
-    devices: list(maxItems, text(maxTextLength, /^\/dev\/(?:kvm|vhost-net)$/, '/dev/kvm or /dev/vhost-net')),
+    devices: list(maxItems, text(maxTextLength, deviceNode, 'the path of a device such as /dev/kvm')),
     ceilings: record({ memory: size, pids: count, openFiles: count, fileSize: size }, defaultPolicy.ceilings),
   },
   defaultPolicy,

@@ -1,4 +1,5 @@
 /** What the administrator allows: /etc/qward/policy.json, its keys and defaults. */
+import type { Relaxed } from '../protocol/launch.ts';
 
 export const policyFile = '/etc/qward/policy.json';
 
@@ -37,8 +38,15 @@ export interface Policy {
   readonly quotas: readonly Quota[];
   /** Whether owners may claim files of their own. */
   readonly ownerClaims: boolean;
-  /** Block devices that machines may have as disks, and LVM volume groups all of whose volumes they may have. */
-  readonly blockDevices: readonly (StorageRule & { readonly path: string })[];
+  /** Walls that may give way, each to one thing; `machines` null: for any. */
+  readonly relaxations: readonly (Relaxed & { readonly machines: readonly string[] | null })[];
+  /** Whether a machine may run as uid 0, where a relaxation names such an account. */
+  readonly allowRoot: boolean;
+  /**
+   * Block devices that machines may have as disks, and LVM volume groups all of whose volumes they may have. `rawio`: also by
+   * machines that keep CAP_SYS_RAWIO.
+   */
+  readonly blockDevices: readonly (StorageRule & { readonly path: string; readonly rawio?: boolean })[];
   readonly lvmGroups: readonly (StorageRule & { readonly group: string })[];
   /** Image tools by path: qemu-img. */
   readonly imageTools: readonly string[];
@@ -52,7 +60,7 @@ export interface Policy {
   /** Bridges that machines may be joined to. */
   readonly bridges: readonly string[];
   readonly qemuBinaries: readonly string[];
-  /** Host devices that a machine may get: /dev/kvm, /dev/vhost-net. */
+  /** Host devices that a machine may get: /dev/kvm, /dev/vhost-net, and others as nodes in its jail. */
   readonly devices: readonly string[];
   /** The most that one machine may ask for; sizes in bytes. */
   readonly ceilings: {
@@ -73,6 +81,8 @@ export const defaultPolicy: Policy = {
   define: nobody,
   quotas: [],
   ownerClaims: true,
+  relaxations: [],
+  allowRoot: false,
   blockDevices: [],
   lvmGroups: [],
   imageTools: ['/usr/bin/qemu-img'],

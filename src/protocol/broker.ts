@@ -139,6 +139,10 @@ export interface LaunchedMachine {
   readonly launchedAt: string;
   /** Identity of each file of the request as it was opened, by path. */
   readonly files: Readonly<Record<string, { readonly device: number; readonly inode: number }>>;
+  /** What the nodes of its devices are, by path. */
+  readonly deviceNumbers?:
+    | undefined
+    | Readonly<Record<string, { readonly type: 'c' | 'b'; readonly major: number; readonly minor: number }>>;
   /** The request as it was admitted, to audit the process against. */
   readonly launch: LaunchRequest;
   /** Whether the process lives (a zombie does not). */

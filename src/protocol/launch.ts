@@ -47,9 +47,44 @@ export type Descriptor =
 export type SocketName = 'qmp' | 'console' | 'agent';
 export const socketNames: readonly SocketName[] = ['qmp', 'console', 'agent'];
 
-/** A device node made inside the jail, owned by the machine's uid. */
-export type DeviceNode = '/dev/kvm';
-export const deviceNodes: readonly DeviceNode[] = ['/dev/kvm'];
+/** A device node made inside the jail, owned by the machine's uid: `/dev/kvm`, or another that the policy lists. */
+export type DeviceNode = string;
+/** Not in directories of /dev that everybody can write in. */
+export const deviceNode =
+  /^\/dev\/(?!(?:shm|mqueue|pts|fd)(?:\/|$))[a-zA-Z0-9_:+-][a-zA-Z0-9_.:+-]*(?:\/[a-zA-Z0-9_:+-][a-zA-Z0-9_.:+-]*){0,3}$/;
+export const maxDevices = 33;
+
+/** Walls that can give way for one machine, as the policy's `relaxations` name them. */
+export const relaxableWalls = [
+  'seccomp',
+  'syscall',
+  'namespace',
+  'device-cgroup',
+  'user',
+  'selinux',
+  'apparmor',
+  'capability',
+] as const;
+export type RelaxableWall = (typeof relaxableWalls)[number];
+
+/** One wall that gives way: seccomp `qemu` or `off`, a system call, a namespace, an account, a label, a capability. */
+export interface Relaxed {
+  readonly relax: RelaxableWall;
+  readonly to: string;
+}
+export const relaxedTo = /^[a-zA-Z0-9_./:,@-]{1,255}$/;
+export const maxRelaxed = 128;
+/** What each may be, where that is a closed set. */
+export const relaxedValues: Readonly<Partial<Record<RelaxableWall, readonly string[]>>> = {
+  seccomp: ['qemu', 'off'],
+  namespace: ['net', 'ipc', 'uts', 'pid', 'cgroup'],
+  'device-cgroup': ['off'],
+};
+
+/** To what a wall gives way; empty: it stands. */
+export function relaxations(launch: Pick<LaunchRequest, 'relaxed'>, wall: RelaxableWall): readonly string[] {
+  return (launch.relaxed ?? []).flatMap(({ relax, to }) => (relax === wall ? [to] : []));
+}
 
 /** A file or directory of the operating system that the jail shows read-only at the same path. */
 export interface SystemPath {
@@ -99,6 +134,8 @@ export interface LaunchRequest {
   /** What the jail's root shows: QEMU's closure. */
   readonly root: readonly SystemPath[];
   readonly limits: LaunchLimits;
+  /** None where it is absent. */
+  readonly relaxed?: readonly Relaxed[];
 }
 
 /** Machine names as the broker admits them (confinement.md, "Rules"). */

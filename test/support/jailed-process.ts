@@ -32,7 +32,7 @@ export interface JailedProcess extends AsyncDisposable {
   readonly ended: (timeoutMs: number) => Promise<void>;
 }
 
-const deviceNumbers = { '/dev/kvm': { major: 10, minor: 232 } } as const;
+const deviceNumbers = { '/dev/kvm': { type: 'c', major: 10, minor: 232 } } as const;
 
 export async function startJailed(
   launch: LaunchRequest,

@@ -21,6 +21,7 @@ export function machineSummary(name: string, changes: Partial<Summary> = {}): Su
     notAdmitted: false,
     restart: null,
     wallsDiffer: false,
+    beyond: [],
     autostart: false,
     ...changes,
   };

@@ -1,6 +1,6 @@
 /** launch: admits the request, opens what it names, makes the jail, and tells where the machine is. */
 import { closeSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
-import { labelFor } from '../../jail/apparmor.ts';
+import type { JailSite } from '../../jail/bundle.ts';
 import { runDetached } from '../../jail/runtime.ts';
 import { deviceNumbers } from '../../linux/block-device.ts';
 import { isAlive, startTimeOf } from '../../linux/process.ts';
@@ -12,11 +12,12 @@ import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
 import { writeWhole } from '../files.ts';
 import { refuseHook, withShell } from '../hook.ts';
-import type { JailIds, Means } from '../means.ts';
+import type { Means } from '../means.ts';
 import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.ts';
 import { groundsOf } from '../open-file.ts';
 import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
 import type { LaunchRecord } from '../records.ts';
+import { identityFor, type Identity } from '../relaxed-identity.ts';
 import { sweep } from '../sweep.ts';
 import { running, stuck } from './lifecycle.ts';
 
@@ -49,7 +50,10 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   if (!('uid' in ids)) return ids;
   if (!(await sweep(context, launch.machine))) return stuck(launch.machine, 'machine-busy');
   try {
-    const outcome = await launchSwept(context, withShell(launch), { ids, policy: policy.policy });
+    const identity = identityFor(launch, ids, policy.policy);
+    const outcome = identity.ok
+      ? await launchSwept(context, withShell(launch), { identity, policy: policy.policy })
+      : identity;
     if (!outcome.ok) await sweep(context, launch.machine);
     return outcome;
   } catch (error) {
@@ -103,11 +107,12 @@ function noSpace(machine: string, place: string): HandlerOutcome {
 async function launchSwept(
   context: BrokerContext,
   launch: LaunchRequest,
-  { ids, policy }: { ids: JailIds; policy: Policy },
+  { identity: { ids, label }, policy }: { readonly identity: Identity; readonly policy: Policy },
 ): Promise<HandlerOutcome> {
   const places = placesOf(context, launch.machine);
   const runtime = await context.runtime();
-  const label = labelFor(launch.program);
+  const nodes = nodesOf(launch);
+  if (!nodes.ok) return nodes;
   const record: LaunchRecord = {
     version: 1,
     machine: launch.machine,
@@ -122,6 +127,7 @@ async function launchSwept(
     log: places.log,
     launchedAt: new Date().toISOString(),
     files: {},
+    deviceNumbers: nodes.numbers,
     launch,
   };
   context.records.write(record);
@@ -144,15 +150,37 @@ async function launchSwept(
       cgroup: places.cgroupsPath,
       cgroups: context.cgroups.layout,
       label,
-      deviceNumbers: Object.fromEntries(
-        launch.devices.map((device) => [device, deviceNumbers(statSync(device).rdev)]),
-      ),
+      deviceNumbers: nodes.numbers,
     };
     writeWhole(`${places.bundle}/config.json`, JSON.stringify(means.compile(launch, site, root)), false);
     return await run(context, { places, record, opened, binary: runtime.binary });
   } finally {
     for (const fd of opened.fds) closeSync(fd);
   }
+}
+
+/** What the nodes of the host are; a link in /dev is root's own. */
+function nodesOf({
+  devices,
+}: LaunchRequest):
+  | { readonly ok: true; readonly numbers: JailSite['deviceNumbers'] }
+  | { readonly ok: false; readonly refusals: readonly Refusal[] } {
+  const found = devices.map((path) => [path, statSync(path, { throwIfNoEntry: false })] as const);
+  const absent = found.find(
+    ([, stats]) => stats?.isCharacterDevice() !== true && stats?.isBlockDevice() !== true,
+  );
+  if (absent !== undefined)
+    return refuse(
+      'file-missing',
+      `"${absent[0]}" is no device of this host`,
+      'load its driver, or take it out of the definition',
+    );
+  const numbers = found.flatMap(([path, stats]) =>
+    stats === undefined
+      ? []
+      : [[path, { type: stats.isBlockDevice() ? 'b' : 'c', ...deviceNumbers(stats.rdev) }] as const],
+  );
+  return { ok: true, numbers: Object.fromEntries(numbers) };
 }
 
 interface Run {

@@ -9,6 +9,7 @@ type Row = Report['rows'][number];
 
 const verdictText = {
   blocked: 'blocked',
+  opened: 'opened',
   through: 'GOT THROUGH',
   inconclusive: 'inconclusive',
   missing: 'no wall',
@@ -24,9 +25,11 @@ function headline({ machine, rows, ok }: Report, style: Style): string {
   const [through, open, missing] = [count('through'), count('inconclusive'), count('missing')];
   const blocked = missing === 0 ? `all ${rows.length}` : `${count('blocked')} of ${rows.length}`;
   const unclear = open === 0 ? '' : style.yellow(`, ${open} inconclusive`);
+  const opened = count('opened');
   const result = ok
     ? style.green(`${blocked} attempts blocked`) +
-      (missing === 0 ? '' : style.yellow(`, ${missing} where this instance has no wall`))
+      (missing === 0 ? '' : style.yellow(`, ${missing} where this instance has no wall`)) +
+      (opened === 0 ? '' : style.yellow(`, ${opened} opened by relaxations`))
     : `${style.red(`${through} of ${rows.length} attempts got through`)}${unclear}`;
   return `${style.bold(escapeLine(machine))}  ${result}\n`;
 }

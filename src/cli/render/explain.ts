@@ -41,6 +41,24 @@ function grantsText(plan: Plan, style: Style): string {
   );
 }
 
+function relaxationsText({ relaxations = [] }: Plan, style: Style): string {
+  return renderTable(
+    relaxations,
+    [
+      {
+        title: 'BEYOND THE WALLS',
+        cell: ({ what }) => what,
+        paint: (text) => style.yellow(text),
+        fold: true,
+      },
+      { title: 'WHY', cell: ({ reason }) => reason, fold: true },
+      { title: 'UNTIL', cell: ({ until }) => until },
+      { title: 'KEY', cell: ({ key }) => key },
+    ],
+    style,
+  );
+}
+
 /** What the words of the definition's own reach of the host. */
 function passthroughText({ passthrough = [] }: Plan, style: Style): string {
   return renderTable(
@@ -93,6 +111,7 @@ export function renderPlan(plan: Plan, style: Style): string {
     section('Arguments', indented([escapeLine(launch.binary), ...argumentLines(launch.argv)]), style),
     section('Environment', indented(environment), style),
     section('Grants', grantsText(plan, style), style),
+    section('Relaxations', plan.relaxations === undefined ? '' : relaxationsText(plan, style), style),
     section('Passthrough', plan.passthrough === undefined ? '' : passthroughText(plan, style), style),
     section('Root directory', indented([hangingText(root, 2, style)]), style),
     section('Limits', limitsText(launch, style), style),

@@ -30,10 +30,16 @@ export function renderMachineList(machines: readonly Summary[], style: Style): s
     ],
     style,
   );
-  return machines.some(isMarked) ? `${table}\n${legend}` : table;
+  const legends = [
+    ...(machines.some(isMarked) ? [legend] : []),
+    ...(machines.some(({ beyond }) => beyond.length > 0) ? [beyondLegend] : []),
+  ];
+  return legends.length > 0 ? `${table}\n${legends.join('')}` : table;
 }
 
 const legend = '! the policy of now would not let it start, or a wall differs: see `qward status`\n';
+
+const beyondLegend = '+ has more than the walls of every machine give it: see `qward status`\n';
 
 const isMarked = ({ notAdmitted, wallsDiffer }: Summary): boolean => notAdmitted || wallsDiffer;
 
@@ -42,7 +48,7 @@ function restartOf({ restart }: Summary): string {
   return restart === null ? '' : `, restarts (${restart.attempt}/${restart.of})`;
 }
 
-/** `*`: the definition was changed since the start. `!`: what the legend says. */
+/** `*`: the definition was changed since the start. `!`, `+`: what the legends say. */
 function marksOf(machine: Summary): string {
-  return `${machine.changed ? ' *' : ''}${isMarked(machine) ? ' !' : ''}`;
+  return `${machine.changed ? ' *' : ''}${isMarked(machine) ? ' !' : ''}${machine.beyond.length > 0 ? ' +' : ''}`;
 }

@@ -54,6 +54,7 @@ export function renderMachineStatus(machine: Status, style: Style, now: number):
       ['definition', machine.changed ? style.yellow('changed since the start; applies at the next one') : ''],
       ['autostart', machine.autostart ? 'starts with the host' : ''],
       ['policy', style.yellow(escapeLine(notAdmittedText(machine)))],
+      ['beyond walls', style.yellow(escapeLine(machine.beyond.join(', ')))],
       ['restart', style.yellow(escapeLine(restartText(machine, now)))],
       ['last end', machine.lastEnd === null ? '' : lastEndText(machine.lastEnd, now)],
     ],

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { probes } from '../../audit/drill/probes.ts';
 import type { DrillReport } from '../../audit/drill/report.ts';
 import { limitsHit, memoryKills } from '../../linux/limits-hit.ts';
-import { drillProgram, type LaunchRequest } from '../../protocol/launch.ts';
+import { drillProgram, relaxations, type LaunchRequest } from '../../protocol/launch.ts';
 import type { Paths } from '../../protocol/paths.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import { killRun } from '../lifecycle/end-run.ts';
@@ -89,6 +89,7 @@ async function drillStopped(services: DrillServices, machine: Machine): Promise<
     outside,
     uid,
     session,
+    denials: !relaxations(launch, 'seccomp').includes('off'),
     host: {
       managerSocket: paths.apiSocket,
       brokerSocket: paths.brokerSocket,
@@ -100,7 +101,7 @@ async function drillStopped(services: DrillServices, machine: Machine): Promise<
     run: inJail(broker, launch, limited),
   });
   if (!rows.ok) return rows;
-  const ok = rows.value.every(({ verdict }) => verdict === 'blocked' || verdict === 'missing');
+  const ok = rows.value.every(({ verdict }) => ['blocked', 'missing', 'opened'].includes(verdict));
   return success({ machine: machine.name, at: now().toISOString(), ok, rows: rows.value });
 }
 

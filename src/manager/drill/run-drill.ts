@@ -3,6 +3,7 @@
  * could. docs/threat-model.md, promise 5.
  */
 import { controlSteps, enterNamespaces } from '../../audit/drill/control.ts';
+import { isOpened } from '../../audit/drill/opened.ts';
 import { judgeProbe, type Tried } from '../../audit/drill/judge.ts';
 import type { Probe, Surroundings } from '../../audit/drill/probe.ts';
 import type { DrillRow } from '../../audit/drill/report.ts';
@@ -47,11 +48,12 @@ export async function runDrill(request: DrillRequest): Promise<Outcome<readonly 
   if (!jailed.ok) return jailed;
   const controls = await tryOutside(request, asked, places.outside);
   return success(
-    asked.flatMap((probe) => {
+    asked.flatMap((probe): readonly DrillRow[] => {
       const [inside, outside] = [jailed.value.get(probe), controls.get(probe)];
-      return inside === undefined || outside === undefined
-        ? []
-        : [judgeProbe(probe, { jailed: inside, control: outside }, request.lacking?.() ?? [])];
+      if (inside === undefined || outside === undefined) return [];
+      const row = judgeProbe(probe, { jailed: inside, control: outside }, request.lacking?.() ?? []);
+      const meant = row.verdict === 'through' && isOpened(probe, request.launch, places.inside);
+      return [meant ? { ...row, verdict: 'opened' } : row];
     }),
   );
 }

@@ -187,11 +187,15 @@ export class Life {
     this.#take(run);
     this.#board.set(paused ? 'paused' : 'running');
     const walls = audit.ok ? 'every wall proved' : `although walls differ: ${differingWalls(audit)}`;
-    this.note(`started as pid ${run.launched.pid}, uid ${run.launched.uid}, ${walls}`);
+    const { launch } = run.launched;
+    const relaxed = (launch.relaxed ?? []).map(({ relax, to }) => `${relax} ${to}`).join(', ');
+    const given = relaxed === '' ? '' : `; relaxed: ${relaxed}`;
+    this.note(`started as pid ${run.launched.pid}, uid ${run.launched.uid}, ${walls}${given}`);
     this.#tell('machine.started', by, {
       pid: run.launched.pid,
       tookMs: Math.round(tookMs),
       walls: audit.ok ? 'proved' : 'differ',
+      ...(relaxed === '' ? {} : { relaxed }),
     });
     this.#save();
     void this.#watch(run, true);

@@ -1,6 +1,8 @@
 /** Each call that changes something, into the history: when it takes long at its beginning, and when it is over. */
 import { errorKinds } from '../../api/errors.ts';
+import { beyondWalls, relaxationsOf } from '../../definition/relaxations.ts';
 import type { Change, History } from '../history/history.ts';
+import { capText } from '../log.ts';
 import type { Machines } from '../machines.ts';
 import type { Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
@@ -40,12 +42,13 @@ export function createRecorder({
       const known = machine === null ? undefined : machines.get(machine);
       return known === undefined ? null : machines.ownerOf(known);
     };
+    const said = details ?? (name === 'start' && machine !== null ? beyondOf(machines, machine) : null);
     const ownerBefore = ownerOf();
     const change = (outcome: ReturnType<typeof outcomeOf>): Change => ({
       call: name,
       machine,
       owner: ownerBefore ?? ownerOf(),
-      details,
+      details: said,
       ...outcome,
     });
     const timer = setTimeout(() => {
@@ -64,6 +67,17 @@ export function createRecorder({
     }
   };
 }
+
+/** What a start gives a machine beyond the walls of every machine, with the reasons; null: nothing. */
+function beyondOf(machines: Machines, name: string): string | null {
+  const record = machines.get(name)?.record;
+  if (record === null || record === undefined) return null;
+  const reasons = relaxationsOf(record.definition).flatMap(({ reason }) => reason ?? []);
+  const words = beyondWalls(record.definition);
+  return words.length === 0 ? null : capText(JSON.stringify({ beyond: words, reasons }), maxDetails);
+}
+
+const maxDetails = 500;
 
 /** Refused: no right, or a rule that says no. Failed: anything else that went wrong. */
 function outcomeOf(outcome: Outcome<unknown>, granted: boolean): Pick<Change, 'outcome' | 'code' | 'rule'> {

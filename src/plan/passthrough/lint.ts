@@ -173,7 +173,7 @@ function cureOf({ kind, name, access }: HostResource): string {
     case 'socket':
       return `confinement: {sockets: [${quoted}]}, and {"path": ${quoted}} in sockets of the policy`;
     case 'socket listens':
-      return `confinement: {files: [{path: ${JSON.stringify(parentOf(name))}, access: rw}], seccomp: {allow: [socket, bind]}}, the directory that the socket is made in, and {"relax": "syscall", "to": "socket"} and "bind" in relaxations of the policy`;
+      return `confinement: {files: [{path: ${JSON.stringify(parentOf(name))}, access: rw}], seccomp: {allow: [socket, bind, unlink]}}, the directory that the socket is made in; and {"relax": "syscall", "to": "socket"}, the same of bind and unlink, in relaxations of the policy`;
     case 'network':
     case 'network listens':
       return 'confinement: {namespaces: {net: host}}, and {"relax": "namespace", "to": "net"} in relaxations of the policy';

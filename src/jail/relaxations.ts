@@ -1,0 +1,36 @@
+/** What of a jail gives way for one machine. Pure: the policy was asked before (policy/admit-relaxations.ts). */
+import { relaxations, type LaunchRequest } from '../protocol/launch.ts';
+import { compileSeccomp, type OciSeccomp, type SeccompProfile } from './seccomp.ts';
+
+const namespaceTypes: Readonly<Record<string, string>> = {
+  mount: 'mount',
+  pid: 'pid',
+  net: 'network',
+  ipc: 'ipc',
+  uts: 'uts',
+  cgroup: 'cgroup',
+};
+
+/** SECURITY: promise 2. Those of its own; never the host's mounts. */
+export function namespacesOf(launch: LaunchRequest): { type: string }[] {
+  const hosts = relaxations(launch, 'namespace');
+  return Object.entries(namespaceTypes).flatMap(([name, type]) =>
+    name !== 'mount' && hosts.includes(name) ? [] : [{ type }],
+  );
+}
+
+const sets = ['bounding', 'effective', 'inheritable', 'permitted', 'ambient'] as const;
+export type CapabilitySets = Readonly<Record<(typeof sets)[number], readonly string[]>>;
+
+/** SECURITY: promise 2. All five sets the same: empty, or just what was admitted. */
+export function capabilitiesOf(launch: LaunchRequest): CapabilitySets {
+  const names = [...new Set(relaxations(launch, 'capability'))].map((name) => `CAP_${name.toUpperCase()}`);
+  return { bounding: names, effective: names, inheritable: names, permitted: names, ambient: names };
+}
+
+/** Undefined: no filter of qward's. Each grant brings the calls that it is of no use without. */
+export function filterOf(launch: LaunchRequest, profile: SeccompProfile): OciSeccomp | undefined {
+  if (relaxations(launch, 'seccomp').length > 0) return undefined;
+  const granted = (launch.relaxed ?? []).map(({ relax, to }) => `${relax} ${to}`);
+  return compileSeccomp(profile, { groups: granted, calls: relaxations(launch, 'syscall') });
+}

@@ -1,0 +1,132 @@
+/**
+ * Promises 5 and 6: the drill of a machine with a relaxation differs from that of one without in the probes that the relaxation
+ * opens, and in no other; a reader is told with each start, in `list`, in `explain` and in the history.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { DrillReport } from '../../src/audit/drill/report.ts';
+import { startInstance, type Instance } from '../support/instance.ts';
+import { define, smallMachine, start } from '../support/small-machine.ts';
+
+/** The line of the definition, the line of the policy, and the probes that it opens. */
+const relaxations: Readonly<Record<string, readonly [definition: string, line: object, opens: string]>> = {
+  unfiltered: [
+    'seccomp: off',
+    { relax: 'seccomp', to: 'off' },
+    'socket-netlink socket-vsock add-key use-keyring perf-event fault-handler personality lower-priority change-scheduler unshare-user clone-user clone3-user fork run-from-memory run-descriptor',
+  ],
+  ownfilter: [
+    'seccomp: qemu',
+    { relax: 'seccomp', to: 'qemu' },
+    'socket-netlink socket-vsock add-key use-keyring perf-event fault-handler personality',
+  ],
+  onecall: ['seccomp: {allow: [personality]}', { relax: 'syscall', to: 'personality' }, 'personality'],
+  hostnet: ['namespaces: {net: host}', { relax: 'namespace', to: 'net' }, 'connect-abstract connect-tcp'],
+  hostipc: ['namespaces: {ipc: host}', { relax: 'namespace', to: 'ipc' }, ''],
+  hostuts: ['namespaces: {uts: host}', { relax: 'namespace', to: 'uts' }, ''],
+  hostpid: ['namespaces: {pid: host}', { relax: 'namespace', to: 'pid' }, 'see-process'],
+  hostcgroup: ['namespaces: {cgroup: host}', { relax: 'namespace', to: 'cgroup' }, ''],
+  anydevice: ['deviceCgroup: off', { relax: 'device-cgroup', to: 'off' }, ''],
+  account: ['user: daemon', { relax: 'user', to: 'daemon' }, ''],
+  rootuser: ['user: root', { relax: 'user', to: 'root' }, 'reopen-for-writing'],
+  rawio: [
+    'capabilities: [{name: sys_rawio, reason: a tape robot}]',
+    { relax: 'capability', to: 'sys_rawio' },
+    '',
+  ],
+  node: ['devices: [/dev/net/tun]', {}, 'open-tunnel'],
+};
+
+describe('one relaxation after the other', () => {
+  let instance: Instance;
+
+  before(async () => {
+    const lines = Object.entries(relaxations).flatMap(([name, [, line]]) =>
+      Object.keys(line).length === 0 ? [] : [{ ...line, machines: [name] }],
+    );
+    instance = await startInstance({
+      policy: { relaxations: lines, allowRoot: true, devices: ['/dev/kvm', '/dev/net/tun'] },
+    });
+    await define(instance, withDisk('strict', ''));
+  });
+
+  after(async () => {
+    await instance[Symbol.asyncDispose]();
+  });
+
+  function withDisk(name: string, line: string): string {
+    const disk = ['disks:', `  - {id: root, path: ${instance.disk(name)}, format: qcow2}`];
+    return smallMachine(name, [...disk, ...(line === '' ? [] : [`confinement: {${line}}`])]);
+  }
+
+  async function drill(name: string): Promise<DrillReport> {
+    const { stdout, stderr } = await instance.qward(['drill', name, '--json']);
+    assert.notEqual(stdout, '', stderr);
+    return JSON.parse(stdout) as DrillReport;
+  }
+
+  let strict: DrillReport | undefined;
+  for (const [name, [line, , opens]] of Object.entries(relaxations))
+    test(`${line} opens ${opens === '' ? 'nothing' : opens}, and nothing else`, async () => {
+      strict ??= await drill('strict');
+      assert.equal(strict.ok, true);
+      await define(instance, withDisk(name, line));
+      const report = await drill(name);
+      const changed = report.rows.filter(({ probe, verdict }) => {
+        const before = strict?.rows.find((row) => row.probe === probe);
+        return before?.verdict !== verdict;
+      });
+      assert.deepEqual(changed.map(({ probe }) => probe).sort(), opens.split(' ').filter(Boolean).sort());
+      assert.ok(
+        changed.every(({ verdict }) => verdict === 'opened'),
+        JSON.stringify(changed),
+      );
+      assert.equal(
+        report.ok,
+        true,
+        JSON.stringify(report.rows.filter(({ verdict }) => verdict === 'through')),
+      );
+      await start(instance, name);
+      const audit = await instance.qward(['audit', name]);
+      assert.equal(audit.status, 0, audit.stdout);
+      assert.match((await instance.qward(['list'])).stdout, new RegExp(`^${name} +running \\+`, 'm'));
+      await instance.qward(['kill', name]);
+    });
+
+  test('a start is in the log, in the history with its reason, and a plan shows it', async () => {
+    assert.match(
+      (await instance.qward(['logs', 'rawio'])).stdout,
+      /every wall proved; relaxed: capability sys_rawio/,
+    );
+    assert.match((await instance.qward(['history', 'rawio'])).stdout, /capability sys_rawio.*a tape robot/);
+    assert.match((await instance.qward(['explain', 'rawio'])).stdout, /capability sys_rawio +a tape robot/);
+    assert.match((await instance.qward(['status', 'rawio'])).stdout, /beyond walls +capability sys_rawio/);
+  });
+
+  test("without the policy's line the start is refused, with the line", async () => {
+    await define(instance, smallMachine('greedy', ['confinement: {seccomp: off}']));
+    const { status, stderr } = await instance.qward(['start', 'greedy']);
+    assert.equal(status, 4);
+    assert.match(stderr, /add \{"relax":"seccomp","to":"off","machines":\["greedy"\]\} to relaxations/);
+    const explained = await instance.qward(['policy', 'explain', 'greedy']);
+    assert.match(explained.stdout, /^no +relaxation +seccomp off +line 1 \(relaxations\)/m);
+  });
+
+  test('after its last day the start is refused, with the line to renew', async () => {
+    await define(
+      instance,
+      smallMachine('stale', [
+        'confinement: {seccomp: {mode: "off", reason: a vendor tool, until: 2026-01-31}}',
+      ]),
+    );
+    const { status, stderr } = await instance.qward(['start', 'stale']);
+    assert.equal(status, 1);
+    assert.match(stderr, /confinement\.seccomp: seccomp off was given until 2026-01-31, which is over/);
+    assert.match(stderr, /qward set stale confinement\.seccomp\.until=YYYY-MM-DD/);
+    assert.equal((await instance.qward(['set', 'stale', 'confinement.seccomp.until=2999-01-31'])).status, 0);
+    assert.match(
+      (await instance.qward(['start', 'stale'])).stderr,
+      /is not one that the policy gives machine "stale"/,
+    );
+  });
+});
