@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { definitionKeys } from '../src/definition/definition-keys.ts';
 import { parseDefinition } from '../src/definition/parse.ts';
 import { importDomains, type DomainImport } from '../src/import/libvirt/import-domain.ts';
 import { nodesOf } from '../src/import/xml/xml-node.ts';
@@ -26,6 +27,7 @@ function filesBelow(path: string): string[] {
     .map((file) => join(path, file));
 }
 
+const keys = definitionKeys();
 const counts = { domains: 0, refused: 0, exact: 0, lossless: 0, nodes: 0, lost: 0 };
 const reasons = new Map<string, string[]>();
 const broken: string[] = [];
@@ -64,7 +66,7 @@ for (const file of positionals.flatMap(filesBelow)) {
   if (!/<domain[\s>]/.test(xml)) continue;
   const started = performance.now();
   try {
-    const results = importDomains(xml);
+    const results = importDomains(xml, { keys });
     slowestMs = Math.max(slowestMs, performance.now() - started);
     for (const result of results) count(file, result);
   } catch (error) {

@@ -41,6 +41,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     apply: async () => (await import('./commands/apply.ts')).apply,
     rename: async () => (await import('./commands/rename.ts')).rename,
     import: async () => (await import('./commands/import.ts')).importMachines,
+    export: async () => (await import('./commands/export.ts')).exportMachine,
     clone: async () => (await import('./commands/clone.ts')).clone,
     rm: async () => (await import('./commands/rm.ts')).rm,
   },

@@ -1,12 +1,12 @@
 /** A definition as short YAML: keys in the order of the schema, without those that say what goes without saying. */
 import { stringify } from 'yaml';
-import { definitionKeys } from '../definition/definition-keys.ts';
+import type { DefinitionKey } from '../definition/definition-keys.ts';
 import { isPlainMap, type Plain } from '../definition/key-path.ts';
 
 type Order = ReadonlyMap<string, { readonly place: number; readonly preset: unknown }>;
 
-const orderOfKeys = (): Order =>
-  new Map(definitionKeys().map(({ key, schema }, place) => [key, { place, preset: schema.default }]));
+const orderOf = (keys: readonly DefinitionKey[]): Order =>
+  new Map(keys.map(({ key, schema }, place) => [key, { place, preset: schema.default }]));
 
 function tidy(value: Plain, pattern: string, order: Order): Plain {
   if (Array.isArray(value))
@@ -24,6 +24,6 @@ function tidy(value: Plain, pattern: string, order: Order): Plain {
   return Object.fromEntries(entries.map(({ name, below }) => [name, below]));
 }
 
-export function definitionText(value: Plain): string {
-  return stringify(tidy(value, '', orderOfKeys()), { lineWidth: 0, version: '1.2', schema: 'core' });
+export function definitionText(value: Plain, keys: readonly DefinitionKey[]): string {
+  return stringify(tidy(value, '', orderOf(keys)), { lineWidth: 0, version: '1.2', schema: 'core' });
 }

@@ -10,6 +10,7 @@ import { parseDefinition } from '../definition/parse.ts';
 import { importDomains, type DomainImport } from './libvirt/import-domain.ts';
 import { nodesOf } from './xml/xml-node.ts';
 
+const update = 'run UPDATE_GOLDEN=1 node --test src/import/golden.test.ts';
 const directory = join(import.meta.dirname, '../../test/golden/import');
 const names = readdirSync(directory)
   .filter((file) => file.endsWith('.xml'))
@@ -35,7 +36,8 @@ for (const name of names) {
     const text = importDomains(xmlOf(name)).map(shown).join('---\n');
     const path = join(directory, `${name}.txt`);
     if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path, text);
-    assert.equal(text, existsSync(path) ? readFileSync(path, 'utf8') : '');
+    const wanted = existsSync(path) ? readFileSync(path, 'utf8') : '';
+    assert.ok(text === wanted, `${update}, and look at what "git diff" shows; now:\n${text}`);
   });
 
   test(`${name}.xml: each piece has one verdict, and what comes of it is a definition`, () => {

@@ -2,7 +2,7 @@
  * A definition that is being put together from a foreign document, with where each of its values comes from: so that a
  * value that the definition does not take can be said at its line.
  */
-import { definitionKeys } from '../definition/definition-keys.ts';
+import type { DefinitionKey } from '../definition/definition-keys.ts';
 import { isPlainMap, valueAt, type Plain, type PlainMap } from '../definition/key-path.ts';
 import { imported, unsupported, type Verdict } from './verdict.ts';
 
@@ -16,9 +16,6 @@ export interface Part<Source> {
   /** Where the value of each key comes from: `limits.iops`. */
   readonly sources: Map<string, Source>;
 }
-
-/** Patterns of every key that a definition has: `disks[].limits.iops`. */
-const knownKeys = (): ReadonlySet<string> => new Set(definitionKeys().map(({ key }) => key));
 
 /** With a value at a key such as `limits.iops`. */
 export function withValue(values: PlainMap, key: string, value: Plain): PlainMap {
@@ -39,10 +36,12 @@ export function without(values: PlainMap, key: string): PlainMap {
 export class MachineDraft<Source> {
   readonly machine: Part<Source>;
   readonly parts: Part<Source>[] = [];
-  readonly #known = knownKeys();
+  /** Patterns of every key that a definition has: `disks[].limits.iops`. */
+  readonly #known: ReadonlySet<string>;
   readonly #ids = new Set<string>();
 
-  constructor(source: Source) {
+  constructor(source: Source, keys: readonly DefinitionKey[]) {
+    this.#known = new Set(keys.map(({ key }) => key));
     this.machine = { list: '', values: {}, source, sources: new Map() };
   }
 
@@ -58,8 +57,21 @@ export class MachineDraft<Source> {
     return part;
   }
 
+  /** Takes a part out, from the boot order too. */
   drop(part: Part<Source>): void {
     this.parts.splice(this.parts.indexOf(part), 1);
+    const order = this.valueAt(this.machine, 'boot.order');
+    if (!Array.isArray(order)) return;
+    const rest = (order as readonly Plain[]).filter((id) => id !== part.values['id']);
+    this.machine.values =
+      rest.length === 0
+        ? without(this.machine.values, 'boot.order')
+        : withValue(this.machine.values, 'boot.order', rest);
+  }
+
+  unset(part: Part<Source>, key: string): void {
+    part.values = without(part.values, key);
+    part.sources.delete(key);
   }
 
   /** Sets a key of a part. A key that definitions do not have is left out, and said. */
@@ -78,7 +90,14 @@ export class MachineDraft<Source> {
   append(part: Part<Source>, key: string, item: Plain, source: Source): Verdict {
     const before = this.valueAt(part, key);
     const items: readonly Plain[] = Array.isArray(before) ? before : [];
-    return items.includes(item) ? imported : this.set(part, key, [...items, item], source);
+    return this.set(part, key, [...items, item], source);
+  }
+
+  /** The same for words that are there once. */
+  include(part: Part<Source>, key: string, word: string, source: Source): Verdict {
+    const before = this.valueAt(part, key);
+    if (Array.isArray(before) && before.includes(word)) return imported;
+    return this.append(part, key, word, source);
   }
 
   items(list: string): readonly Part<Source>[] {
@@ -87,6 +106,10 @@ export class MachineDraft<Source> {
 
   /** An id that no other part has, like the wish. */
   newId(wish: string): string {
+    if (/^[a-z][a-z0-9-]{0,30}$/.test(wish) && !this.#ids.has(wish)) {
+      this.#ids.add(wish);
+      return wish;
+    }
     const plain = wish
       .toLowerCase()
       .replaceAll(/[^a-z0-9]+/g, '-')

@@ -3,7 +3,7 @@ import { draftOf } from '../definition/draft.ts';
 import { valueFaults } from '../definition/issues.ts';
 import type { KeyPath, Plain } from '../definition/key-path.ts';
 import { brokenRules } from '../definition/rules.ts';
-import { without, type MachineDraft, type Part } from './machine-draft.ts';
+import { type MachineDraft, type Part } from './machine-draft.ts';
 
 interface Wrong {
   readonly path: KeyPath;
@@ -66,8 +66,7 @@ export function settle<Source>(draft: MachineDraft<Source>): {
         draft.drop(part);
         left.push({ part, key: '', source: part.source, message });
       } else if (key !== undefined && source !== undefined && key !== 'name') {
-        part.values = without(part.values, key);
-        part.sources.delete(key);
+        draft.unset(part, key);
         left.push({ part, key, source, message });
       }
     }

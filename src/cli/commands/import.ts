@@ -60,7 +60,9 @@ async function importLibvirt(
 ): Promise<CommandResult> {
   if (words.length === 0) return usage('import: FILE is missing: a file of XML, or "-"');
   const { importDomains } = await import('../../import/libvirt/import-domain.ts');
+  const { definitionKeys } = await import('../../definition/definition-keys.ts');
   const { name } = options;
+  const keys = definitionKeys();
   const found: Foreign[] = [];
   const faults: CommandFault[] = [];
   for (const word of words) {
@@ -71,7 +73,7 @@ async function importLibvirt(
         const read = readForeign(context.io, path);
         if ('message' in read) faults.push(read);
         else
-          for (const one of importDomains(read.text, name === undefined ? {} : { name }))
+          for (const one of importDomains(read.text, name === undefined ? { keys } : { keys, name }))
             if (one.ok)
               found.push({ file: read.file, name: one.name, source: one.source, account: one.account });
             else

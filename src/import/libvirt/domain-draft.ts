@@ -1,4 +1,6 @@
 /** A definition in the making from a domain of libvirt: what several rules must know of the whole document. */
+import type { DefinitionKey } from '../../definition/definition-keys.ts';
+import type { Plain } from '../../definition/key-path.ts';
 import { MachineDraft } from '../machine-draft.ts';
 import { attributeOf, childOf, childrenOf, textOf, type XmlElement, type XmlNode } from '../xml/xml-node.ts';
 
@@ -21,17 +23,25 @@ export class DomainDraft extends MachineDraft<XmlNode> {
   readonly root: XmlElement;
   readonly devices: XmlElement | undefined;
   readonly board: Board;
+  /** Keys of our own that an export kept in the metadata; null for keys that are not set. */
+  readonly ownKeys: { readonly key: string; readonly value: Plain; readonly node: XmlNode }[] = [];
   readonly remarks: Remark[] = [];
   /** Parts by the order in which the firmware tries them, from `<boot order=…/>`. */
   readonly bootOrder: { readonly order: number; readonly id: string }[] = [];
   /** Kinds of device in the order of `<boot dev=…/>`. */
   readonly bootDevices: string[] = [];
 
-  constructor(root: XmlElement) {
-    super(root);
+  constructor(root: XmlElement, keys: readonly DefinitionKey[]) {
+    super(root, keys);
     this.root = root;
     this.devices = childOf(root, 'devices');
     this.board = boardOf(attributeOf(childOf(root, 'os', 'type'), 'machine') ?? '');
+  }
+
+  /** An id from the alias that its user gave, else from the wish. */
+  idOf(device: XmlElement, wish: string): string {
+    const alias = attributeOf(childOf(device, 'alias'), 'name') ?? '';
+    return this.newId(alias.startsWith('ua-') ? alias.slice(3) : wish);
   }
 
   /** Devices of one kind. */

@@ -1,5 +1,6 @@
 /** What follows from the document as a whole: the boot order, and what is not there because nothing says it. */
-import { childOf } from '../xml/xml-node.ts';
+import { isPlainMap, type Plain } from '../../definition/key-path.ts';
+import { childOf, type XmlNode } from '../xml/xml-node.ts';
 import { without } from '../machine-draft.ts';
 import type { DomainDraft } from './domain-draft.ts';
 import type { DomainPart } from './rule-table.ts';
@@ -43,9 +44,56 @@ function setInputs(draft: DomainDraft): void {
 /** The card that a screen has where nothing is said of it. */
 function setVideo(draft: DomainDraft): void {
   const { machine } = draft;
-  const usual = machine.values['firmware'] === 'uefi' ? 'bochs' : 'vga';
-  if (machine.values['vnc'] === true && draft.valueAt(machine, 'video.model') === usual)
+  const usual =
+    machine.values['vnc'] !== true ? 'none' : machine.values['firmware'] === 'uefi' ? 'bochs' : 'vga';
+  if (draft.valueAt(machine, 'video.model') === usual)
     machine.values = without(machine.values, 'video.model');
+}
+
+/** A controller where a device needs one, and none where no device does, goes without saying. */
+function setUsb(draft: DomainDraft): void {
+  const { machine } = draft;
+  const onUsb = (list: string): boolean => draft.items(list).some(({ values }) => values['bus'] === 'usb');
+  const tablet =
+    machine.values['vnc'] === true &&
+    machine.values['inputs'] === undefined &&
+    draft.items('inputs').length === 0;
+  const needed =
+    tablet || ['inputs', 'disks', 'cdroms'].some(onUsb) || draft.valueAt(machine, 'sound.model') === 'usb';
+  if (draft.valueAt(machine, 'usb.model') === (needed ? 'xhci' : 'none')) draft.unset(machine, 'usb.model');
+}
+
+/** What an export kept of our own is above what libvirt's words say. */
+function setOwnKeys(draft: DomainDraft): void {
+  for (const { key, value, node } of draft.ownKeys) {
+    const [list = '', id, ...rest] = key.split('.');
+    const part = id === undefined ? undefined : draft.items(list).find(({ values }) => values['id'] === id);
+    if (part !== undefined) setOwn(draft, { part, key: rest.join('.'), value, node });
+    else if (Array.isArray(value) && draft.items(list).length > 0 && id === undefined)
+      replaceList(draft, list, value, node);
+    else setOwn(draft, { part: draft.machine, key, value, node });
+  }
+}
+
+function setOwn(
+  draft: DomainDraft,
+  { part, key, value, node }: { part: DomainPart; key: string; value: Plain; node: XmlNode },
+): void {
+  if (value === null) draft.unset(part, key);
+  else draft.set(part, key, value, node);
+}
+
+/** An order that libvirt does not keep, as ids. */
+function reorder(draft: DomainDraft, list: string, ids: readonly Plain[]): void {
+  const place = (part: DomainPart): number => ids.indexOf(idOf(part));
+  const sorted = draft.items(list).toSorted((a, b) => place(a) - place(b));
+  draft.parts.splice(0, draft.parts.length, ...draft.parts.filter((part) => part.list !== list), ...sorted);
+}
+
+function replaceList(draft: DomainDraft, list: string, items: readonly Plain[], node: XmlNode): void {
+  if (items.every((item) => typeof item === 'string')) return reorder(draft, list, items);
+  for (const part of draft.items(list)) draft.drop(part);
+  for (const item of items) if (isPlainMap(item)) draft.begin(list, node, item);
 }
 
 export function finishDomain(draft: DomainDraft): void {
@@ -60,5 +108,7 @@ export function finishDomain(draft: DomainDraft): void {
     controllers.forEach((part) => draft.drop(part));
   setInputs(draft);
   setVideo(draft);
+  setUsb(draft);
   setBootOrder(draft);
+  setOwnKeys(draft);
 }

@@ -1,5 +1,5 @@
 /** What is said of many places in the same words. */
-import { changed, unsupported, whole } from '../verdict.ts';
+import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
 
 export const noKey = 'a definition has no key for it';
 export const addressesAreChosen = changed('qward chooses addresses on the buses of the guest');
@@ -9,3 +9,6 @@ export const hostPaths = changed('no path of the host: what the jail shows is ma
 export const wholeNotYet = (what: string, cure = '') =>
   whole(unsupported(`${what}${cure === '' ? '' : `: ${cure}`}`));
 export const aliases = changed('names of devices are qward’s');
+/** Of parts that have an id: an alias that a user gave is the id. */
+export const alias = ({ value }: { readonly value: string }): Verdict =>
+  value.startsWith('ua-') ? imported : aliases;

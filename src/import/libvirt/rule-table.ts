@@ -24,6 +24,8 @@ export interface Place {
   set(key: string, value: Plain): Verdict;
   /** One more item of a list of the machine's. */
   append(key: string, item: Plain): Verdict;
+  /** The same for words that are there once. */
+  include(key: string, word: string): Verdict;
   /** Sets a key of the machine. */
   setMachine(key: string, value: Plain): Verdict;
 }

@@ -46,7 +46,7 @@ function watchdogAction(place: Place): Verdict {
 
 function panic(place: Place): Verdict {
   const model = attributeOf(place.element, 'model') ?? 'isa';
-  if (model === 'hyperv') return place.append('cpu.hyperv.enlightenments', 'crash');
+  if (model === 'hyperv') return place.include('cpu.hyperv.enlightenments', 'crash');
   if (model === 'isa' || model === 'pci') return place.setMachine('panic', model);
   return whole(unsupported(`no panic device ${model}`));
 }
@@ -123,8 +123,11 @@ export const rulesOfDevices: Rules = {
         'no ',
       ),
     ),
-  'devices/redirdev': wholeNotYet('no USB devices of the viewer’s host'),
-  'devices/redirfilter': wholeNotYet('no USB devices of the viewer’s host'),
+  'devices/redirdev': (place) =>
+    attributeOf(place.element, 'type') === 'spicevmc'
+      ? whole(changed('nothing of SPICE: no USB devices of the viewer’s host'))
+      : wholeNotYet('no USB devices of other hosts'),
+  'devices/redirfilter': whole(changed('nothing of SPICE: no USB devices of the viewer’s host')),
   'devices/smartcard': wholeNotYet('no smart cards'),
   'devices/filesystem': wholeNotYet('no shared folders'),
   'devices/tpm': wholeNotYet('no TPM'),

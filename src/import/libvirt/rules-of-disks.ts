@@ -3,7 +3,7 @@ import { isHostPath } from '../host-path.ts';
 import type { Plain } from '../../definition/key-path.ts';
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
 import { attributeOf, childOf, type XmlElement } from '../xml/xml-node.ts';
-import { addressesAreChosen, aliases, liveState, noKey, tuning, wholeNotYet } from './phrases.ts';
+import { addressesAreChosen, alias, liveState, noKey, tuning, wholeNotYet } from './phrases.ts';
 import { isOn, wholeNumberOf } from './quantities.ts';
 import type { Outcome, Place, Rules } from './rule-table.ts';
 
@@ -73,7 +73,7 @@ function disk(place: Place): Outcome {
   const { element, draft } = place;
   const reason = refusal(element);
   if (reason !== undefined) return wholeNotYet(reason);
-  const id = draft.newId(attributeOf(childOf(element, 'target'), 'dev') ?? 'disk');
+  const id = draft.idOf(element, attributeOf(childOf(element, 'target'), 'dev') ?? 'disk');
   const order = wholeNumberOf(attributeOf(childOf(element, 'boot'), 'order') ?? '');
   if (order !== undefined) draft.bootOrder.push({ order, id });
   const path = pathOf(element);
@@ -323,7 +323,7 @@ export const rulesOfDisks: Rules = {
   ),
   'devices/disk/auth/**': unsupported('no secrets of libvirt'),
   'devices/disk/encryption/**': unsupported('no secrets of libvirt'),
-  'devices/disk/alias@name': aliases,
+  'devices/disk/alias@name': alias,
   'devices/disk/acpi/**': addressesAreChosen,
   'devices/disk/address': address,
 };

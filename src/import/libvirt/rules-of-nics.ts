@@ -1,8 +1,8 @@
 /** Network cards. */
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
-import { attributeOf, childOf, type XmlElement } from '../xml/xml-node.ts';
+import { attributeOf, childOf, childrenOf, type XmlElement } from '../xml/xml-node.ts';
 import type { PlainMap } from '../../definition/key-path.ts';
-import { addressesAreChosen, aliases, hostPaths, liveState, noKey, tuning, wholeNotYet } from './phrases.ts';
+import { addressesAreChosen, alias, hostPaths, liveState, noKey, tuning, wholeNotYet } from './phrases.ts';
 import { isOn, wholeNumberOf } from './quantities.ts';
 import type { Outcome, Place, Rules } from './rule-table.ts';
 
@@ -39,9 +39,7 @@ function card(place: Place): Outcome {
   if (typeof end === 'string') return wholeNotYet(end);
   if (end['kind'] === 'network' && !draft.has('nics', 'network'))
     return wholeNotYet('no networks made by qward yet; name a bridge');
-  const alias = attributeOf(childOf(element, 'alias'), 'name') ?? '';
-  const wish = alias.startsWith('ua-') ? alias.slice(3) : `net${draft.items('nics').length}`;
-  const id = draft.newId(wish);
+  const id = draft.idOf(element, `net${draft.items('nics').length}`);
   const order = wholeNumberOf(attributeOf(childOf(element, 'boot'), 'order') ?? '');
   if (order !== undefined) draft.bootOrder.push({ order, id });
   return { ...imported, part: draft.begin('nics', element, { id, ...end }) };
@@ -71,6 +69,34 @@ function romBar(place: Place): Verdict {
 
 function mac(place: Place): Verdict {
   return place.set('mac', place.value.toLowerCase());
+}
+
+/** Each port of the ranges by itself. */
+function portForward(place: Place): Verdict {
+  const { element, draft, part } = place;
+  const [proto, address] = [attributeOf(element, 'proto') ?? 'tcp', attributeOf(element, 'address')];
+  if (attributeOf(element, 'dev') !== undefined)
+    return whole(unsupported('ports are forwarded by address, not by card'));
+  let verdict: Verdict = unsupported('no range of ports');
+  for (const range of childrenOf(element, 'range')) {
+    const [start, end, to] = ['start', 'end', 'to'].map((name) =>
+      wholeNumberOf(attributeOf(range, name) ?? ''),
+    );
+    const last = end ?? start ?? 0;
+    if (start === undefined || last - start > 63 || attributeOf(range, 'exclude') !== undefined)
+      return whole(unsupported('at most 64 ports one after the other, without exceptions'));
+    for (let port = start; port <= last; port += 1) {
+      const host =
+        address === undefined ? `${port}` : `${address.includes(':') ? `[${address}]` : address}:${port}`;
+      const guest = (to ?? start) + port - start;
+      verdict = draft.append(part, 'forward', `${proto} ${host} -> ${guest}`, element);
+    }
+  }
+  return whole(
+    address === undefined && verdict.is === 'imported'
+      ? changed('without an address ports are forwarded from 127.0.0.1')
+      : verdict,
+  );
 }
 
 export const rulesOfNics: Rules = {
@@ -146,9 +172,9 @@ export const rulesOfNics: Rules = {
   'devices/interface/port@isolated': unsupported('ports of a bridge are not isolated'),
   'devices/interface/ip': whole(unsupported('addresses are the guest’s, or given by DHCP')),
   'devices/interface/route': whole(unsupported('routes are the guest’s, or given by DHCP')),
-  'devices/interface/portForward': whole(unsupported(noKey)),
+  'devices/interface/portForward': portForward,
   'devices/interface/teaming': whole(unsupported('no failover between a passed-through card and another')),
   'devices/interface/acpi/**': addressesAreChosen,
-  'devices/interface/alias@name': aliases,
+  'devices/interface/alias@name': alias,
   'devices/interface/address': whole(addressesAreChosen),
 };

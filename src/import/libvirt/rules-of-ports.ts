@@ -93,7 +93,7 @@ function serial(place: Place): Outcome {
   const isFirst = draft.devicesOf('serial')[0] === element;
   const other = (name: string): Outcome => {
     if (!draft.has('serials', 'id')) return wholeNotYet(name);
-    const id = draft.newId(`serial${draft.items('serials').length + 1}`);
+    const id = draft.idOf(element, `serial${draft.items('serials').length + 1}`);
     const kind = type.replace(/-serial$/, '');
     return { ...imported, part: draft.begin('serials', element, { id, type: kind }) };
   };
@@ -130,7 +130,7 @@ function channel(place: Place): Outcome {
   }
   if (!draft.has('channels', 'name'))
     return wholeNotYet(`no channel "${name.slice(0, 60)}"; the guest agent has one`);
-  const id = draft.newId(name.replaceAll('.', '-') || 'channel');
+  const id = draft.idOf(element, name.replaceAll('.', '-') || 'channel');
   return { ...imported, part: draft.begin('channels', element, { id, name }) };
 }
 

@@ -16,7 +16,10 @@ function cpuMode(place: Place): Verdict {
     case 'host-model':
       return changed(shownCpu);
     case 'maximum':
-      return place.setMachine('cpu.model', 'max');
+      // Without KVM it is what unset means.
+      return attributeOf(place.draft.root, 'type') === 'qemu'
+        ? imported
+        : place.setMachine('cpu.model', 'max');
     case 'custom':
       return imported;
     default:
@@ -56,7 +59,7 @@ function feature(place: Place): Verdict {
   const off = policy === 'disable' || policy === 'forbid';
   if (own === 'vmx' || own === 'svm' || own.startsWith('vmx-'))
     return whole(off ? imported : unsupported('nested virtualisation stays off'));
-  return whole(place.append(`cpu.features.${off ? 'disable' : 'enable'}`, own));
+  return whole(place.include(`cpu.features.${off ? 'disable' : 'enable'}`, own));
 }
 
 function cache(place: Place): Verdict {
@@ -116,12 +119,12 @@ function hyperv(place: Place): Verdict {
   if (element.name === 'spinlocks' || element.name === 'vendor_id') return imported;
   if (element.name === 'evmcs') return unsupported('it is for nested virtualisation, which stays off');
   const own = enlightenments[element.name];
-  return own === undefined ? unsupported(noKey) : place.append('cpu.hyperv.enlightenments', own);
+  return own === undefined ? unsupported(noKey) : place.include('cpu.hyperv.enlightenments', own);
 }
 
 function hypervPart(name: string) {
   return (place: Place): Verdict =>
-    isOn(place.value) ? place.append('cpu.hyperv.enlightenments', name) : imported;
+    isOn(place.value) ? place.include('cpu.hyperv.enlightenments', name) : imported;
 }
 
 const onlyOn = (key: string) => (place: Place) => place.setMachine(key, isOn(place.value));
@@ -131,7 +134,7 @@ function featureByName(name: string) {
   return (place: Place): Verdict => {
     const state = attributeOf(place.element, 'state') ?? attributeOf(place.element, 'eoi');
     if (state === undefined) return imported;
-    return place.append(`cpu.features.${isOn(state) ? 'enable' : 'disable'}`, name);
+    return place.include(`cpu.features.${isOn(state) ? 'enable' : 'disable'}`, name);
   };
 }
 
@@ -167,7 +170,7 @@ function timerPresent(place: Place): Verdict {
   const [name, on] = [attributeOf(place.element, 'name'), isOn(place.value)];
   if (name === 'hpet') return on ? place.setMachine('clock.hpet', true) : imported;
   if (name === 'kvmclock') return place.setMachine('clock.kvmclock', on);
-  if (name === 'hypervclock') return on ? place.append('cpu.hyperv.enlightenments', 'time') : imported;
+  if (name === 'hypervclock') return on ? place.include('cpu.hyperv.enlightenments', 'time') : imported;
   return on ? imported : changed('a PC has this timer always');
 }
 
@@ -210,7 +213,8 @@ export const rulesOfTheCpu: Rules = {
   'cpu@mode': cpuMode,
   'cpu@match': match,
   'cpu@check': (place) => (place.value === 'full' ? place.setMachine('cpu.enforce', true) : imported),
-  'cpu@migratable': (place) => place.setMachine('cpu.migratable', isOn(place.value)),
+  // On is what QEMU has, and what libvirt writes where nothing is said.
+  'cpu@migratable': (place) => (isOn(place.value) ? imported : place.setMachine('cpu.migratable', false)),
   'cpu/model#': cpuModel,
   'cpu/model@fallback': imported,
   'cpu/model@vendor_id': (place) => place.setMachine('cpu.vendor', place.value),

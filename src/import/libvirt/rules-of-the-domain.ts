@@ -1,4 +1,5 @@
 /** What a machine is called, how big it is, what follows on which event. */
+import type { Plain } from '../../definition/key-path.ts';
 import { machineNameOf } from '../machine-name.ts';
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
 import { attributeOf, childOf, textOf, type XmlElement } from '../xml/xml-node.ts';
@@ -22,8 +23,7 @@ function lineText(place: Place, key: string, most: number): Verdict {
 
 function name(place: Place): Verdict {
   const own = machineNameOf(place.value);
-  if (own === '' || own === 'm')
-    return unsupported(`"${oneLine(place.value, 60)}" is no name; give one with --name`);
+  if (own === undefined) return unsupported(`"${oneLine(place.value, 60)}" is no name; give one with --name`);
   place.setMachine('name', own);
   return own === place.value ? imported : changed(`"${oneLine(place.value, 80)}" is called "${own}" here`);
 }
@@ -117,6 +117,17 @@ function securityLabel(place: Place): Verdict {
   );
 }
 
+/** A key that `qward export` kept, since libvirt has no words for it. */
+function ownKey(place: Place): Verdict {
+  try {
+    const value: Plain = JSON.parse(place.value);
+    place.draft.ownKeys.push({ key: attributeOf(place.element, 'key') ?? '', value, node: place.node });
+    return imported;
+  } catch {
+    return unsupported('no JSON');
+  }
+}
+
 export const rulesOfTheDomain: Rules = {
   '@type': domainType,
   '@id': liveState,
@@ -129,8 +140,9 @@ export const rulesOfTheDomain: Rules = {
   'title#': (place) => lineText(place, 'title', 120),
   'description#': (place) => lineText(place, 'description', 1024),
   metadata: imported,
-  // Other programs keep theirs here; qward:machine is read by itself.
-  'metadata/qward:machine/**': imported,
+  'metadata/qward:machine': imported,
+  'metadata/qward:machine/qward:set@key': imported,
+  'metadata/qward:machine/qward:set#': ownKey,
   'metadata/libosinfo:libosinfo/**': changed('notes of virt-manager about the guest; not kept'),
   'metadata/**': changed('notes of other programs; not kept'),
   'memory#': memory,

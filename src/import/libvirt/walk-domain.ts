@@ -63,6 +63,7 @@ export class Walk {
       draft,
       part,
       set: (key, value) => draft.set(part, key, value, node),
+      include: (key, word) => draft.include(draft.machine, key, word, node),
       append: (key, item) => draft.append(draft.machine, key, item, node),
       setMachine: (key, value) => draft.set(draft.machine, key, value, node),
     };

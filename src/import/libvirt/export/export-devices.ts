@@ -1,0 +1,208 @@
+/** Network cards, ports, the screen and what a machine has once, as libvirt has them. */
+import { element, type XmlTree } from '../../xml/write-xml.ts';
+import { millisecondsOf, type Values } from './definition-values.ts';
+
+/** `tcp 127.0.0.1:2222 -> 22` */
+function forwarding(words: readonly string[]): readonly XmlTree[] {
+  return words.flatMap((word) => {
+    const match = /^(?:(tcp|udp) )?(?:(.+):)?(\d+)(?: -> (\d+))?$/.exec(word);
+    if (match === null) return [];
+    const [, proto = 'tcp', address, start = '', to] = match;
+    const range = element('range', { start, to: to === start ? undefined : to });
+    return [element('portForward', { proto, address: address?.replaceAll(/[[\]]/g, '') }, range)];
+  });
+}
+
+function otherEnd(nic: Values): readonly XmlTree[] {
+  const kind = nic.text('kind') ?? '';
+  if (kind === 'user') return [element('backend', { type: 'passt' }), ...forwarding(nic.words('forward'))];
+  return [element('source', { [kind]: nic.text(kind) })];
+}
+
+export function exportNic(nic: Values, order: number | undefined): XmlTree {
+  const mac = nic.text('mac');
+  const [queues, rxRing, txRing] = [nic.number('queues'), nic.number('rxRing'), nic.number('txRing')];
+  const driver = { queues, rx_queue_size: rxRing, tx_queue_size: txRing };
+  const mtu = nic.number('mtu');
+  const rom = nic.state('rom');
+  return element(
+    'interface',
+    { type: nic.text('kind') },
+    mac === undefined ? undefined : element('mac', { address: mac }),
+    ...otherEnd(nic),
+    element('model', { type: nic.text('model') }),
+    Object.values(driver).every((one) => one === undefined)
+      ? undefined
+      : element('driver', { name: 'vhost', ...driver }),
+    nic.text('link') === 'down' ? element('link', { state: 'down' }) : undefined,
+    mtu === undefined ? undefined : element('mtu', { size: mtu }),
+    order === undefined ? undefined : element('boot', { order }),
+    rom === undefined ? undefined : element('rom', { enabled: rom === 'on' ? 'yes' : 'no' }),
+    element('alias', { name: `ua-${nic.text('id') ?? ''}` }),
+  );
+}
+
+export function exportPorts(values: Values): readonly (XmlTree | undefined)[] {
+  const channel = (name: string | undefined, id?: string) =>
+    element(
+      'channel',
+      { type: 'unix' },
+      element('target', { type: 'virtio', name }),
+      id === undefined ? undefined : element('alias', { name: `ua-${id}` }),
+    );
+  const console = values.is('console');
+  const target = (name: string) => element('target', { type: name, port: 0 });
+  return [
+    console ? element('serial', { type: 'pty' }, target('isa-serial')) : undefined,
+    ...values.items('serials').map((serial, index) =>
+      element(
+        'serial',
+        { type: 'pty' },
+        element('target', {
+          type: `${serial.text('type') ?? 'isa'}-serial`,
+          port: index + (console ? 1 : 0),
+        }),
+        element('alias', { name: `ua-${serial.text('id') ?? ''}` }),
+      ),
+    ),
+    console ? element('console', { type: 'pty' }, target('serial')) : undefined,
+    values.is('agent') ? channel('org.qemu.guest_agent.0') : undefined,
+    ...values.items('channels').map((one) => channel(one.text('name'), one.text('id'))),
+  ];
+}
+
+const usbModels: Readonly<Record<string, string>> = {
+  none: 'none',
+  xhci: 'qemu-xhci',
+  ehci: 'ich9-ehci1',
+  uhci: 'piix3-uhci',
+};
+
+/** Whether something of the machine sits on USB. */
+export function needsUsb(values: Values): boolean {
+  const inputs = values.at('inputs') === undefined ? values.is('vnc') : undefined;
+  const onUsb = (key: string) => values.items(key).some((one) => one.text('bus') === 'usb');
+  return (
+    inputs === true ||
+    onUsb('inputs') ||
+    onUsb('disks') ||
+    onUsb('cdroms') ||
+    values.text('sound.model') === 'usb'
+  );
+}
+
+export function exportUsb(values: Values): XmlTree {
+  const own = values.text('usb.model') ?? 'auto';
+  const model = own === 'auto' ? (needsUsb(values) ? 'xhci' : 'none') : own;
+  const ports = model === 'xhci' ? values.number('usb.ports') : undefined;
+  return element('controller', { type: 'usb', index: 0, model: usbModels[model], ports });
+}
+
+export function exportInputs(values: Values): readonly XmlTree[] {
+  const inputs = values
+    .items('inputs')
+    .map((one) => element('input', { type: one.text('type'), bus: one.text('bus') }));
+  return values.at('inputs') === undefined && values.is('vnc')
+    ? [element('input', { type: 'tablet', bus: 'usb' })]
+    : inputs;
+}
+
+export function exportScreen(values: Values): readonly (XmlTree | undefined)[] {
+  const vnc = values.is('vnc');
+  const own = values.text('video.model') ?? 'auto';
+  const usual = vnc ? (values.text('firmware') === 'uefi' ? 'bochs' : 'vga') : 'none';
+  const type = own === 'auto' ? usual : own;
+  const memory = values.bytes('video.memory');
+  const resolution = values.group('video.resolution');
+  const heads = values.number('video.heads');
+  const sound = values.text('sound.model') ?? 'none';
+  const codec = values.text('sound.codec');
+  return [
+    vnc ? element('graphics', { type: 'vnc' }, element('listen', { type: 'socket' })) : undefined,
+    element(
+      'video',
+      {},
+      element(
+        'model',
+        type === 'none'
+          ? { type }
+          : { type, vram: memory === undefined ? undefined : memory / 1024, heads, primary: 'yes' },
+        resolution === undefined
+          ? undefined
+          : element('resolution', { x: resolution.number('width'), y: resolution.number('height') }),
+      ),
+    ),
+    sound === 'none'
+      ? undefined
+      : element(
+          'sound',
+          { model: sound },
+          codec === undefined || codec === 'duplex' ? undefined : element('codec', { type: codec }),
+        ),
+    sound === 'none' ? undefined : element('audio', { id: 1, type: 'none' }),
+  ];
+}
+
+function rng(values: Values): XmlTree | undefined {
+  if (!values.is('rng')) return undefined;
+  const bytes = values.number('rngOptions.bytes');
+  const period = millisecondsOf(values.text('rngOptions.period'));
+  return element(
+    'rng',
+    { model: 'virtio' },
+    bytes === undefined ? undefined : element('rate', { bytes, period }),
+    element('backend', { model: 'builtin' }),
+  );
+}
+
+function balloon(values: Values): XmlTree {
+  if (!values.is('balloon')) return element('memballoon', { model: 'none' });
+  const period = millisecondsOf(values.text('balloonOptions.statsPeriod'));
+  return element(
+    'memballoon',
+    {
+      model: 'virtio',
+      autodeflate: values.at('balloonOptions.deflateOnOom') === false ? 'off' : 'on',
+      freePageReporting: values.at('balloonOptions.freePageReporting') === false ? 'off' : 'on',
+    },
+    period === undefined || period < 1000
+      ? undefined
+      : element('stats', { period: Math.floor(period / 1000) }),
+  );
+}
+
+function iommu(values: Values): XmlTree | undefined {
+  const model = values.text('iommu.model') ?? 'none';
+  if (model !== 'intel' && model !== 'virtio') return undefined;
+  const driver = {
+    intremap: values.state('iommu.interruptRemapping'),
+    caching_mode: values.state('iommu.cachingMode'),
+    eim: values.state('iommu.eim'),
+    iotlb: values.state('iommu.deviceIotlb'),
+    aw_bits: values.number('iommu.addressWidth'),
+  };
+  const bare = Object.values(driver).every((one) => one === undefined);
+  return element('iommu', { model }, bare ? undefined : element('driver', driver));
+}
+
+export function exportSingles(values: Values): readonly (XmlTree | undefined)[] {
+  const watchdog = values.text('watchdog.model') ?? 'none';
+  const panic = values.text('panic') ?? 'auto';
+  const cid = values.number('vsock.cid');
+  return [
+    rng(values),
+    balloon(values),
+    // libvirt 9.0 does not know the watchdog of the board.
+    watchdog === 'none' || watchdog === 'itco'
+      ? undefined
+      : element('watchdog', { model: watchdog, action: values.text('watchdog.action') }),
+    panic === 'isa' ? element('panic', { model: 'isa' }) : undefined,
+    values.words('cpu.hyperv.enlightenments').includes('crash')
+      ? element('panic', { model: 'hyperv' })
+      : undefined,
+    cid === undefined
+      ? undefined
+      : element('vsock', { model: 'virtio' }, element('cid', { auto: 'no', address: cid })),
+    iommu(values),
+  ];
+}

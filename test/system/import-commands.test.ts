@@ -1,0 +1,102 @@
+/** Machines of other managers: imported, defined, started in a jail, and exported again, by the real command line. */
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { done, statusOf } from '../support/driver.ts';
+import { startInstance } from '../support/instance.ts';
+
+const instance = await startInstance();
+after(() => instance[Symbol.asyncDispose]());
+const { kernel, initrd, cmdline } = instance.guest;
+const directory = join(instance.directory, 'foreign');
+mkdirSync(directory);
+
+const domain = (name: string, inner = ''): string => `<domain type='qemu'>
+  <name>${name}</name>
+  <memory unit='MiB'>128</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>${kernel}</kernel>
+    <initrd>${initrd}</initrd>
+    <cmdline>${cmdline}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/>
+      <source file='${instance.disk(name.toLowerCase())}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <serial type='pty'/>
+    ${inner}
+  </devices>
+</domain>
+`;
+const file = (name: string, text: string): string => {
+  const path = join(directory, name);
+  writeFileSync(path, text);
+  return path;
+};
+
+test('a domain of libvirt is defined and started in its jail by one command', async () => {
+  const path = file('web.xml', domain('Web', "<floppy colour='red'/>"));
+  const { status, stdout, stderr } = await instance.qward(['import', 'libvirt', path, '--start']);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^web: defined$/m);
+  assert.match(stdout, /^web: started$/m);
+  assert.match(stderr, /line 2: name: "Web" is called "web" here/);
+  assert.match(stderr, /line 19: floppy: a definition has no key for it/);
+  assert.equal((await statusOf(instance, 'web')).state, 'running');
+  await done(instance, 'audit web');
+  await done(instance, 'kill web');
+});
+
+test('without --define the definition is printed and nothing is changed', async () => {
+  const yaml = await done(instance, ['import', 'libvirt', '-'], { stdin: domain('shown') });
+  assert.match(yaml, /^name: shown\n/);
+  assert.doesNotMatch(await done(instance, 'list'), /shown/);
+  await done(instance, 'define --dry-run -', { stdin: yaml });
+});
+
+test('several files are imported at once, and what is no domain is said with its line', async () => {
+  file('one.xml', domain('one'));
+  file('two.xml', domain('two'));
+  file('three.xml', "<!DOCTYPE domain [<!ENTITY x SYSTEM 'file:///etc/shadow'>]>\n<domain>&x;</domain>");
+  const { status, stdout, stderr } = await instance.qward([
+    'import',
+    'libvirt',
+    join(directory, 't*.xml'),
+    join(directory, 'one.xml'),
+    '--define',
+  ]);
+  assert.equal(status, 2, stderr);
+  assert.match(stderr, /three\.xml:1:\d+: a document type .* is not taken/);
+  assert.match(stdout, /^two: defined$/m);
+  assert.match(stdout, /^one: defined$/m);
+  assert.doesNotMatch(stderr + stdout, /root:/);
+});
+
+test('--json gives the account as data, and --strict makes a loss a failure', async () => {
+  const path = file('lossy.xml', domain('lossy', '<smartcard mode="host"/>'));
+  const { status, stdout } = await instance.qward(['import', 'libvirt', path, '--strict', '--json']);
+  assert.equal(status, 1);
+  const { machines } = JSON.parse(stdout) as {
+    machines: {
+      name: string;
+      account: { unsupported: number; notes: { kind: string; lines: number[] }[] };
+    }[];
+  };
+  assert.equal(machines[0]?.name, 'lossy');
+  assert.deepEqual(machines[0]?.account.notes.filter(({ kind }) => kind === 'unsupported')[0]?.lines, [19]);
+});
+
+test('what is exported and imported again is the same machine', async () => {
+  const { status, stdout, stderr } = await instance.qward(['export', 'libvirt', 'two']);
+  assert.equal(status, 0, stderr);
+  const again = await instance.qward(['import', 'libvirt', '-', '--define', '--replace'], { stdin: stdout });
+  assert.equal(again.status, 0, again.stderr);
+  assert.match(again.stdout, /^two: (?:unchanged|changed)$/m);
+  assert.equal((await instance.qward(['export', 'libvirt', 'two'])).stdout, stdout);
+});
