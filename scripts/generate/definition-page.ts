@@ -118,6 +118,9 @@ export const rules = `## What keys demand of each other
 - \`microvm\` has no graphics card, inputs, USB, sound, watchdog, panic device and IOMMU.
 - What is on USB has a port: 15 at most on \`xhci\`, 6 on \`ehci\`, 2 on \`uhci\`.
 - \`iommu.interruptRemapping\` needs \`platform.irqchip: split\`, and \`eim\` needs \`interruptRemapping\`.
+- Labels, queues and threads of a disk are those that its bus has; \`iothread\` is at most \`iothreads\`.
+- \`iops\` and \`bps\` of a disk stand alone or for reads and writes apart; a \`burst\` needs its limit, and is higher.
+- \`detectZeroes: unmap\` needs \`discard: unmap\`; \`copyOnRead\` needs a disk that is written.
 - \`limits.memory\` is not less than \`memory\`.
 `;
 

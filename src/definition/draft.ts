@@ -4,9 +4,8 @@
  */
 import type { z } from 'zod';
 import { isPlainMap, type KeyPath, type Plain } from './key-path.ts';
+import { cdromSchema, diskSchema } from './schema-disks.ts';
 import {
-  cdromSchema,
-  diskSchema,
   machineSchema,
   nicSchema,
   type CdromDefinition,
@@ -38,6 +37,8 @@ type ReadKey =
   | 'cpu'
   | 'memory'
   | 'vnc'
+  | 'scsiControllers'
+  | 'iothreads'
   | 'video'
   | 'inputs'
   | 'usb'
@@ -110,6 +111,8 @@ export function draftOf(value: Plain): Draft {
     cpu: read(shape.cpu, input['cpu']),
     memory: read(shape.memory, input['memory']),
     vnc: read(shape.vnc, input['vnc']),
+    scsiControllers: read(shape.scsiControllers, input['scsiControllers']),
+    iothreads: read(shape.iothreads, input['iothreads']),
     video: read(shape.video, input['video']),
     inputs: read(shape.inputs, input['inputs']),
     usb: read(shape.usb, input['usb']),

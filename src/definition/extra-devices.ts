@@ -4,17 +4,29 @@ import type { MachineDefinition } from './schema.ts';
 /** Two slots with eight functions each. */
 export const extraPlaces = 16;
 
-export type ExtraParts = Pick<MachineDefinition, 'iommu' | 'sound' | 'watchdog' | 'panic' | 'inputs'>;
+export type ExtraParts = Pick<
+  MachineDefinition,
+  'iommu' | 'sound' | 'watchdog' | 'panic' | 'inputs' | 'scsiControllers'
+>;
 
 const pciSound: ReadonlySet<string> = new Set(['ich6', 'ich9', 'ac97', 'es1370']);
 
 /** Their names within the plan. */
-export function extraDevices({ iommu, sound, watchdog, panic, inputs }: ExtraParts): readonly string[] {
+export function extraDevices({
+  iommu,
+  sound,
+  watchdog,
+  panic,
+  inputs,
+  scsiControllers = [],
+}: ExtraParts): readonly string[] {
   return [
     ...(iommu.model === 'virtio' ? ['iommu'] : []),
     ...(pciSound.has(sound.model) ? ['sound'] : []),
     ...(watchdog.model === 'i6300esb' ? ['watchdog'] : []),
     ...(panic === 'pci' ? ['panic'] : []),
+    // The first has a slot of its own.
+    ...scsiControllers.slice(1).map((_, index) => `scsi.${index + 1}`),
     ...(inputs ?? []).flatMap(({ bus }, index) => (bus === 'virtio' ? [`input.${index}`] : [])),
   ];
 }

@@ -91,22 +91,26 @@ export function boardsHaveTheirPlatform(draft: Draft): readonly Broken[] {
 }
 
 export function busesHaveRoom(draft: Draft): readonly Broken[] {
-  const ide = draft.disks.filter(({ value }) => value.bus === 'ide');
-  const sata = draft.disks.filter(({ value }) => value.bus === 'sata');
+  const drives = (bus: 'ide' | 'sata'): readonly { readonly path: KeyPath }[] => [
+    ...draft.disks.filter(({ value }) => value.bus === bus),
+    ...draft.cdroms.filter(
+      ({ value }) =>
+        value.bus === bus || (value.bus === 'auto' && (draft.machine === 'pc') === (bus === 'ide')),
+    ),
+  ];
+  const [ide, sata] = [drives('ide'), drives('sata')];
   if (draft.machine === 'q35') {
-    const units = [...sata, ...draft.cdroms];
     return [
       ...ide.map(({ path }) => broken([...path, 'bus'], 'q35 has no ide', 'Use sata, or machine: pc.')),
-      ...when(units.length > ahciPorts, () =>
-        full(units[ahciPorts]?.path, `${ahciPorts} SATA disks and CD-ROM drives`, units.length),
+      ...when(sata.length > ahciPorts, () =>
+        full(sata[ahciPorts]?.path, `${ahciPorts} SATA disks and CD-ROM drives`, sata.length),
       ),
     ];
   }
   if (draft.machine !== 'pc') return [];
-  const units = [...ide, ...draft.cdroms];
   return [
-    ...when(units.length > ideUnits, () =>
-      full(units[ideUnits]?.path, `${ideUnits} IDE disks and CD-ROM drives`, units.length),
+    ...when(ide.length > ideUnits, () =>
+      full(ide[ideUnits]?.path, `${ideUnits} IDE disks and CD-ROM drives`, ide.length),
     ),
     ...when(sata.length > ahciPorts, () =>
       full(sata[ahciPorts]?.path, `${ahciPorts} SATA disks`, sata.length),

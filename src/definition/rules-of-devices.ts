@@ -62,9 +62,9 @@ export function inputsAreKnown({ inputs }: Draft): readonly Broken[] {
   );
 }
 
-export function usbHasRoom({ vnc, inputs, sound, usb }: Draft): readonly Broken[] {
+export function usbHasRoom({ vnc, inputs, sound, usb, disks }: Draft): readonly Broken[] {
   if (vnc === undefined || sound === undefined || usb === undefined) return [];
-  const parts = { vnc, inputs, sound, usb };
+  const parts = { vnc, inputs, sound, usb, disks: disks.map(({ value }) => value) };
   const [devices, ports, controller] = [usbDevices(parts), usbPorts(parts), usbController(parts)];
   return [
     ...when(devices > ports, () =>
@@ -127,13 +127,20 @@ export function panicHasADevice({ panic, onCrash }: Draft): readonly Broken[] {
   );
 }
 
-export function devicesHavePlaces({ iommu, sound, watchdog, panic, inputs }: Draft): readonly Broken[] {
+export function devicesHavePlaces({
+  iommu,
+  sound,
+  watchdog,
+  panic,
+  inputs,
+  scsiControllers,
+}: Draft): readonly Broken[] {
   if (iommu === undefined || sound === undefined || watchdog === undefined || panic === undefined) return [];
-  const count = extraDevices({ iommu, sound, watchdog, panic, inputs }).length;
+  const count = extraDevices({ iommu, sound, watchdog, panic, inputs, scsiControllers }).length;
   return when(count > extraPlaces, () =>
     broken(
       ['inputs'],
-      `sound, watchdog, panic, IOMMU and virtio inputs are ${count} devices, and there are ${extraPlaces} places`,
+      `sound, watchdog, panic, IOMMU, virtio inputs and further SCSI controllers are ${count} devices, and there are ${extraPlaces} places`,
       'Use bus: usb for inputs.',
     ),
   );

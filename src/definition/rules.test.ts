@@ -202,6 +202,105 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
   ],
   ['interrupts of IOMMUs', ['iommu: {model: intel, eim: true}'], /^iommu\.eim: needs interruptRemapping/],
   ['panics are seen', ['panic: none', 'onCrash: pause'], /^panic: onCrash: pause needs a device/],
+  ...[
+    ['wwn: 5000c50015ea71aa', 'wwn'],
+    ['vendor: A', 'vendor'],
+    ['product: A', 'product'],
+    ['removable: true', 'removable'],
+    ['rotationRate: 1', 'rotationRate'],
+    ['controller: 1', 'controller'],
+    ['unit: 1', 'unit'],
+  ].map(
+    ([more = '', key = '']) =>
+      [
+        'buses have their keys',
+        [`disks: [${disk('a', more)}]`],
+        new RegExp(`^disks\\.a\\.${key}: a disk on virtio has no such thing`),
+      ] as const,
+  ),
+  ...['queues: 2', 'queueSize: 64'].map(
+    (more) =>
+      [
+        'queues are of virtio',
+        [`disks: [${disk('a', `bus: sata, ${more}`)}]`],
+        /^disks\.a\.queue\w+: a disk on sata has no such thing Remove it, or use bus: virtio/,
+      ] as const,
+  ),
+  [
+    'threads are of virtio',
+    ['iothreads: 1', `disks: [${disk('a', 'bus: scsi, iothread: 1')}]`],
+    /^disks\.a\.iothread: a disk on scsi has no such thing .* scsiControllers/,
+  ],
+  [
+    'nvme tells the guest',
+    [`disks: [${disk('a', 'bus: nvme, errors: {read: report}')}]`],
+    /^disks\.a\.errors: a disk on nvme has no such thing/,
+  ],
+  [
+    'a serial number fits',
+    [`disks: [${disk('a', 'serial: 123456789012345678901')}]`],
+    /^disks\.a\.serial: (?:has 21 characters, and virtio carries 20|found)/,
+  ],
+  [
+    'blocks of SATA',
+    [`disks: [${disk('a', 'bus: sata, blockSize: {logical: 4096, physical: 4096}')}]`],
+    /^disks\.a\.blockSize\.logical: sata has blocks of 512 bytes/,
+  ],
+  [
+    'blocks grow',
+    [`disks: [${disk('a', 'blockSize: {logical: 4096}')}]`],
+    /^disks\.a\.blockSize\.physical: is less than the logical size/,
+  ],
+  [
+    'zeroes are unmapped',
+    [`disks: [${disk('a', 'detectZeroes: unmap, discard: ignore')}]`],
+    /^disks\.a\.detectZeroes: unmap needs discard: unmap/,
+  ],
+  [
+    'copies are written',
+    [`disks: [${disk('a', 'copyOnRead: true, readonly: true')}]`],
+    /^disks\.a\.copyOnRead: writes into the image/,
+  ],
+  [
+    'limits count once',
+    [`disks: [${disk('a', 'limits: {iops: 5, readIops: 5}')}]`],
+    /^disks\.a\.limits\.readIops: cannot stand beside iops/,
+  ],
+  [
+    'bursts have a limit',
+    [`disks: [${disk('a', 'limits: {burst: {iops: 5}}')}]`],
+    /^disks\.a\.limits\.burst\.iops: needs limits\.iops/,
+  ],
+  [
+    'bursts are higher',
+    [`disks: [${disk('a', 'limits: {iops: 6, burst: {iops: 5}}')}]`],
+    /^disks\.a\.limits\.burst\.iops: is less than limits\.iops/,
+  ],
+  [
+    'bursts last',
+    [`disks: [${disk('a', 'limits: {iops: 6, burstSeconds: {iops: 5}}')}]`],
+    /^disks\.a\.limits\.burstSeconds\.iops: needs limits\.burst\.iops/,
+  ],
+  [
+    'groups agree',
+    [`disks: [${disk('a', 'limits: {iops: 6, group: g}')}, ${disk('b', 'limits: {iops: 7, group: g}')}]`],
+    /^disks\.b\.limits\.group: the disk "a" of this group has other limits/,
+  ],
+  [
+    'threads exist',
+    [`disks: [${disk('a', 'iothread: 1')}]`],
+    /^disks\.a\.iothread: there is no thread 1: iothreads is 0/,
+  ],
+  [
+    'controllers exist',
+    [`disks: [${disk('a', 'bus: scsi, controller: 1')}]`],
+    /^disks\.a\.controller: there is no controller 1/,
+  ],
+  [
+    'units differ',
+    [`disks: [${disk('a', 'bus: scsi, unit: 1')}, ${disk('b', 'bus: scsi, unit: 1')}]`],
+    /^disks\.b\.unit: is that of the disk "a" already/,
+  ],
   ['q35 has no IDE', [`disks: [${disk('a', 'bus: ide')}]`], /^disks\.a\.bus: q35 has no ide/],
   [
     'AHCI has room',

@@ -25,6 +25,13 @@ import {
   usbHasRoom,
   watchdogsAreOfTheBoard,
 } from './rules-of-devices.ts';
+import {
+  busesHaveTheirKeys,
+  disksFitTheirBus,
+  limitsAreWhole,
+  scsiDisksHavePlaces,
+  threadsExist,
+} from './rules-of-disks.ts';
 import { disksAreSound, memoryFits, writtenImagesAreUsedOnce } from './rules-of-images.ts';
 import {
   nothingComesAfterItself,
@@ -59,6 +66,11 @@ const rules: readonly Rule[] = [
   iommusAreWhole,
   panicHasADevice,
   disksAreSound,
+  busesHaveTheirKeys,
+  disksFitTheirBus,
+  limitsAreWhole,
+  threadsExist,
+  scsiDisksHavePlaces,
   writtenImagesAreUsedOnce,
   memoryFits,
   readinessIsWhole,

@@ -29,74 +29,7 @@ import {
   watchdogSchema,
 } from './schema-devices.ts';
 import { confinementSchema, qemuSchema } from './schema-confinement.ts';
-
-const imagePath = hostPath.meta({ examples: ['/var/lib/qward/images/web.qcow2'] });
-
-const image = z.strictObject({
-  path: imagePath.describe('Absolute path of the image on the host.'),
-  format: z
-    .enum(['raw', 'qcow2'])
-    .describe('Format of the image. Never guessed: a guest can write any header into a raw image.'),
-});
-
-const ioLimits = z.strictObject({
-  iops: z
-    .int()
-    .min(1)
-    .max(10_000_000)
-    .optional()
-    .describe('Operations per second, reads and writes together.'),
-  bps: byteSize({ from: '4KiB', to: '100TiB', examples: ['50MiB', '1GiB'] })
-    .optional()
-    .describe('Bytes per second, reads and writes together.'),
-});
-
-export const diskSchema = z.strictObject({
-  id: identifier.describe('Name of the disk within the machine.').meta({ examples: ['root'] }),
-  ...image.shape,
-  bus: z
-    .enum(['virtio', 'scsi', 'sata', 'ide', 'nvme'])
-    .default('virtio')
-    .describe('How the guest sees the disk. `scsi` is virtio-scsi; `ide` needs the machine `pc`.'),
-  readonly: z
-    .boolean()
-    .default(false)
-    .describe('The guest may not write, and QEMU gets a read-only descriptor.'),
-  shared: z
-    .boolean()
-    .default(false)
-    .describe('Several machines may write to the image at once (raw only; the guests must coordinate).'),
-  cache: z
-    .enum(['none', 'writeback', 'writethrough', 'unsafe'])
-    .default('writeback')
-    .describe(
-      'Host page cache: `none` is O_DIRECT, `unsafe` ignores flushes and loses data when the host dies.',
-    ),
-  discard: z
-    .enum(['unmap', 'ignore'])
-    .default('unmap')
-    .describe('What a discard of the guest does to the image.'),
-  limits: ioLimits.optional().describe('Ceilings for this disk, enforced by QEMU.'),
-  rawio: z
-    .boolean()
-    .default(false)
-    .describe(
-      'Raw SCSI commands of the guest reach the device: a block device on `bus: scsi`, and QEMU keeps CAP_SYS_RAWIO. The policy must allow both.',
-    ),
-  backing: z
-    .array(image)
-    .max(16)
-    .default([])
-    .describe('The whole backing chain, nearest first. What the image header names is ignored.'),
-});
-
-export const cdromSchema = z.strictObject({
-  id: identifier.describe('Name of the drive within the machine.').meta({ examples: ['install'] }),
-  path: hostPath
-    .optional()
-    .describe('The ISO image in the drive; none: the drive is empty.')
-    .meta({ examples: ['/var/lib/qward/images/debian-12.iso'] }),
-});
+import { cdromSchema, diskSchema, scsiControllerSchema } from './schema-disks.ts';
 
 const nicId = identifier.describe('Name of the network card within the machine.').meta({ examples: ['lan'] });
 const nicCommon = {
@@ -297,6 +230,18 @@ export const machineSchema = z.strictObject({
   boot: boot.prefault({}).describe('What the guest boots from.'),
   disks: z.array(diskSchema).max(64).prefault([]).describe('Disks.'),
   cdroms: z.array(cdromSchema).max(8).default([]).describe('CD-ROM drives.'),
+  scsiControllers: z
+    .array(scsiControllerSchema)
+    .min(1)
+    .max(8)
+    .optional()
+    .describe('Controllers of virtio-scsi; unset: one where a drive is on `scsi`.'),
+  iothreads: z
+    .int()
+    .min(0)
+    .max(64)
+    .default(0)
+    .describe('Threads of QEMU for the data of disks, counted from 1 where a disk or controller names one.'),
   nics: z.array(nicSchema).max(32).default([]).describe('Network cards; none: the machine has no network.'),
   console: z.boolean().default(true).describe('Serial console, reached by `qward console`.'),
   vnc: z

@@ -1,16 +1,31 @@
 /** What is plugged into the USB controller, and how many ports that has. */
-import type { MachineDefinition } from './schema.ts';
+import type { DiskDefinition, MachineDefinition } from './schema.ts';
 
-export type UsbParts = Pick<MachineDefinition, 'vnc' | 'inputs' | 'sound' | 'usb'>;
+export type UsbParts = Pick<MachineDefinition, 'vnc' | 'inputs' | 'sound' | 'usb'> & {
+  readonly disks: readonly Pick<DiskDefinition, 'bus'>[];
+};
 
 /** Input devices of the machine. */
 export function inputsOf({ inputs, vnc }: UsbParts): NonNullable<MachineDefinition['inputs']> {
   return inputs ?? (vnc ? [{ type: 'tablet', bus: 'usb' }] : []);
 }
 
-/** Devices on USB, in the order of their ports. */
+/** Devices on USB by kind, in the order of their ports. */
+export function usbCounts(parts: UsbParts): {
+  readonly inputs: number;
+  readonly sound: number;
+  readonly disks: number;
+} {
+  return {
+    inputs: inputsOf(parts).filter(({ bus }) => bus === 'usb').length,
+    sound: parts.sound.model === 'usb' ? 1 : 0,
+    disks: parts.disks.filter(({ bus }) => bus === 'usb').length,
+  };
+}
+
 export function usbDevices(parts: UsbParts): number {
-  return inputsOf(parts).filter(({ bus }) => bus === 'usb').length + (parts.sound.model === 'usb' ? 1 : 0);
+  const { inputs, sound, disks } = usbCounts(parts);
+  return inputs + sound + disks;
 }
 
 type Controller = 'none' | 'xhci' | 'ehci' | 'uhci';

@@ -23,11 +23,14 @@ interface ImageNode {
   readonly backing: string | null;
   readonly cache: DiskDefinition['cache'];
   readonly discard: DiskDefinition['discard'];
+  readonly detectZeroes?: DiskDefinition['detectZeroes'];
+  /** Opened to be written at once, not with the first writer. */
+  readonly writable?: boolean;
 }
 
 /**
  * File node and format node of one image. Node names are the part's id for the topmost and `file.SET`, `image.SET`,
- * `limit.SET` for the others: an id has no dot, so they never meet, and QEMU allows 31 characters only.
+ * `copy.SET` for the others: an id has no dot, so they never meet, and QEMU allows 31 characters only.
  */
 function imageNodes(table: DescriptorTable, image: ImageNode): BlockNodes {
   const { subject, reason, cache, discard } = image;
@@ -46,7 +49,7 @@ function imageNodes(table: DescriptorTable, image: ImageNode): BlockNodes {
     // SECURITY: promise 7. Locks are not "auto": an image that another QEMU has open is refused, never shared by chance.
     locking: 'on',
     'read-only': readonly,
-    'auto-read-only': !readonly,
+    'auto-read-only': !readonly && image.writable !== true,
     ...common,
   });
   const format = jsonOption('-blockdev', {
@@ -57,35 +60,48 @@ function imageNodes(table: DescriptorTable, image: ImageNode): BlockNodes {
     // SECURITY: rule images. The chain ends where the definition ends it; what the image header names is never opened.
     ...(image.format === 'qcow2' ? { backing: image.backing } : {}),
     ...common,
+    'detect-zeroes': image.detectZeroes === 'off' ? undefined : image.detectZeroes,
   });
   return { options: [file, format], top };
 }
 
-function limitNode(disk: DiskDefinition, drive: string): BlockNodes {
-  const group = `limits.${disk.id}`;
-  const limits: Record<string, JsonValue | undefined> = {
-    'iops-total': disk.limits?.iops,
-    'bps-total': disk.limits?.bps,
-  };
-  return {
-    options: [
-      jsonOption('-object', { 'qom-type': 'throttle-group', id: group, limits }),
-      jsonOption('-blockdev', {
-        driver: 'throttle',
-        'node-name': disk.id,
-        'throttle-group': group,
-        file: drive,
-      }),
-    ],
-    top: disk.id,
-  };
+type Limits = NonNullable<DiskDefinition['limits']>;
+
+/** Names of QEMU for the keys of `limits`. */
+const limitNames = {
+  iops: 'iops-total',
+  bps: 'bps-total',
+  readIops: 'iops-read',
+  writeIops: 'iops-write',
+  readBps: 'bps-read',
+  writeBps: 'bps-write',
+} as const;
+const limitKeys = ['iops', 'bps', 'readIops', 'writeIops', 'readBps', 'writeBps'] as const;
+
+function throttleLimits(limits: Limits): Record<string, JsonValue | undefined> {
+  const entries = limitKeys.flatMap((key) => [
+    [limitNames[key], limits[key]],
+    [`${limitNames[key]}-max`, limits.burst[key]],
+    [`${limitNames[key]}-max-length`, limits.burstSeconds[key]],
+  ]);
+  return { ...Object.fromEntries(entries), 'iops-size': limits.iopsSize };
 }
 
-/** The nodes of a disk: its backing chain from the far end, the image, and the limits on top. */
-export function diskNodes(table: DescriptorTable, disk: DiskDefinition): BlockNodes {
+const isLimited = (limits: Limits | undefined): limits is Limits =>
+  limits !== undefined && limitKeys.some((key) => limits[key] !== undefined);
+
+/** An id has no dot, so a group of several disks never meets that of one. */
+const groupOf = ({ id, limits }: DiskDefinition): string =>
+  limits?.group === undefined ? `limits.${id}` : `limits.of.${limits.group}`;
+
+/**
+ * The nodes of a disk: its backing chain from the far end, the image, and the limits on top. `groups`: the throttle groups
+ * that disks before it made, to which its own is added.
+ */
+export function diskNodes(table: DescriptorTable, disk: DiskDefinition, groups: Set<string>): BlockNodes {
   const subject = `disk ${disk.id}`;
-  const limited = disk.limits?.iops !== undefined || disk.limits?.bps !== undefined;
-  const { cache, discard } = disk;
+  const limited = isLimited(disk.limits);
+  const { cache, discard, detectZeroes } = disk;
   const options: Option[] = [];
   let below: string | null = null;
   for (const image of disk.backing.toReversed()) {
@@ -108,17 +124,39 @@ export function diskNodes(table: DescriptorTable, disk: DiskDefinition): BlockNo
     format: disk.format,
     access: disk.readonly ? 'ro' : 'rw',
     reopenable: false,
-    name: limited ? null : disk.id,
+    name: limited || disk.copyOnRead ? null : disk.id,
     subject,
     reason: disk.readonly ? 'image of a read-only disk' : 'image of the disk',
     backing: below,
     cache,
     discard,
+    detectZeroes,
+    // These take their locks in two steps, and the second fails on the read-only descriptor of the first (QEMU 7.2).
+    writable: disk.copyOnRead || (disk.bus === 'usb' && !disk.readonly),
   });
   options.push(...image.options);
-  if (!limited) return { options, top: image.top };
-  const limit = limitNode(disk, image.top);
-  return { options: [...options, ...limit.options], top: limit.top };
+  let { top } = image;
+  if (disk.copyOnRead) {
+    const name = limited ? top.replace('image', 'copy') : disk.id;
+    options.push(jsonOption('-blockdev', { driver: 'copy-on-read', 'node-name': name, file: top }));
+    top = name;
+  }
+  if (!isLimited(disk.limits)) return { options, top };
+  const group = groupOf(disk);
+  if (!groups.has(group)) {
+    groups.add(group);
+    const limits = throttleLimits(disk.limits);
+    options.push(jsonOption('-object', { 'qom-type': 'throttle-group', id: group, limits }));
+  }
+  options.push(
+    jsonOption('-blockdev', {
+      driver: 'throttle',
+      'node-name': disk.id,
+      'throttle-group': group,
+      file: top,
+    }),
+  );
+  return { options, top: disk.id };
 }
 
 /** The nodes of a CD in a drive. */

@@ -1,5 +1,5 @@
 /** Screen, keyboard, mouse and USB. Nothing listens: viewers come through QMP `add_client`. */
-import { inputsOf, usbController, usbDevices, usbPorts } from '../definition/usb-devices.ts';
+import { inputsOf, usbController, usbCounts, usbPorts } from '../definition/usb-devices.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import { boards, busProperties, extraPlace, usbFunction, virtioDevice, type Board } from './boards.ts';
 import { jsonOption, keyOption, type JsonValue, type Option } from './options.ts';
@@ -41,6 +41,11 @@ function cardOptions(definition: MachineDefinition, board: Board): readonly Opti
     case 'virtio':
       return card(definition.firmware === 'uefi' ? 'virtio-gpu-pci' : 'virtio-vga', { max_outputs: heads });
   }
+}
+
+/** Before the drives where one is on it, with the other devices of a screen else. */
+export function usbControllerBefore(definition: MachineDefinition): readonly Option[] {
+  return usbCounts(definition).disks > 0 ? usbControllers(definition, boards[definition.machine]) : [];
 }
 
 function usbControllers(definition: MachineDefinition, board: Board): readonly Option[] {
@@ -99,7 +104,8 @@ function inputDevices(definition: MachineDefinition, board: Board): readonly Opt
 
 /** Port of the USB sound card: the one behind the input devices. */
 export function soundPort(definition: MachineDefinition): string {
-  return String(usbDevices(definition));
+  const { inputs, sound } = usbCounts(definition);
+  return String(inputs + sound);
 }
 
 /** Keyboard and mouse of the board: with a screen for what boots, and where they are asked for. */
@@ -112,7 +118,7 @@ export function displayOptions(definition: MachineDefinition): readonly Option[]
   return [
     ...(definition.vnc ? [keyOption('-vnc', 'none')] : []),
     ...cardOptions(definition, board),
-    ...usbControllers(definition, board),
+    ...(usbCounts(definition).disks > 0 ? [] : usbControllers(definition, board)),
     ...inputDevices(definition, board),
   ];
 }

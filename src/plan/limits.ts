@@ -80,7 +80,7 @@ export function planLimits(
   const { limits, cpu } = definition;
   return {
     memory: limits.memory ?? guestMemoryMib(definition) * mib + memoryOverhead(definition, from.accel),
-    pids: limits.pids ?? mostCpus(cpu) + ioThreads + otherThreads,
+    pids: limits.pids ?? mostCpus(cpu) + definition.iothreads + ioThreads + otherThreads,
     cpuWeight: limits.cpuWeight,
     cpuQuota: limits.cpuQuota === undefined ? null : Math.round(limits.cpuQuota * 100_000),
     ioWeight: limits.ioWeight,

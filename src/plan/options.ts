@@ -7,10 +7,27 @@ import { withoutValue } from './passthrough/qemu-options.ts';
 /** An option of QEMU and its value, where it takes one. */
 export type Option = readonly [name: string, value?: string];
 
-/** What an option in JSON holds. */
+/** Text of a user in a value of an option: any printable character. */
+export class FreeText {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  toJSON(): string {
+    return this.text;
+  }
+}
+
+export const freeText = (text: string | undefined): FreeText | undefined =>
+  text === undefined ? undefined : new FreeText(text);
+
+/** What an option in JSON holds; a bigint is a number of 64 bits. */
 export type JsonValue =
   | string
+  | FreeText
   | number
+  | bigint
   | boolean
   | null
   | readonly JsonValue[]
@@ -33,29 +50,21 @@ function checkPlain(option: string, text: string): string {
   return text;
 }
 
+function checkText(option: string, text: string): string {
+  // SECURITY: rule YAML. NUL would end the argument, a newline would forge a line in the log.
+  if (controls.test(text)) throw new UnsafeTokenError(option, text);
+  return text;
+}
+
 /** `-name value` where the value is one free text (the kernel's command line): control characters are refused. */
 export function textOption(name: string, text: string): Option {
-  // SECURITY: rule YAML. NUL would end the argument, a newline would forge a line in the log.
-  if (controls.test(text)) throw new UnsafeTokenError(name, text);
-  return [name, text];
+  return [name, checkText(name, text)];
 }
-
-/** Text of a user in a value of an option: any printable character. */
-export class FreeText {
-  readonly text: string;
-  constructor(text: string) {
-    this.text = text;
-  }
-}
-
-export const freeText = (text: string | undefined): FreeText | undefined =>
-  text === undefined ? undefined : new FreeText(text);
 
 /** SECURITY: rule YAML. A comma is doubled, by which QEMU's parser takes it for text (util/qemu-option.c, get_opt_value). */
 function valueOf(name: string, value: string | number | FreeText): string {
   if (!(value instanceof FreeText)) return checkPlain(name, String(value));
-  if (controls.test(value.text)) throw new UnsafeTokenError(name, value.text);
-  return value.text.replaceAll(',', ',,');
+  return checkText(name, value.text).replaceAll(',', ',,');
 }
 
 /** `-name first,key=value,…` for options that take no JSON in QEMU 7.2. Unset values are left out. */
@@ -72,6 +81,7 @@ export function keyOption(
 
 function checkJson(option: string, value: JsonValue | undefined): void {
   if (typeof value === 'string') checkPlain(option, value);
+  else if (value instanceof FreeText) checkText(option, value.text);
   else if (typeof value === 'object' && value !== null)
     for (const [key, child] of Object.entries<JsonValue | undefined>(value)) {
       checkPlain(option, key);
@@ -82,7 +92,11 @@ function checkJson(option: string, value: JsonValue | undefined): void {
 /** `-name {JSON}` (QEMU 6.1 and later for -device, -object, -netdev and -blockdev). Unset values are left out. */
 export function jsonOption(name: string, value: { readonly [key: string]: JsonValue | undefined }): Option {
   checkJson(name, value);
-  return [name, JSON.stringify(value)];
+  // No text has a NUL, so what stands between two of them is a number of ours.
+  const text = JSON.stringify(value, (_, child: unknown) =>
+    typeof child === 'bigint' ? `\0${child}\0` : child,
+  );
+  return [name, text.replaceAll(/"\\u0000(\d+)\\u0000"/g, '$1')];
 }
 
 function shellQuoted(word: string): string {

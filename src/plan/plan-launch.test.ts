@@ -152,8 +152,11 @@ nics: [{id: n, kind: bridge, bridge: br0}]`);
     ['name', (text) => ({ name: text })],
     ['cpu model', (text) => ({ cpu: { ...parts.cpu, model: text } })],
     ['disk id', (text) => ({ disks: [{ ...disk, id: text }] })],
-    ['disk id with limits', (text) => ({ disks: [{ ...disk, id: text, limits: { iops: 1 } }] })],
-    ['cdrom id', (text) => ({ cdroms: [{ id: text }] })],
+    [
+      'disk id with limits',
+      (text) => ({ disks: [{ ...disk, id: text, limits: { iops: 1, burst: {}, burstSeconds: {} } }] }),
+    ],
+    ['cdrom id', (text) => ({ cdroms: [{ id: text, bus: 'auto' }] })],
     ['nic id', (text) => ({ nics: [{ ...nic, id: text }] })],
     ['nic mac', (text) => ({ nics: [{ ...nic, mac: text }] })],
   ];

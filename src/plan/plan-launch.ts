@@ -6,7 +6,7 @@ import { bootIndexes, bootOrderOptions, kernelOptions, planFirmware, type Firmwa
 import { planClocks } from './clocks.ts';
 import { DescriptorTable } from './descriptor-table.ts';
 import { agentOptions, consoleOptions, memoryDeviceOptions, monitorOptions } from './devices.ts';
-import { displayOptions, graphicsModules } from './display.ts';
+import { displayOptions, graphicsModules, usbControllerBefore } from './display.ts';
 import { driveOptions } from './drives.ts';
 import { descriptorFaults, hostFaults } from './host-faults.ts';
 import { identityOptions } from './identity.ts';
@@ -106,6 +106,7 @@ function commandLine(
       ...consoles,
       ...firmware.options,
       ...iommuOptions(definition, accel),
+      ...usbControllerBefore(definition),
       ...drives,
       ...nics,
       ...memoryDeviceOptions(definition),

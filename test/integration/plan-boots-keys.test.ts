@@ -1,5 +1,7 @@
 /** Keys that few machines set: QEMU takes each, and the guest sees it where it can. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ask, boot, hmp, holdsLimits, makeFiles, start, type Started } from '../support/plan-boot.ts';
 
@@ -182,3 +184,75 @@ for (const [name, keys, found] of [
     for (const id of found) assert.ok(ids.includes(id), `${id} among\n${ids}`);
     holdsLimits(started);
   });
+
+test('a guest sees its disks with the labels, sizes, threads and limits that were asked for', async (t) => {
+  const { directory, boot: kernel } = makeFiles(t);
+  const image = (name: string): string => {
+    const path = join(directory, name);
+    writeFileSync(path, Buffer.alloc(4 * 1024 ** 2));
+    return path;
+  };
+  const started = await start(
+    t,
+    directory,
+    `name: disks
+accel: tcg
+memory: 256MiB
+cpu: {count: 2}
+iothreads: 2
+scsiControllers: [{queues: 2, commandsPerLun: 64, maxSectors: 2048}, {iothread: 2}]
+disks:
+  - id: root
+    path: ${directory}/over.qcow2
+    format: qcow2
+    backing: [{path: ${directory}/base.qcow2, format: qcow2}]
+    iothread: 1
+    queues: 2
+    queueSize: 64
+    copyOnRead: true
+    detectZeroes: unmap
+    serial: 'Serial no. 1, really'
+    blockSize: {logical: 4096, physical: 4096}
+    discardGranularity: 64KiB
+    errors: {read: report, write: enospc}
+    limits: {readIops: 1000, writeIops: 500, bps: 50MiB, burst: {readIops: 2000, bps: 80MiB}, burstSeconds: {bps: 60}, iopsSize: 64KiB}
+  - {id: one, path: ${image('one')}, format: raw, bus: scsi, unit: 1, wwn: 6000c50015ea71aa, vendor: SEAGATE, product: 'ST1000 A', removable: true, rotationRate: 7200, limits: {iops: 900, group: slow}}
+  - {id: two, path: ${image('two')}, format: raw, bus: scsi, limits: {iops: 900, group: slow}}
+  - {id: three, path: ${image('three')}, format: raw, bus: scsi, controller: 1, errors: {read: ignore, write: ignore}}
+  - {id: ssd, path: ${image('ssd')}, format: raw, bus: sata, rotationRate: 1, wwn: 5000c50015ea71aa}
+  - {id: stick, path: ${image('stick')}, format: raw, bus: usb, removable: true}
+cdroms: [{id: cd, bus: scsi, serial: CD-1}, {id: dvd}]
+${kernel}`,
+  );
+  await boot(started);
+  const root = '/sys/block/vda';
+  const seen = await ask(
+    started,
+    `cat ${root}/serial; echo; cat ${root}/queue/logical_block_size ${root}/queue/discard_granularity; ls ${root}/mq | wc -l`,
+  );
+  assert.deepEqual(seen.trimEnd().split('\n'), ['Serial no. 1, really', '4096', '65536', '2']);
+  const scsi = await ask(
+    started,
+    'cat /sys/block/sd*/device/vendor /sys/block/sd*/device/model /sys/block/sd*/device/wwid /sys/block/sd*/removable /sys/block/sd*/queue/rotational',
+  );
+  for (const label of ['SEAGATE', 'ST1000 A', 'naa.6000c50015ea71aa'])
+    assert.ok(scsi.includes(label), `${label} in\n${scsi}`);
+  const qtree = await hmp(started, 'info qtree');
+  assert.match(qtree, /dev: usb-storage/);
+  assert.match(
+    qtree,
+    /rotation_rate = 1 [^]*wwn = 5764824127192592810|wwn = 5764824127192592810[^]*rotation_rate = 1 /,
+  );
+  const throttled = await hmp(started, 'info block -n -v');
+  assert.match(throttled, /copy-on-read/);
+  const threads = (await started.execute('query-iothreads')) as { id: string }[];
+  assert.deepEqual(threads.map(({ id }) => id).toSorted(), ['io.1', 'io.2']);
+  const write =
+    'dd if=/dev/urandom of=/dev/vda bs=64k count=4 conv=fsync 2>&1 && dd if=/dev/vda of=/dev/null bs=64k count=16 2>&1';
+  assert.match(await ask(started, write), /4\+0 records out[^]*16\+0 records out/);
+  assert.match(
+    await ask(started, 'for d in sda sdb sdc; do dd if=/dev/$d of=/dev/null bs=4k count=4 2>&1; done'),
+    /(4\+0 records out[^]*){3}/,
+  );
+  holdsLimits(started);
+});
