@@ -36,6 +36,9 @@ export const packages: readonly string[] = [
   'man-db',
   'lvm2',
   'sg3-utils',
+  // Users with a systemd of their own.
+  'libpam-systemd',
+  'dbus-user-session',
 ];
 
 /** Loaded by the initial RAM disk: with these alone it is small, and unpacked in two seconds rather than ten. */

@@ -31,7 +31,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--state --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--state --all-instances --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         *) _qward_machines ;;
       esac

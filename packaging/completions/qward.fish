@@ -13,6 +13,7 @@ complete -c qward -f
 complete -c qward -n __fish_use_subcommand -xa list -d 'List machines.'
 complete -c qward -n '__fish_seen_subcommand_from list' -xa '(__qward_machines)'
 complete -c qward -n '__fish_seen_subcommand_from list' -l state -s s -xa 'stopped starting running paused stopping crashed failed unreachable' -d 'Only machines in this state.'
+complete -c qward -n '__fish_seen_subcommand_from list' -l all-instances -d 'The host\'s machines and your own.'
 complete -c qward -n '__fish_seen_subcommand_from list' -l help -s h -d 'Show help.'
 complete -c qward -n '__fish_seen_subcommand_from list' -l json -d 'Print the API\'s data as JSON.'
 complete -c qward -n '__fish_seen_subcommand_from list' -l quiet -s q -d 'Print errors only; of a list, names only.'

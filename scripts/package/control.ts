@@ -17,7 +17,8 @@ const depends = [
   'passwd',
   'debconf (>= 0.5) | debconf-2.0',
 ];
-const recommends = ['qemu-utils', 'ovmf', 'apparmor'];
+/** dbus-user-session: for limits of the machines of users, which their own systemd sets. */
+const recommends = ['qemu-utils', 'ovmf', 'apparmor', 'dbus-user-session'];
 
 export function controlFile(version: string, installedKib: number): string {
   return `Package: qward
@@ -53,10 +54,12 @@ export function writeScripts(root: string, tree: string): void {
   const from = join(root, 'packaging/debian');
   const names = readFileSync(join(from, 'names.sh'), 'utf8').trimEnd();
   const units = enabledUnits(root).join(' ');
+  const userUnits = enabledUnits(root, 'systemd-user').join(' ');
   for (const script of ['config', 'postinst', 'prerm', 'postrm']) {
     const text = readFileSync(join(from, script), 'utf8')
       .replace('#NAMES#', () => names)
-      .replaceAll('#UNITS#', units);
+      .replaceAll('#UNITS#', units)
+      .replaceAll('#USER_UNITS#', userUnits);
     writeFile(join(tree, 'DEBIAN', script), text, 0o755);
   }
   writeFile(join(tree, 'DEBIAN/templates'), readFileSync(join(from, 'templates')));

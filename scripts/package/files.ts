@@ -48,6 +48,7 @@ function placed(root: string): readonly Placed[] {
   return [
     ...all('man').map(man),
     ...all('systemd').map(unit),
+    ...all('systemd-user').map((from) => ({ from, to: 'usr/lib/systemd/user/' })),
     ...all('sysvinit').map((from) => ({ from, to: 'etc/init.d/', mode: 0o755 })),
     // OpenRC's own place is that of sysvinit's scripts; on Debian it runs those.
     ...all('openrc').map((from) => ({ from, to: `${documents}/examples/openrc/` })),
@@ -60,6 +61,7 @@ function placed(root: string): readonly Placed[] {
     { from: 'packaging/completions/qward.bash', to: 'usr/share/bash-completion/completions/qward' },
     { from: 'packaging/completions/_qward', to: 'usr/share/zsh/vendor-completions/' },
     { from: 'packaging/completions/qward.fish', to: 'usr/share/fish/vendor_completions.d/' },
+    { from: 'resources/instances.json', to: 'etc/qward/' },
     { from: 'resources/policy.json', to: 'usr/share/qward/' },
     { from: 'resources/definition.schema.json', to: 'usr/share/qward/' },
     { from: 'docs/install.md', to: `${documents}/` },
@@ -95,9 +97,9 @@ export function placeFiles(root: string, tree: string): void {
     symlinkSync('/dev/null', join(tree, 'usr/lib/systemd/system/qward.service'));
 }
 
-/** Units that are enabled by an installation. */
-export function enabledUnits(root: string): string[] {
-  return filesIn(root, 'packaging/systemd')
+/** Units that are enabled by an installation: of the host, or of every user's own systemd. */
+export function enabledUnits(root: string, directory: 'systemd' | 'systemd-user' = 'systemd'): string[] {
+  return filesIn(root, `packaging/${directory}`)
     .filter((path) => readFileSync(join(root, path), 'utf8').includes('\n[Install]\n'))
     .map((path) => basename(path));
 }

@@ -55,6 +55,8 @@ export interface Means {
   readonly openRoot: (launch: Pick<LaunchRequest, 'machine' | 'root' | 'program'>) => JailRootOutcome;
   /** What the OCI runtime is told. */
   readonly compile: (launch: LaunchRequest, site: JailSite, root: JailRoot) => OciConfig;
+  /** With what the runtime finds a user's own systemd. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
   /** Removes what is kept beside machines. */
   readonly close: () => void;
   /** For the machine's sockets and log. */

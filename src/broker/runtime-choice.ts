@@ -104,6 +104,7 @@ async function tryRuntime(binary: string, context: BrokerContext): Promise<strin
       scope: context.scopes,
       descriptors: [input, output, output],
       deadlineMs: trialDeadlineMs,
+      environment: means.environment,
     });
     return outcome.ok
       ? judgeTrial(await outputOf(outcome.pid, `${bundle}/output`), ids.within ?? ids.uid)

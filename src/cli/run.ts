@@ -89,16 +89,16 @@ async function runCommand(command: Command, input: Parsed, io: Io): Promise<numb
   const { globals } = input;
   const remote = await remoteOf(command, input, io);
   if (typeof remote === 'string') return usageError(io, remote);
-  const chosen = remote === undefined ? await chooseSocket(command.name, globals, io) : undefined;
-  if (chosen?.fault !== undefined) return usageError(io, chosen.fault);
+  const chosen = remote === undefined ? await chooseSocket(command.name, globals, io) : { socket: undefined };
   const context = createContext(io, {
     remote,
-    socket: chosen?.socket,
+    socket: 'socket' in chosen ? chosen.socket : undefined,
     json: globals['json'] === true,
     noColor: globals['noColor'] === true,
     quiet: globals['quiet'] === true,
   });
   try {
+    if ('fault' in chosen) return report(context, failed([chosen.fault], chosen.exit));
     return report(context, await command.run(context, input));
   } catch (error) {
     if (error instanceof TransportError) return report(context, unreachable(context, error));

@@ -1,5 +1,5 @@
 /** The session instance of whoever calls: brought up where it does not run, by one caller of several. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -37,7 +37,8 @@ export async function bringUpSession(user: SessionUser): Promise<string> {
   const roots = rootsOf(user);
   const { apiSocket } = pathsBelow(roots);
   if (await isAnswered(apiSocket)) return apiSocket;
-  const ended = startManager(roots, user);
+  const ended: { status?: number } =
+    hasSocketUnit(user) && startSocketUnit() ? {} : startManager(roots, user);
   const giveUpAt = performance.now() + readyWithinMs;
   while (performance.now() < giveUpAt) {
     if (await isAnswered(apiSocket)) return apiSocket;
@@ -70,6 +71,16 @@ function orFault<Result>(work: () => Result): Result {
     throw error;
   }
 }
+
+const socketUnit = 'qward-session.socket';
+
+/** The package's unit, and the user's own systemd to start it. */
+const hasSocketUnit = ({ environment }: SessionUser): boolean =>
+  existsSync(`/usr/lib/systemd/user/${socketUnit}`) &&
+  existsSync(`${environment['XDG_RUNTIME_DIR'] ?? '/nonexistent'}/systemd/private`);
+
+const startSocketUnit = (): boolean =>
+  spawnSync('systemctl', ['--user', 'start', socketUnit], { stdio: 'ignore', timeout: 10_000 }).status === 0;
 
 /** What the daemons need of the user's environment: places, and where the user's own systemd is. */
 const passedOn = [

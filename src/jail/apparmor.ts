@@ -28,7 +28,9 @@ export function labelFor(
   return profiles.split('\n').some((line) => line.startsWith(`${name} (`)) ? `${name} (enforce)` : '';
 }
 
-const loaded = (): string | undefined => unlessMissing(() => readFileSync(loadedProfiles, 'utf8'));
+/** Nobody but root may read it; a user's broker gives no label, and the audit says so. */
+const loaded = (): string | undefined =>
+  unlessMissing(() => readFileSync(loadedProfiles, 'utf8'), ['ENOENT', 'EACCES', 'EPERM']);
 
 /** AppArmor's word for no profile. */
 const unconfined = 'unconfined';

@@ -18,6 +18,8 @@ export interface RunOptions {
   /** Descriptors of this process that the jailed one gets: 0, 1, 2 and as many more as there are. */
   readonly descriptors: readonly number[];
   readonly deadlineMs: number;
+  /** Of the runtime itself. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
 }
 
 export type RunOutcome =
@@ -50,7 +52,11 @@ export async function runDetached(options: RunOptions): Promise<RunOutcome> {
     options.bundle,
     options.id,
   ];
-  const child = spawn('/usr/bin/setpriv', argv, { stdio: [...options.descriptors], env: {}, cwd: '/' });
+  const child = spawn('/usr/bin/setpriv', argv, {
+    stdio: [...options.descriptors],
+    env: options.environment ?? {},
+    cwd: '/',
+  });
   const end = await new Promise<{ code: number | null; signal: string | null; error?: Error }>((resolve) => {
     const timer = setTimeout(() => child.kill('SIGKILL'), options.deadlineMs);
     child.once('error', (error) => {

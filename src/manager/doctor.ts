@@ -1,11 +1,13 @@
 /** What this host can and cannot give, each with the cure. */
 import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
+import { accountOf } from '../linux/accounts.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import { version } from '../protocol/version.ts';
 import type { BrokerPort } from './broker-port.ts';
 import type { HostBasics } from './facts/host.ts';
 import type { History, HistoryState } from './history/history.ts';
 import type { Outcome } from './outcome.ts';
+import { notYours } from './session/own-kvm.ts';
 import { sessionChecks } from './session/session-checks.ts';
 import type { PolicySource } from './policy-source.ts';
 import type { BrokenFile } from './store/definition-store.ts';
@@ -168,11 +170,22 @@ function qemuCheck(qemu: Outcome<QemuFacts>): Check {
 
 function kvmCheck({ works, reason }: HostFacts['kvm']): Check {
   if (works) return fine('KVM', reason);
+  if (reason === notYours) return foreignKvmCheck();
   return {
     check: 'KVM',
     state: 'degraded',
     found: `${reason}; guests run under TCG, slowly, and QEMU promises no security under it`,
     cure: 'enable virtualisation in the firmware of this host and load kvm_intel or kvm_amd; in a virtual machine, its host must allow nesting',
+  };
+}
+
+function foreignKvmCheck(): Check {
+  const name = accountOf(process.getuid?.() ?? -1)?.name ?? 'USER';
+  return {
+    check: 'KVM',
+    state: 'degraded',
+    found: `${notYours}: guests run under TCG, slowly, and QEMU promises no security under it`,
+    cure: `as root: adduser ${name} kvm, and log in anew`,
   };
 }
 

@@ -51,6 +51,7 @@ import { createOwnerParts, type OwnerParts } from './owner-parts.ts';
 import { createPlanner, withQuota, type Planner, type PlannerSources } from './planner.ts';
 import { createServer } from './server/create-server.ts';
 import { HostShutdown } from './shutdown/host-shutdown.ts';
+import { ownKvm } from './session/own-kvm.ts';
 import { createUserNames } from './user-names.ts';
 import { DefinitionStore, type BrokenFile } from './store/definition-store.ts';
 import { RunNotes } from './store/run-notes.ts';
@@ -278,7 +279,8 @@ function createHostParts(
     gate: new StartGate(),
     audit,
   });
-  const kvm = sources?.kvm ?? (() => proof.verdict());
+  const prove = (): ReturnType<PlannerSources['kvm']> => proof.verdict();
+  const kvm = sources?.kvm ?? (session ? ownKvm(prove) : prove);
   const unbounded = createPlanner({
     broker,
     host,

@@ -199,3 +199,21 @@ test('root has no session', async () => {
     assert.match(outcome.stderr, /root/, name);
   }
 });
+
+test('list --all-instances shows the own machines, says which instance does not answer, and info which is the default', async () => {
+  const [node = '', quiet = '', entry = ''] = user.cli;
+  const all = await run(
+    [...user.asUser, node, quiet, entry, 'list', '--all-instances', '--json'],
+    user.environment,
+  );
+  assert.equal(all.status, 0, all.stderr);
+  const machines = JSON.parse(all.stdout) as readonly { readonly name: string; readonly instance: string }[];
+  assert.ok(machines.some(({ name, instance }) => name === 'web' && instance === 'session'));
+  if (!existsSync('/run/qward/api.sock')) assert.match(all.stderr, /the system instance does not answer/);
+  assert.match(
+    await done('info'),
+    /default\s+system instance \(\/etc\/qward\/instances\.json\)|default\s+session/,
+  );
+  const both = await run([...user.asUser, ...user.cli, '--session', '--system', 'list'], user.environment);
+  assert.equal(both.status, 2);
+});

@@ -201,6 +201,7 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
       scope: context.scopes,
       descriptors: [input, log, log, ...opened.fds],
       deadlineMs: runtimeDeadlineMs,
+      environment: context.means.environment,
     });
     if (!outcome.ok) {
       if (/no space left on device/i.test(outcome.message))

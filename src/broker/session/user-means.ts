@@ -27,6 +27,7 @@ export function userMeans(context: () => BrokerContext): Means {
       const threadLimit = ids.rootless?.threadLimit === true;
       return compileRootless(launch, { ...site, mounts, threadLimit });
     },
+    environment: busEnvironment(),
     close: () => undefined,
     makeDirectory: ({ directory, log }) => {
       mkdirSync(directory, { mode: 0o700 });
@@ -40,6 +41,12 @@ export function userMeans(context: () => BrokerContext): Means {
     runs: (machine) => processesOf(context(), machine).length > 0,
     end: (machine, record) => endProcesses(context(), machine, record),
   };
+}
+
+/** Where the runtimes find the user's own systemd. */
+function busEnvironment(): Readonly<Record<string, string>> {
+  const names = ['XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS'];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
 /** The user's own. */

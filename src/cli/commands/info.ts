@@ -1,5 +1,8 @@
 import type { CallResult } from '../../api/calls.ts';
+import { instancesFile } from '../../protocol/paths.ts';
 import { defineCommand } from '../command.ts';
+import type { Context } from '../context.ts';
+import { defaultInstance } from '../instance.ts';
 import { formatBytes } from '../render/sizes.ts';
 import { escapeLine } from '../render/escape.ts';
 import { renderFields } from '../render/table.ts';
@@ -20,6 +23,14 @@ function quotaFields(quota: Quota): [string, string][] {
   return [['quota', escapeLine(`${shown.join(', ')} (${quota.rule})`)]];
 }
 
+/** What is meant where nobody says. Of another host that is its own to say. */
+async function shownDefault({ remote }: Context): Promise<[string, string][]> {
+  if (remote !== undefined) return [];
+  const meant = await defaultInstance();
+  const text = typeof meant === 'string' ? `${meant} instance (${instancesFile})` : meant.fault.message;
+  return [['default', escapeLine(text)]];
+}
+
 export const info = defineCommand({
   name: 'info',
   summary: 'Show the manager, and who you are to it.',
@@ -27,11 +38,13 @@ export const info = defineCommand({
   options: {},
   examples: [{ line: 'qward info', meaning: 'version, instance, your role' }],
   async run(context) {
+    const meant = await shownDefault(context);
     return fromReply(await context.client.call('info'), (result, style) => {
       const { version, instance, user, uid, role, machines, running, quota } = result;
       const fields = renderFields(
         [
           [context.remote === undefined ? 'socket' : 'host', escapeLine(context.client.reach.name)],
+          ...meant,
           ['you', escapeLine(`${user} (uid ${uid}), ${role}`)],
           ['machines', `${machines}, ${running} running`],
           ...quotaFields(quota),

@@ -1,7 +1,8 @@
 import { defineCommand } from '../command.ts';
 import { machineStates } from '../../api/endpoints.ts';
 import { renderMachineList } from '../render/machine-list.ts';
-import { done, failed, usage } from '../results.ts';
+import { listAll } from '../list-all.ts';
+import { done, failed, onlyHere, usage } from '../results.ts';
 import { matchingMachines } from '../select-machines.ts';
 
 export const list = defineCommand({
@@ -25,14 +26,20 @@ export const list = defineCommand({
       complete: machineStates,
       help: 'Only machines in this state.',
     },
+    allInstances: { kind: 'flag', help: "The host's machines and your own." },
   },
   examples: [
     { line: 'qward list', meaning: 'every machine' },
     { line: 'qward list tag:web --state running', meaning: 'running machines with the tag "web"' },
+    { line: 'qward list --all-instances', meaning: "the host's machines and your own" },
     { line: 'qward list -q "db*"', meaning: 'names only, for scripts' },
   ],
   async run(context, { arguments: { NAME: words }, options }) {
-    const reply = await context.during('listing machines', context.client.call('list'));
+    const { allInstances } = options;
+    const elsewhere = allInstances ? onlyHere(context, 'qward list --all-instances') : undefined;
+    if (elsewhere !== undefined) return elsewhere;
+    const listing = allInstances ? listAll(context) : context.client.call('list');
+    const reply = await context.during('listing machines', listing);
     if (!reply.ok) return failed(reply.faults);
     const states: readonly string[] = options.state;
     const unknown = states.find((state) => !machineStates.some((known) => known === state));

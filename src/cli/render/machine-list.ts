@@ -5,13 +5,17 @@ import { formatBytes } from './sizes.ts';
 import type { Style } from './style.ts';
 import { renderTable } from './table.ts';
 
-type Summary = CallResult<'list'>[number];
+/** `instance`: where those of several are listed. */
+type Summary = CallResult<'list'>[number] & { readonly instance?: string };
 
 export function renderMachineList(machines: readonly Summary[], style: Style): string {
   const withHost = machines.some(({ autostart }) => autostart);
   const table = renderTable(
     machines,
     [
+      ...(machines.some(({ instance }) => instance !== undefined)
+        ? [{ title: 'INSTANCE', cell: ({ instance }: Summary) => instance ?? '' }]
+        : []),
       { title: 'NAME', cell: ({ name }) => name, paint: (text) => style.bold(text) },
       {
         title: 'STATE',

@@ -1,9 +1,10 @@
 /** A session's broker: a program of the same user's, started by the manager, and gone when the manager is. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { daemonCommand, daemonEnvironment, inListeningShell } from '../../linux/daemon-program.ts';
+import { unlessMissing } from '../../linux/errno.ts';
 import { bindUnixSocket } from '../../linux/unix-socket.ts';
 import type { Paths, Roots } from '../../protocol/paths.ts';
 
@@ -67,7 +68,8 @@ export class BrokerProcess {
     });
     const log = openSync(`${roots.run}/broker.log`, 'a', 0o600);
     const places = ['--config-dir', roots.config, '--run-dir', roots.run, '--state-dir', roots.state];
-    const own = ['--session', '--idle', '0', '--cgroup-parent', ''];
+    const limits = hasOwnSlice(environment) ? ['--cgroup-manager', 'systemd'] : ['--cgroup-parent', ''];
+    const own = ['--session', '--idle', '0', ...limits];
     const [program = '', ...words] = inListeningShell([...daemonCommand('broker'), ...own, ...places]);
     try {
       const child = spawn(program, words, {
@@ -93,6 +95,19 @@ export class BrokerProcess {
       for (const fd of [log, ...sockets]) closeSync(fd);
     }
   }
+}
+
+/** Without these two the limits of a machine would be none. */
+const needed = ['memory', 'pids'];
+
+/** Whether the user's own systemd is there, has a bus, and may limit what it starts (systemd.resource-control(5), Delegate). */
+function hasOwnSlice(environment: BrokerProcessOptions['environment']): boolean {
+  const runtime = environment['XDG_RUNTIME_DIR'];
+  const uid = process.getuid?.() ?? -1;
+  if (runtime === undefined || !existsSync(`${runtime}/bus`)) return false;
+  const controllers = `/sys/fs/cgroup/user.slice/user-${uid}.slice/user@${uid}.service/cgroup.controllers`;
+  const given = unlessMissing(() => readFileSync(controllers, 'utf8').trim().split(' ')) ?? [];
+  return needed.every((name) => given.includes(name));
 }
 
 function isAnswered(path: string): Promise<boolean> {
