@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 
 const directory = resolve(import.meta.dirname, '../../packaging/systemd');
+const userDirectory = resolve(directory, '../systemd-user');
 const units = readdirSync(directory).filter((name) => !name.endsWith('.conf'));
 
 /** Values of a key, in order. */
@@ -26,7 +27,8 @@ function analyze(...words: readonly string[]): string {
 test('systemd understands each line of each unit', () => {
   const report = analyze('verify', '--man=no', ...units.map((name) => join(directory, name)));
   // The programs come with the package, and units of the host that runs this are not ours.
-  const faults = report
+  const ofUsers = readdirSync(userDirectory).map((name) => join(userDirectory, name));
+  const faults = (report + analyze('verify', '--user', '--man=no', ...ofUsers))
     .split('\n')
     .filter(
       (line) => line.includes('qward') && !/is not executable: No such file|Unit \S+ not found/.test(line),

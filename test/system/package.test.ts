@@ -73,7 +73,10 @@ test('every unit, manual page, profile and completion of the checkout is in it, 
     'fish/vendor_completions.d/qward.fish',
   ])
     assert.ok(listing.includes(`./usr/share/${path}\n`), path);
-  assert.ok(!listing.includes('./etc/qward/'), 'the policy is made by postinst');
+  assert.ok(!listing.includes('./etc/qward/policy.json'), 'the policy is made by postinst');
+  assert.ok(listing.includes('./etc/qward/instances.json\n'));
+  for (const name of packaged('systemd-user'))
+    assert.ok(listing.includes(`./usr/lib/systemd/user/${name}\n`), name);
 });
 
 test('its scripts are whole, and its sums are those of what is outside of /etc', () => {
@@ -84,7 +87,7 @@ test('its scripts are whole, and its sums are those of what is outside of /etc',
   run('dpkg-deb', '--control', deb, extracted);
   for (const script of ['config', 'postinst', 'prerm', 'postrm']) {
     const text = readFileSync(join(extracted, script), 'utf8');
-    assert.doesNotMatch(text, /^ *#[A-Z]+#$|#UNITS#/m, script);
+    assert.doesNotMatch(text, /^ *#[A-Z]+#$|#(?:USER_)?UNITS#/m, script);
     run('sh', '-n', join(extracted, script));
   }
   const sums = readFileSync(join(extracted, 'md5sums'), 'utf8').trim().split('\n');
