@@ -30,7 +30,7 @@ const site: RootlessSite = {
   rootDirectory: '/run/user/1000/qward/broker/bundles/web1/root',
   cgroup: '',
   cgroups: 'v2',
-  deviceNumbers: { '/dev/kvm': { major: 10, minor: 232 } },
+  deviceNumbers: { '/dev/kvm': { type: 'c', major: 10, minor: 232 } },
   mounts: [bind],
   threadLimit: true,
 };
