@@ -53,6 +53,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     history: async () => (await import('./commands/history.ts')).history,
   },
   Images: {
+    image: async () => (await import('./commands/image.ts')).image,
     disk: async () => (await import('./commands/disk.ts')).disk,
   },
   Confinement: {

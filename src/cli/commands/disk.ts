@@ -3,8 +3,10 @@ import type { ApiFault } from '../../api/errors.ts';
 import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import type { DiskAction, DiskFlags, DiskReply, RunJob } from '../disk/disk-actions.ts';
+import { interruptible } from '../interruptible.ts';
 import { optionFlag } from '../parse-arguments.ts';
 import { relativePath } from '../remote-paths.ts';
+import { bar } from '../render/bar.ts';
 import { done, failed, usage } from '../results.ts';
 
 const actionNames = [
@@ -189,47 +191,32 @@ interface Work {
 async function work(context: Context, { name, action, words, flags }: Work): Promise<CommandResult> {
   const { DiskUsage } = await import('../disk/disk-input.ts');
   const disks = await context.client.disks();
-  const ending = new AbortController();
-  const interrupt = (): void => ending.abort();
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const signal of signals) process.once(signal, interrupt);
-  try {
-    const reply = await context.progressing(`disk ${name}`, (progress) => {
-      const job: RunJob = (call, input, files) =>
-        disks.run(call, input, {
-          files,
-          signal: ending.signal,
-          onProgress: ({ doing, percent }) =>
-            progress.label(percent === null ? doing : `${doing} ${bar(percent)}`),
-        });
-      return action.run(job, words, flags);
-    });
-    return reply.ok
-      ? await shown(context, name, reply)
-      : failed(reply.faults.map((fault) => withShared(name, fault)));
-  } catch (error) {
-    if (error instanceof DiskUsage) return usage(error.message);
-    if (ending.signal.aborted)
-      return failed([{ message: 'interrupted: nothing of it is left', hint: '' }], 130);
-    throw error;
-  } finally {
-    for (const signal of signals) process.off(signal, interrupt);
-  }
+  return await interruptible(async (signal) => {
+    try {
+      const reply = await context.progressing(`disk ${name}`, (progress) => {
+        const job: RunJob = (call, input, files) =>
+          disks.run(call, input, {
+            files,
+            signal,
+            onProgress: ({ doing, percent }) =>
+              progress.label(percent === null ? doing : `${doing} ${bar(percent)}`),
+          });
+        return action.run(job, words, flags);
+      });
+      return reply.ok
+        ? await shown(context, name, reply)
+        : failed(reply.faults.map((fault) => withShared(name, fault)));
+    } catch (error) {
+      if (error instanceof DiskUsage) return usage(error.message);
+      throw error;
+    }
+  });
 }
 
 /** What a machine writes can be looked into all the same. */
 function withShared(name: string, fault: ApiFault): ApiFault {
   if (name !== 'info' || fault.code !== 'image-locked') return fault;
   return { ...fault, hint: `${fault.hint}, or look at it as it is now: --shared` };
-}
-
-const barWidth = 24;
-
-/** `[######..................]  25 %`. */
-function bar(told: number): string {
-  const percent = Math.min(100, Math.max(0, told / 1 || 0));
-  const full = Math.round((percent / 100) * barWidth);
-  return `[${'#'.repeat(full)}${'.'.repeat(barWidth - full)}] ${Math.floor(percent)} %`;
 }
 
 async function shown(
