@@ -121,6 +121,8 @@ export const rules = `## What keys demand of each other
 - Labels, queues and threads of a disk are those that its bus has; \`iothread\` is at most \`iothreads\`.
 - \`iops\` and \`bps\` of a disk stand alone or for reads and writes apart; a \`burst\` needs its limit, and is higher.
 - \`detectZeroes: unmap\` needs \`discard: unmap\`; \`copyOnRead\` needs a disk that is written.
+- \`memoryMaximum\` and \`memorySlots\` go together. \`numa\` cells have all memory and each CPU once.
+- \`aio: native\` needs \`cache: none\`; it, \`memoryBacking.hugePages\` and \`vsock\` need lines of the policy, which a refused start names.
 - \`limits.memory\` is not less than \`memory\`.
 `;
 

@@ -21,7 +21,7 @@ export interface Placed<T> {
 
 export interface PartId {
   readonly path: KeyPath;
-  readonly kind: 'disk' | 'CD-ROM drive' | 'network card';
+  readonly kind: 'disk' | 'CD-ROM drive' | 'network card' | 'serial port' | 'channel';
   readonly id: string;
 }
 
@@ -39,6 +39,13 @@ type ReadKey =
   | 'vnc'
   | 'scsiControllers'
   | 'iothreads'
+  | 'memoryMaximum'
+  | 'memorySlots'
+  | 'memoryBacking'
+  | 'numa'
+  | 'serials'
+  | 'vsock'
+  | 'console'
   | 'video'
   | 'inputs'
   | 'usb'
@@ -58,9 +65,9 @@ export type Draft = { readonly [Key in ReadKey]: MachineDefinition[Key] | undefi
   readonly disks: readonly Placed<DiskDefinition>[];
   readonly cdroms: readonly Placed<CdromDefinition>[];
   readonly nics: readonly Placed<NicDefinition>[];
-  /** The ids of disks, CD-ROM drives and network cards, also of those that are wrong otherwise. */
+  /** The ids of disks, CD-ROM drives, network cards, serial ports and channels, also of those that are wrong otherwise. */
   readonly ids: readonly PartId[];
-  /** Every disk, CD-ROM drive and network card has an id among them. */
+  /** Every one of these has an id among them. */
   readonly allIdsKnown: boolean;
 };
 
@@ -94,11 +101,13 @@ function idsIn(kind: PartId['kind'], key: string, value: Plain | undefined): rea
 export function draftOf(value: Plain): Draft {
   const input = isPlainMap(value) ? value : {};
   const { shape } = machineSchema;
-  const { disks, cdroms, nics } = input;
+  const { disks, cdroms, nics, serials, channels } = input;
   const ids = [
     ...idsIn('disk', 'disks', disks),
     ...idsIn('CD-ROM drive', 'cdroms', cdroms),
     ...idsIn('network card', 'nics', nics),
+    ...idsIn('serial port', 'serials', serials),
+    ...idsIn('channel', 'channels', channels),
   ];
   return {
     name: read(shape.name, input['name']),
@@ -113,6 +122,13 @@ export function draftOf(value: Plain): Draft {
     vnc: read(shape.vnc, input['vnc']),
     scsiControllers: read(shape.scsiControllers, input['scsiControllers']),
     iothreads: read(shape.iothreads, input['iothreads']),
+    memoryMaximum: read(shape.memoryMaximum, input['memoryMaximum']),
+    memorySlots: read(shape.memorySlots, input['memorySlots']),
+    memoryBacking: read(shape.memoryBacking, input['memoryBacking']),
+    numa: read(shape.numa, input['numa']),
+    serials: read(shape.serials, input['serials']),
+    vsock: read(shape.vsock, input['vsock']),
+    console: read(shape.console, input['console']),
     video: read(shape.video, input['video']),
     inputs: read(shape.inputs, input['inputs']),
     usb: read(shape.usb, input['usb']),
@@ -131,6 +147,6 @@ export function draftOf(value: Plain): Draft {
     cdroms: itemsOf(cdromSchema, 'cdroms', cdroms),
     nics: itemsOf(nicSchema, 'nics', nics),
     ids,
-    allIdsKnown: [disks, cdroms, nics].flatMap(itemsIn).length === ids.length,
+    allIdsKnown: [disks, cdroms, nics, serials, channels].flatMap(itemsIn).length === ids.length,
   };
 }

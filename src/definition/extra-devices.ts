@@ -6,7 +6,7 @@ export const extraPlaces = 16;
 
 export type ExtraParts = Pick<
   MachineDefinition,
-  'iommu' | 'sound' | 'watchdog' | 'panic' | 'inputs' | 'scsiControllers'
+  'serials' | 'vsock' | 'iommu' | 'sound' | 'watchdog' | 'panic' | 'inputs' | 'scsiControllers'
 >;
 
 const pciSound: ReadonlySet<string> = new Set(['ich6', 'ich9', 'ac97', 'es1370']);
@@ -19,6 +19,8 @@ export function extraDevices({
   panic,
   inputs,
   scsiControllers = [],
+  serials,
+  vsock,
 }: ExtraParts): readonly string[] {
   return [
     ...(iommu.model === 'virtio' ? ['iommu'] : []),
@@ -27,6 +29,8 @@ export function extraDevices({
     ...(panic === 'pci' ? ['panic'] : []),
     // The first has a slot of its own.
     ...scsiControllers.slice(1).map((_, index) => `scsi.${index + 1}`),
+    ...serials.flatMap(({ id, type }) => (type === 'pci' ? [`serial.${id}`] : [])),
+    ...(vsock === undefined ? [] : ['vsock']),
     ...(inputs ?? []).flatMap(({ bus }, index) => (bus === 'virtio' ? [`input.${index}`] : [])),
   ];
 }

@@ -32,7 +32,13 @@ interface Why {
 }
 
 type Confinement = MachineDefinition['confinement'];
-type Disks = readonly { readonly rawio?: boolean | undefined }[];
+type Disks = readonly {
+  readonly rawio?: boolean | undefined;
+  readonly aio: MachineDefinition['disks'][number]['aio'];
+}[];
+
+/** Linux's asynchronous I/O; the user's half of libaio reads what is done without a call where it can. */
+const aioCalls = ['io_setup', 'io_submit', 'io_getevents', 'io_destroy'];
 
 const namespaceNames = ['net', 'ipc', 'uts', 'pid', 'cgroup'] as const;
 
@@ -44,12 +50,21 @@ export function relaxationsOf(definition: {
   readonly confinement: Confinement;
   readonly rawio: MachineDefinition['rawio'];
   readonly disks: Disks;
+  readonly memoryBacking: MachineDefinition['memoryBacking'];
+  readonly vsock?: MachineDefinition['vsock'];
 }): readonly Relaxation[] {
-  const { confinement, rawio, disks } = definition;
+  const { confinement, rawio, disks, memoryBacking, vsock } = definition;
   return [
     ...disks.flatMap((disk, index) =>
       disk.rawio === true ? [one('capability', 'sys_rawio', ['disks', index, 'rawio'], {})] : [],
     ),
+    ...disks.flatMap((disk, index) =>
+      disk.aio === 'native' ? aioCalls.map((call) => one('syscall', call, ['disks', index, 'aio'], {})) : [],
+    ),
+    ...(memoryBacking.hugePages === 'none'
+      ? []
+      : [one('syscall', 'memfd_create', ['memoryBacking', 'hugePages'], {})]),
+    ...(vsock === undefined ? [] : [one('device', '/dev/vhost-vsock', ['vsock'], {})]),
     ...(rawio === 'reserve' ? [one('capability', 'sys_rawio', ['rawio'], {})] : []),
     ...reachedBy(confinement),
     ...filterOf(confinement),

@@ -121,3 +121,17 @@ export function busesHaveRoom(draft: Draft): readonly Broken[] {
 function full(path: KeyPath | undefined, room: string, found: number): Broken {
   return broken(path ?? [], `there is room for ${room}, found ${found}`, 'Use virtio or scsi for the disks.');
 }
+
+export function ringsAreOfVirtio({ nics }: Draft): readonly Broken[] {
+  return nics.flatMap(({ path, value }) =>
+    (['rxRing', 'txRing'] as const)
+      .filter((key) => value.model !== 'virtio' && value[key] !== undefined)
+      .map((key) =>
+        broken(
+          [...path, key],
+          `${value.model} has a queue of its own size`,
+          'Remove it, or use model: virtio.',
+        ),
+      ),
+  );
+}

@@ -29,6 +29,10 @@ export function microvmHasFewDevices(draft: Draft): readonly Broken[] {
       no(['panic'], 'device by which a guest reports a panic'),
     ),
     ...when(draft.iommu !== undefined && draft.iommu.model !== 'none', () => no(['iommu', 'model'], 'IOMMU')),
+    ...when(draft.vsock !== undefined, () => no(['vsock'], 'vsock')),
+    ...(draft.serials ?? []).flatMap(({ type }, index) =>
+      when(type !== 'isa', () => no(['serials', index, 'type'], 'such serial port')),
+    ),
   ];
 }
 
@@ -62,9 +66,16 @@ export function inputsAreKnown({ inputs }: Draft): readonly Broken[] {
   );
 }
 
-export function usbHasRoom({ vnc, inputs, sound, usb, disks }: Draft): readonly Broken[] {
+export function usbHasRoom({ vnc, inputs, sound, usb, disks, serials }: Draft): readonly Broken[] {
   if (vnc === undefined || sound === undefined || usb === undefined) return [];
-  const parts = { vnc, inputs, sound, usb, disks: disks.map(({ value }) => value) };
+  const parts = {
+    serials: serials ?? [],
+    vnc,
+    inputs,
+    sound,
+    usb,
+    disks: disks.map(({ value }) => value),
+  };
   const [devices, ports, controller] = [usbDevices(parts), usbPorts(parts), usbController(parts)];
   return [
     ...when(devices > ports, () =>
@@ -127,21 +138,31 @@ export function panicHasADevice({ panic, onCrash }: Draft): readonly Broken[] {
   );
 }
 
-export function devicesHavePlaces({
-  iommu,
-  sound,
-  watchdog,
-  panic,
-  inputs,
-  scsiControllers,
-}: Draft): readonly Broken[] {
+export function devicesHavePlaces(draft: Draft): readonly Broken[] {
+  const { iommu, sound, watchdog, panic, inputs, scsiControllers, serials = [], vsock } = draft;
   if (iommu === undefined || sound === undefined || watchdog === undefined || panic === undefined) return [];
-  const count = extraDevices({ iommu, sound, watchdog, panic, inputs, scsiControllers }).length;
+  const parts = { iommu, sound, watchdog, panic, inputs, scsiControllers, serials, vsock };
+  const count = extraDevices(parts).length;
   return when(count > extraPlaces, () =>
     broken(
       ['inputs'],
-      `sound, watchdog, panic, IOMMU, virtio inputs and further SCSI controllers are ${count} devices, and there are ${extraPlaces} places`,
+      `sound, watchdog, panic, IOMMU, vsock, virtio inputs, PCI serial ports and further SCSI controllers are ${count} devices, and there are ${extraPlaces} places`,
       'Use bus: usb for inputs.',
     ),
   );
+}
+
+export function serialsHavePlaces({ machine, console, serials = [] }: Draft): readonly Broken[] {
+  const most = machine === 'microvm' ? 1 : 4;
+  const isa = serials.flatMap(({ type }, index) => (type === 'isa' ? [index] : []));
+  const room = most - (console === false ? 0 : 1);
+  return isa
+    .slice(room)
+    .map((index) =>
+      broken(
+        ['serials', index, 'type'],
+        `there is room for ${most} ISA serial ports, the console among them`,
+        machine === 'microvm' ? 'Use machine: q35 for more.' : 'Use type: pci or usb.',
+      ),
+    );
 }

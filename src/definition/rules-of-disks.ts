@@ -71,6 +71,8 @@ function faultsOfDisk({ path, value: disk }: Placed<DiskDefinition>): readonly B
     add(['blockSize', 'logical'], `${disk.bus} has blocks of 512 bytes`, 'Remove it, or use another bus.');
   if (physical < logical)
     add(['blockSize', 'physical'], 'is less than the logical size', 'Raise it, or lower blockSize.logical.');
+  if (disk.aio === 'native' && disk.cache !== 'none')
+    add(['aio'], `native needs cache: none, and cache is ${disk.cache}`, 'Use cache: none, or aio: threads.');
   if (disk.detectZeroes === 'unmap' && disk.discard !== 'unmap')
     add(['detectZeroes'], 'unmap needs discard: unmap', 'Use detectZeroes: on, or discard: unmap.');
   if (disk.copyOnRead && disk.readonly)

@@ -25,7 +25,7 @@ export function idsAreUnique(draft: Draft): readonly Broken[] {
     return broken(
       again.path,
       `"${again.id}" is the id of ${owner} already`,
-      'Disks, CD-ROM drives and network cards need ids of their own.',
+      'Disks, CD-ROM drives, network cards, serial ports and channels need ids of their own.',
     );
   });
 }
@@ -59,7 +59,9 @@ export function listsHaveNothingTwice(draft: Draft): readonly Broken[] {
 export function bootOrderNamesParts(draft: Draft): readonly Broken[] {
   // A part whose id could not be read may be the one that is meant.
   if (!draft.allIdsKnown) return [];
-  const ids = draft.ids.map(({ id }) => id);
+  const ids = draft.ids
+    .filter(({ kind }) => kind !== 'serial port' && kind !== 'channel')
+    .map(({ id }) => id);
   return (draft.boot?.order ?? []).flatMap((id, index) => {
     if (ids.includes(id)) return [];
     const near = nearest(id, ids);

@@ -301,6 +301,57 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
     [`disks: [${disk('a', 'bus: scsi, unit: 1')}, ${disk('b', 'bus: scsi, unit: 1')}]`],
     /^disks\.b\.unit: is that of the disk "a" already/,
   ],
+  ['room has modules', ['memoryMaximum: 4GiB'], /^memoryMaximum: needs memorySlots/],
+  ['modules have room', ['memorySlots: 4'], /^memorySlots: needs memoryMaximum/],
+  [
+    'room is more',
+    ['memoryMaximum: 1GiB', 'memorySlots: 1'],
+    /^memoryMaximum: 1GiB leaves no room beyond memory, 1GiB/,
+  ],
+  [
+    'pages are whole',
+    ['memory: 1025MiB', 'memoryBacking: {hugePages: 2MiB}'],
+    /^memory: is not made of whole pages/,
+  ],
+  ['cells hold all memory', ["numa: [{cpus: '0', memory: 512MiB}]"], /^numa: the cells have 512MiB together/],
+  ['cells hold all CPUs', ['numa: [{memory: 1GiB}]'], /^numa: no cell has CPU 0/],
+  [
+    'cells hold CPUs once',
+    ["numa: [{cpus: '0,0', memory: 1GiB}]"],
+    /^numa\[0\]\.cpus: CPU 0 is in cell 0 already/,
+  ],
+  [
+    'cells hold real CPUs',
+    ["numa: [{cpus: '0-1', memory: 1GiB}]"],
+    /^numa\[0\]\.cpus: there is no CPU 1: there are 1/,
+  ],
+  [
+    'cells have distances',
+    ["numa: [{cpus: '0', memory: 1GiB, distances: [10, 20]}]"],
+    /^numa\[0\]\.distances: expected 1 distances/,
+  ],
+  [
+    'serial ports have room',
+    ['serials: [{id: a}]', 'machine: microvm', kernel],
+    /^serials\.a\.type: there is room for 1 ISA serial ports/,
+  ],
+  [
+    'ports have ids',
+    [`disks: [${disk('a')}]`, 'channels: [{id: a, name: b}]'],
+    /^channels\.a\.id: "a" is the id of a disk/,
+  ],
+  ['ports do not boot', ['serials: [{id: a}]', 'boot: {order: [a]}'], /^boot\.order\[0\]: there is no disk/],
+  ['vsock is of PCI', ['machine: microvm', kernel, 'vsock: {cid: 3}'], /^vsock: microvm has no vsock/],
+  [
+    'rings are of virtio',
+    [`nics: [${nic('a', 'model: e1000, rxRing: 512')}]`],
+    /^nics\.a\.rxRing: e1000 has a queue of its own size/,
+  ],
+  [
+    'native needs O_DIRECT',
+    [`disks: [${disk('a', 'aio: native')}]`],
+    /^disks\.a\.aio: native needs cache: none, and cache is writeback/,
+  ],
   ['q35 has no IDE', [`disks: [${disk('a', 'bus: ide')}]`], /^disks\.a\.bus: q35 has no ide/],
   [
     'AHCI has room',

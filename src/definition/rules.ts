@@ -6,6 +6,7 @@ import {
   busesHaveRoom,
   kernelComesFirst,
   microvmIsSmall,
+  ringsAreOfVirtio,
 } from './rules-of-boards.ts';
 import { clockHasOneBase } from './rules-of-clocks.ts';
 import {
@@ -21,6 +22,7 @@ import {
   iommusAreWhole,
   microvmHasFewDevices,
   panicHasADevice,
+  serialsHavePlaces,
   screensAreWhole,
   usbHasRoom,
   watchdogsAreOfTheBoard,
@@ -32,6 +34,7 @@ import {
   scsiDisksHavePlaces,
   threadsExist,
 } from './rules-of-disks.ts';
+import { cellsHoldAll, hugePagesFit, memoryHasRoom } from './rules-of-memory.ts';
 import { disksAreSound, memoryFits, writtenImagesAreUsedOnce } from './rules-of-images.ts';
 import {
   nothingComesAfterItself,
@@ -65,6 +68,11 @@ const rules: readonly Rule[] = [
   watchdogsAreOfTheBoard,
   iommusAreWhole,
   panicHasADevice,
+  serialsHavePlaces,
+  memoryHasRoom,
+  hugePagesFit,
+  cellsHoldAll,
+  ringsAreOfVirtio,
   disksAreSound,
   busesHaveTheirKeys,
   disksFitTheirBus,

@@ -87,6 +87,12 @@ export const diskSchema = z.strictObject({
     .describe(
       'Host page cache: `none` is O_DIRECT, `unsafe` ignores flushes and loses data when the host dies.',
     ),
+  aio: z
+    .enum(['threads', 'native'])
+    .default('threads')
+    .describe(
+      'How QEMU reads and writes: by threads, or by io_submit of Linux, whose four system calls the policy must allow; `native` needs `cache: none`.',
+    ),
   discard: z
     .enum(['unmap', 'ignore'])
     .default('unmap')

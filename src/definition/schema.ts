@@ -29,9 +29,12 @@ import {
   watchdogSchema,
 } from './schema-devices.ts';
 import { confinementSchema, qemuSchema } from './schema-confinement.ts';
+import { memoryBackingSchema, memoryMaximum, numaCellSchema } from './schema-memory.ts';
+import { channelSchema, serialSchema, vsockSchema } from './schema-ports.ts';
 import { cdromSchema, diskSchema, scsiControllerSchema } from './schema-disks.ts';
 
 const nicId = identifier.describe('Name of the network card within the machine.').meta({ examples: ['lan'] });
+const ring = z.literal([256, 512, 1024]).optional();
 const nicCommon = {
   mac: macAddress
     .optional()
@@ -39,7 +42,16 @@ const nicCommon = {
       'MAC address; unset: a stable, locally administered one made from the name of the machine and card.',
     )
     .meta({ examples: ['52:54:00:12:34:56'] }),
-  model: z.enum(['virtio', 'e1000e', 'rtl8139']).default('virtio').describe('The card that the guest sees.'),
+  model: z
+    .enum(['virtio', 'e1000e', 'e1000', 'rtl8139'])
+    .default('virtio')
+    .describe('The card that the guest sees.'),
+  rxRing: ring.describe('Places in the queue of packets for the guest, for `virtio`; unset: 256.'),
+  txRing: ring.describe('Places in the queue of packets of the guest, for `virtio`; unset: 256.'),
+  rom: z
+    .boolean()
+    .optional()
+    .describe('Boot ROM of the card; unset: only where the machine boots from the card.'),
 };
 
 const interfaceName = 'the name of a network interface such as br0, 15 characters at most';
@@ -223,6 +235,21 @@ export const machineSchema = z.strictObject({
   memory: byteSize({ from: '8MiB', to: '64TiB', step: '1MiB', examples: ['512M', '2GiB'] })
     .prefault('1GiB')
     .describe("The guest's memory."),
+  memoryMaximum: memoryMaximum
+    .optional()
+    .describe('Memory that there is room for, to be plugged in later; needs `memorySlots`.'),
+  memorySlots: z
+    .int()
+    .min(1)
+    .max(256)
+    .optional()
+    .describe('Modules of memory that can be plugged in; needs `memoryMaximum`.'),
+  memoryBacking: memoryBackingSchema.prefault({}).describe('What the memory is made of.'),
+  numa: z
+    .array(numaCellSchema)
+    .max(32)
+    .default([])
+    .describe('Cells of memory and CPUs that the guest sees; none: it is all one.'),
   firmware: z
     .enum(['bios', 'uefi'])
     .default('bios')
@@ -244,6 +271,23 @@ export const machineSchema = z.strictObject({
     .describe('Threads of QEMU for the data of disks, counted from 1 where a disk or controller names one.'),
   nics: z.array(nicSchema).max(32).default([]).describe('Network cards; none: the machine has no network.'),
   console: z.boolean().default(true).describe('Serial console, reached by `qward console`.'),
+  serials: z
+    .array(serialSchema)
+    .max(3)
+    .default([])
+    .describe('Serial ports beside `console`. What the guest writes is kept in QEMU, 64 KiB of each.'),
+  channels: z
+    .array(channelSchema)
+    .max(8)
+    .default([])
+    .describe(
+      'Ports of virtio-serial beside that of `agent`. What the guest writes is kept in QEMU, 64 KiB of each.',
+    ),
+  vsock: vsockSchema
+    .optional()
+    .describe(
+      'Sockets between guest and host (AF_VSOCK); /dev/vhost-vsock must be among `devices` of the policy.',
+    ),
   vnc: z
     .boolean()
     .default(false)

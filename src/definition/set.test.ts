@@ -111,7 +111,7 @@ test('unknown keys and ids are refused with what was meant, all at once', () => 
       '! disks.rot.cache: nothing in disks has the id "rot" | Did you mean "root"?',
       '! cpu.count.x: there is no such key | There are no keys below this one.',
       '! disks: this is no single value | Use `qward edit` for lists.',
-      '! disks.root: this is no single value | Set one of its keys: id, path, format, bus, readonly, shared, cache, discard, detectZeroes, copyOnRead, errors, serial, wwn, vendor, product, removable, rotationRate, blockSize, discardGranularity, queues, queueSize, iothread, controller, unit, limits, rawio, backing.',
+      '! disks.root: this is no single value | Set one of its keys: id, path, format, bus, readonly, shared, cache, aio, discard, detectZeroes, copyOnRead, errors, serial, wwn, vendor, product, removable, rotationRate, blockSize, discardGranularity, queues, queueSize, iothread, controller, unit, limits, rawio, backing.',
       '! name: the name cannot be set | Use `qward rename`.',
     ],
   );

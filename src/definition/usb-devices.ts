@@ -3,6 +3,7 @@ import type { DiskDefinition, MachineDefinition } from './schema.ts';
 
 export type UsbParts = Pick<MachineDefinition, 'vnc' | 'inputs' | 'sound' | 'usb'> & {
   readonly disks: readonly Pick<DiskDefinition, 'bus'>[];
+  readonly serials: readonly { readonly id: string; readonly type: string }[];
 };
 
 /** Input devices of the machine. */
@@ -15,17 +16,19 @@ export function usbCounts(parts: UsbParts): {
   readonly inputs: number;
   readonly sound: number;
   readonly disks: number;
+  readonly serials: number;
 } {
   return {
     inputs: inputsOf(parts).filter(({ bus }) => bus === 'usb').length,
     sound: parts.sound.model === 'usb' ? 1 : 0,
     disks: parts.disks.filter(({ bus }) => bus === 'usb').length,
+    serials: parts.serials.filter(({ type }) => type === 'usb').length,
   };
 }
 
 export function usbDevices(parts: UsbParts): number {
-  const { inputs, sound, disks } = usbCounts(parts);
-  return inputs + sound + disks;
+  const { inputs, sound, disks, serials } = usbCounts(parts);
+  return inputs + sound + disks + serials;
 }
 
 type Controller = 'none' | 'xhci' | 'ehci' | 'uhci';
@@ -47,4 +50,11 @@ export function usbPorts(parts: UsbParts): number {
     case 'uhci':
       return 2;
   }
+}
+
+/** Port of the serial port of that id, which is on USB. */
+export function usbPort(parts: UsbParts, id: string): number {
+  const { inputs, sound, disks } = usbCounts(parts);
+  const serials = parts.serials.filter(({ type }) => type === 'usb');
+  return 1 + inputs + sound + disks + serials.findIndex((serial) => serial.id === id);
 }

@@ -23,6 +23,7 @@ interface ImageNode {
   readonly backing: string | null;
   readonly cache: DiskDefinition['cache'];
   readonly discard: DiskDefinition['discard'];
+  readonly aio?: DiskDefinition['aio'];
   readonly detectZeroes?: DiskDefinition['detectZeroes'];
   /** Opened to be written at once, not with the first writer. */
   readonly writable?: boolean;
@@ -45,7 +46,7 @@ function imageNodes(table: DescriptorTable, image: ImageNode): BlockNodes {
     driver: table.isBlockDevice(image.path) ? 'host_device' : 'file',
     'node-name': `file.${set}`,
     filename: `/dev/fdset/${set}`,
-    aio: 'threads',
+    aio: image.aio ?? 'threads',
     // SECURITY: promise 7. Locks are not "auto": an image that another QEMU has open is refused, never shared by chance.
     locking: 'on',
     'read-only': readonly,
@@ -131,6 +132,7 @@ export function diskNodes(table: DescriptorTable, disk: DiskDefinition, groups: 
     cache,
     discard,
     detectZeroes,
+    aio: disk.aio,
     // These take their locks in two steps, and the second fails on the read-only descriptor of the first (QEMU 7.2).
     writable: disk.copyOnRead || (disk.bus === 'usb' && !disk.readonly),
   });

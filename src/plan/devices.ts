@@ -25,17 +25,20 @@ export function consoleOptions(definition: MachineDefinition, table: DescriptorT
 }
 
 export function agentOptions(definition: MachineDefinition, table: DescriptorTable): readonly Option[] {
-  if (!definition.agent) return [];
+  const { channels } = definition;
+  if (!definition.agent && channels.length === 0) return [];
   const board = boards[definition.machine];
+  const controller = jsonOption('-device', {
+    ...virtioDevice(board, 'serial', { kind: 'single', device: 'serial' }),
+    id: 'ctl.serial',
+    // Port 0 is kept for a console, so 2 ports leave one.
+    max_ports: 2 + channels.length,
+  });
+  if (!definition.agent) return [controller];
   const fd = table.addSocket('agent', { subject: 'agent', reason: 'channel of the guest agent' });
   return [
     keyOption('-chardev', 'socket', { id: 'agent', fd, ...listening }),
-    jsonOption('-device', {
-      ...virtioDevice(board, 'serial', { kind: 'single', device: 'serial' }),
-      id: 'ctl.serial',
-      // Port 0 is kept for a console, so 2 ports leave one.
-      max_ports: 2,
-    }),
+    controller,
     jsonOption('-device', {
       driver: 'virtserialport',
       id: 'agent.0',

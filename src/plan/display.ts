@@ -43,9 +43,15 @@ function cardOptions(definition: MachineDefinition, board: Board): readonly Opti
   }
 }
 
+/** Whether something that is planned before the screen is on USB. */
+function comesFirst(definition: MachineDefinition): boolean {
+  const { disks, serials } = usbCounts(definition);
+  return disks + serials > 0;
+}
+
 /** Before the drives where one is on it, with the other devices of a screen else. */
 export function usbControllerBefore(definition: MachineDefinition): readonly Option[] {
-  return usbCounts(definition).disks > 0 ? usbControllers(definition, boards[definition.machine]) : [];
+  return comesFirst(definition) ? usbControllers(definition, boards[definition.machine]) : [];
 }
 
 function usbControllers(definition: MachineDefinition, board: Board): readonly Option[] {
@@ -118,7 +124,7 @@ export function displayOptions(definition: MachineDefinition): readonly Option[]
   return [
     ...(definition.vnc ? [keyOption('-vnc', 'none')] : []),
     ...cardOptions(definition, board),
-    ...(usbCounts(definition).disks > 0 ? [] : usbControllers(definition, board)),
+    ...(comesFirst(definition) ? [] : usbControllers(definition, board)),
     ...inputDevices(definition, board),
   ];
 }

@@ -3,7 +3,8 @@ import type { Fault } from '../definition/fault.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import { maxDescriptors } from '../protocol/launch.ts';
 import type { HostFacts } from './launch-plan.ts';
-import { guestMemoryMib, threadsAtStart } from './limits.ts';
+import { guestMemoryMib } from './guest-memory.ts';
+import { threadsAtStart } from './limits.ts';
 
 /** Options in JSON, `-add-fd` with `locking`, machine properties: 7.2 is the oldest that was tried. */
 const oldestQemu = { major: 7, minor: 2 } as const;

@@ -4,6 +4,7 @@ import type { MachineDefinition } from '../definition/schema.ts';
 import type { LaunchLimits } from '../protocol/launch.ts';
 import { translationBufferMib, type Accelerator } from './accelerator.ts';
 import { variableStorePath } from './boot.ts';
+import { guestMemoryMib } from './guest-memory.ts';
 import { graphicsCard } from './display.ts';
 import type { HostFacts } from './launch-plan.ts';
 
@@ -16,11 +17,6 @@ const otherThreads = 16;
 /** With fewer, QEMU aborts before its monitor greets. */
 export function threadsAtStart(cpus: number): number {
   return cpus + 4;
-}
-
-/** The guest's memory in MiB, as QEMU is told; the definition takes whole MiB only. */
-export function guestMemoryMib(definition: MachineDefinition): number {
-  return Math.ceil(definition.memory / mib);
 }
 
 /**
@@ -60,7 +56,9 @@ function largestFile(definition: MachineDefinition, facts: HostFacts): number {
       return Math.ceil(Math.max(file.size, file.image.virtualSize) * 1.1);
     });
   const vars = facts.files[variableStorePath(facts.varsDirectory, definition.name)];
-  return Math.max(0, ...sizes, vars?.ok === true ? vars.size : 0);
+  // Huge pages are a file of the kernel's own, in memory.
+  const pages = definition.memoryBacking.hugePages === 'none' ? 0 : definition.memory;
+  return Math.max(0, pages, ...sizes, vars?.ok === true ? vars.size : 0);
 }
 
 /** Beyond the images: the machine's log, and tables of small images. */

@@ -42,7 +42,9 @@ export function nicOptions(
         mac: nic.mac ?? stableMacAddress(definition.name, nic.id),
         bootindex,
         // Without a boot ROM where the machine does not boot from the card: less code that runs, a faster start.
-        ...(bootindex === undefined && board.pciBus !== null ? { romfile: '' } : {}),
+        ...(board.pciBus !== null && !(nic.rom ?? bootindex !== undefined) ? { romfile: '' } : {}),
+        rx_queue_size: nic.rxRing,
+        tx_queue_size: nic.txRing,
       }),
     ];
   });

@@ -67,15 +67,21 @@ function valueOf(name: string, value: string | number | FreeText): string {
   return checkText(name, value.text).replaceAll(',', ',,');
 }
 
-/** `-name first,key=value,…` for options that take no JSON in QEMU 7.2. Unset values are left out. */
+/** `-name first,key=value,…` for options that take no JSON in QEMU 7.2. Unset values are left out, a list is its key again and again. */
 export function keyOption(
   name: string,
   first: string | null,
-  values: Readonly<Record<string, string | number | FreeText | undefined>> = {},
+  values: Readonly<Record<string, string | number | FreeText | readonly string[] | undefined>> = {},
 ): Option {
-  const pairs = Object.entries(values).flatMap(([key, value]) =>
-    value === undefined ? [] : [`${checkPlain(name, key)}=${valueOf(name, value)}`],
-  );
+  const pairs = Object.entries(values)
+    .flatMap(([key, value]) =>
+      value === undefined || typeof value !== 'object' || value instanceof FreeText
+        ? [[key, value] as const]
+        : value.map((one) => [key, one] as const),
+    )
+    .flatMap(([key, value]) =>
+      value === undefined ? [] : [`${checkPlain(name, key)}=${valueOf(name, value)}`],
+    );
   return [name, [...(first === null ? [] : [checkPlain(name, first)]), ...pairs].join(',')];
 }
 

@@ -13,8 +13,10 @@ import { identityOptions } from './identity.ts';
 import { fileFaults } from './image-faults.ts';
 import type { Grant, HostFacts, PlanOutcome, QemuFacts } from './launch-plan.ts';
 import { lifeOptions, panicOptions } from './life.ts';
-import { guestMemoryMib, planLimits } from './limits.ts';
+import { planLimits } from './limits.ts';
 import { machineOptions } from './machine.ts';
+import { planMemory } from './memory.ts';
+import { portOptions } from './ports.ts';
 import { nicOptions } from './nics.ts';
 import { planNotes } from './notes.ts';
 import { planPassthrough } from './passthrough/plan-passthrough.ts';
@@ -86,6 +88,7 @@ function commandLine(
   ];
   const kernel = kernelOptions(definition, table);
   const firmware = planFirmware(definition, facts, table);
+  const memory = planMemory(definition);
   const clocks = planClocks(definition, facts.time, accel);
   const drives = driveOptions(definition, table, indexes);
   const nics = nicOptions(definition, table, { vhostNet: facts.vhostNet, bootIndexes: indexes });
@@ -95,11 +98,15 @@ function commandLine(
     options: [
       ...processOptions(definition),
       ...lifeOptions(definition),
-      ...machineOptions(definition, accel, { ...clocks.machine, ...firmware.machine }),
+      ...machineOptions(definition, accel, {
+        ...clocks.machine,
+        ...firmware.machine,
+        ...memory.machine,
+      }),
       ...clocks.options,
       ...identityOptions(definition),
       ...acceleratorOptions(definition, accel),
-      keyOption('-m', null, { size: `${guestMemoryMib(definition)}M` }),
+      ...memory.options,
       ...bootOrderOptions(definition),
       ...kernel,
       ...table.options(),
@@ -109,6 +116,7 @@ function commandLine(
       ...usbControllerBefore(definition),
       ...drives,
       ...nics,
+      ...portOptions(definition),
       ...memoryDeviceOptions(definition),
       ...panicOptions(definition),
       ...watchdogOptions(definition),

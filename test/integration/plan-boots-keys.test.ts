@@ -256,3 +256,46 @@ ${kernel}`,
   );
   holdsLimits(started);
 });
+
+test('a guest sees its cells, its rings, and ports that QEMU listens to', async (t) => {
+  const { directory, boot: kernel } = makeFiles(t);
+  const started = await start(
+    t,
+    directory,
+    `name: memory
+accel: tcg
+cpu: {count: 2}
+memory: 256MiB
+memoryMaximum: 1GiB
+memorySlots: 2
+memoryBacking: {preallocate: true}
+numa:
+  - {cpus: '1', memory: 128MiB, distances: [10, 21]}
+  - {cpus: '0', memory: 128MiB, distances: [21, 10]}
+serials: [{id: com2}, {id: card, type: pci}, {id: stick, type: usb}]
+channels: [{id: words, name: org.example_words.0}]
+disks: [{id: root, path: ${directory}/flat.raw, format: raw, cache: none, aio: native}]
+${kernel}`,
+  );
+  await boot(started);
+  const nodes = '/sys/devices/system/node';
+  const seen = await ask(started, `cat ${nodes}/online ${nodes}/node0/distance`);
+  assert.deepEqual(seen.trimEnd().split('\n'), ['0-1', '10 21']);
+  // Linux counts cells from that of its first CPU, so QEMU is asked.
+  assert.match(await hmp(started, 'info numa'), /node 0 cpus: 1\r?\n[^]*node 1 cpus: 0\r?\n/);
+  const size = (await started.execute('query-memory-size-summary')) as { 'base-memory': number };
+  assert.equal(size['base-memory'], 256 * 1024 ** 2);
+  assert.match(
+    await ask(started, 'dd if=/dev/vda of=/dev/null bs=64k count=16 iflag=direct 2>&1'),
+    /16\+0 records out/,
+  );
+  await ask(started, 'echo a word on the second port > /dev/ttyS1');
+  const heard = await started.execute('ringbuf-read', { device: 'port.com2', size: 4096 });
+  assert.match(String(heard), /a word on the second port/);
+  assert.match(
+    await hmp(started, 'info qtree'),
+    /dev: pci-serial[^]*dev: virtserialport|dev: virtserialport[^]*dev: pci-serial/,
+  );
+  assert.match(await hmp(started, 'info usb'), /QEMU USB Serial/);
+  holdsLimits(started);
+});

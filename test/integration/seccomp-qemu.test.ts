@@ -154,6 +154,11 @@ async function smallMachine(name: string): Promise<LaunchRequest> {
 accel: tcg
 cpu: {count: 2}
 memory: 64MiB
+memoryBacking: {preallocate: true}
+iothreads: 1
+sound: {model: ich9}
+watchdog: {model: i6300esb}
+serials: [{id: com2}]
 disks:
   - {id: boot, path: ${file('boot.img')}, format: raw, cache: none, limits: {iops: 500}}
   - {id: data, path: ${file('data')}, format: qcow2, bus: scsi, cache: none}
