@@ -32,6 +32,8 @@ export interface Entry {
   readonly line: number;
   /** A part of something that has the note already: it counts and is not said again. */
   readonly quiet?: boolean;
+  /** A further note of something that is counted already. */
+  readonly uncounted?: boolean;
   /** The note is not joined with those of other subjects. */
   readonly alone?: boolean;
 }
@@ -52,8 +54,8 @@ function inCommon(one: string, other: string): string {
 export function accountOf(entries: readonly Entry[]): Account {
   const counts = { imported: 0, changed: 0, unsupported: 0 };
   const notes = new Map<string, { kind: Note['kind']; subject: string; message: string; lines: number[] }>();
-  for (const { verdict, subject, line, quiet, alone } of entries) {
-    counts[verdict.is] += 1;
+  for (const { verdict, subject, line, quiet, alone, uncounted } of entries) {
+    if (uncounted !== true) counts[verdict.is] += 1;
     if (verdict.is === 'imported' || quiet === true) continue;
     const { is: kind, note: message } = verdict;
     const key = `${kind} ${message} ${alone === true ? subject : ''}`;

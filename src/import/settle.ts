@@ -20,7 +20,7 @@ export interface LeftOut<Source> {
 }
 
 /** A part is nothing without these. */
-const needed = new Set(['id', 'path', 'format', 'kind', 'bridge', 'network', 'type', 'bus', 'name', 'model']);
+const needed = new Set(['id', 'path', 'format', 'kind', 'bridge', 'network', 'type', 'bus', 'name']);
 
 /** Taking something out can break another rule, but each round leaves less. */
 const maxRounds = 40;

@@ -100,3 +100,70 @@ test('what is exported and imported again is the same machine', async () => {
   assert.match(again.stdout, /^two: (?:unchanged|changed)$/m);
   assert.equal((await instance.qward(['export', 'libvirt', 'two'])).stdout, stdout);
 });
+
+test('a machine of Xen, one of qemu-init and a command line of QEMU each start in a jail by one command', async () => {
+  const disk = instance.disk('foreign');
+  const started = async (name: string, words: readonly string[]): Promise<string> => {
+    const { status, stdout, stderr } = await instance.qward(['import', ...words, '--start'].flat());
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, new RegExp(`^${name}: started$`, 'm'));
+    await done(instance, `audit ${name}`);
+    await done(instance, `kill ${name}`);
+    return stderr;
+  };
+
+  const xl = file(
+    'xen.cfg',
+    [
+      'type = "hvm"',
+      'name = "Xen Guest"',
+      'memory = 128',
+      `disk = [ 'format=qcow2, vdev=xvda, access=rw, target=${disk}' ]`,
+      'device_model_user = "nobody"',
+      'serial = "pty"',
+      'device_model_args = [ "-accel", "tcg" ]',
+    ].join('\n'),
+  );
+  assert.match(
+    await started('xen-guest', ['xl', xl]),
+    /line 5: device_model_user: the machine has a uid of its own/,
+  );
+
+  const dat = join(directory, 'dat');
+  mkdirSync(dat);
+  writeFileSync(
+    join(dat, 'store-qemud.rc'),
+    `NAME=store\nTGTARCH=qemu-system-x86_64\nRUNAS=qemud\nKVM=0\nRAM=128\nNETWORK=none\nHDA=${disk},format=qcow2\nFLUX=1\n`,
+  );
+  writeFileSync(join(dat, 'store-qemu.cfg'), '-smp 2\n-device pvpanic\n');
+  assert.match(await started('store', ['qemu-init', dat]), /line 8: FLUX: no key of qemu-init/);
+
+  const words = [
+    'qemu',
+    '--name',
+    'bare',
+    '--',
+    'qemu-system-x86_64',
+    '-accel',
+    'tcg',
+    '-m',
+    '128',
+    '-nodefaults',
+  ];
+  const { status, stdout, stderr } = await instance.qward([
+    'import',
+    '--start',
+    ...words,
+    '-drive',
+    `file=${disk},format=qcow2,if=virtio`,
+    '-fw_cfg',
+    'name=opt/org.example/x,string=1',
+  ]);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^bare: started$/m);
+  assert.match(stderr, /argument \d+: -fw_cfg: handed to QEMU as it is, within the jail/);
+  const pid = (await statusOf(instance, 'bare')).pid ?? 0;
+  const again = await instance.qward(['import', 'qemu', '--pid', String(pid), '--name', 'seen']);
+  assert.match(again.stdout, /^name: seen$/m);
+  await done(instance, 'kill bare');
+});

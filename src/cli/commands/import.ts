@@ -1,10 +1,11 @@
-import { defineCommand, type CommandFault, type CommandResult } from '../command.ts';
+import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
-import { filesOfWord, readForeign } from '../import/foreign-files.ts';
-import { takeIn, type Foreign, type TakeInOptions } from '../import/take-in.ts';
+import type { Found } from '../import/foreign-machines.ts';
+import { takeIn, type TakeInOptions } from '../import/take-in.ts';
+import { escapeLine } from '../render/escape.ts';
 import { usage } from '../results.ts';
 
-const formats = ['libvirt'] as const;
+const formats = ['libvirt', 'qemu-init', 'xl', 'qemu'] as const;
 
 export const importMachines = defineCommand({
   name: 'import',
@@ -14,9 +15,12 @@ export const importMachines = defineCommand({
     'left out, with its line. Nothing is changed without --define. The files are read here, with your rights: neither the ' +
     'manager nor root reads them. docs/import.md has what is taken of each format.',
   arguments: {
-    FORMAT: { help: 'libvirt: domain XML, as "virsh dumpxml" prints it.', complete: formats },
+    FORMAT: {
+      help: 'libvirt: domain XML, as "virsh dumpxml" prints it. qemu-init: a directory. xl: xl.cfg. qemu: a command line.',
+      complete: formats,
+    },
     FILE: {
-      help: 'Files, patterns such as "*.xml", or directories; "-" is standard input.',
+      help: 'Files, patterns such as "*.xml", or directories; "-" is standard input. qemu: the command line behind "--".',
       complete: 'file',
       repeated: true,
       optional: true,
@@ -32,6 +36,7 @@ export const importMachines = defineCommand({
     replace: { kind: 'flag', short: 'r', help: 'Also change machines that are defined already.' },
     dryRun: { kind: 'flag', short: 'n', help: 'Change nothing; with --define say what would be done.' },
     name: { kind: 'text', value: 'NAME', complete: 'none', help: 'Call the machine so.' },
+    pid: { kind: 'number', value: 'PID', complete: 'none', help: 'qemu: the command line of this process.' },
     strict: { kind: 'flag', help: 'Status 1 where something is left out.' },
   },
   examples: [
@@ -42,51 +47,52 @@ export const importMachines = defineCommand({
       meaning: 'what would become of all',
     },
     { line: 'qward import libvirt web.xml --start', meaning: 'in one step' },
+    { line: 'qward import qemu-init ~/etc --define', meaning: 'all that it has registered' },
+    { line: 'qward import xl /etc/xen/web.cfg', meaning: 'a machine of Xen' },
+    { line: 'qward import qemu --name web -- qemu-system-x86_64 -m 1G web.img', meaning: 'a command line' },
+    { line: 'qward import qemu --pid 4711', meaning: 'of a process that runs' },
   ],
   exits: { 1: '--strict: something is left out' },
-  async run(context, { arguments: { FORMAT: format, FILE: words }, options }) {
-    const { name, ...flags } = options;
-    const takeOptions: TakeInOptions = { ...flags, define: flags.define || flags.start };
-    if (format !== 'libvirt')
+  async run(context, { arguments: { FORMAT: format, FILE: words }, options: { name, pid, ...flags } }) {
+    if (pid !== undefined && (format !== 'qemu' || words.length > 0))
+      return usage('import: --pid is for qemu, in place of a command line');
+    if (words.length === 0 && pid === undefined)
+      return usage(
+        `import: ${format === 'qemu' ? 'a command line behind "--", or --pid,' : 'FILE'} is missing`,
+      );
+    const found = await machinesOf(context, format, { words, name, pid });
+    if (found === undefined)
       return usage(`import: "${format}" is not a format; ${formats.join(', ')} expected`);
-    return await importLibvirt(context, words, { ...takeOptions, ...(name === undefined ? {} : { name }) });
+    if (name !== undefined && found.machines.length > 1)
+      return usage('import: --name is for one machine, and there are several');
+    return await take(context, found, { ...flags, define: flags.define || flags.start });
   },
 });
 
-async function importLibvirt(
+async function machinesOf(
   context: Context,
-  words: readonly string[],
-  options: TakeInOptions & { readonly name?: string },
-): Promise<CommandResult> {
-  if (words.length === 0) return usage('import: FILE is missing: a file of XML, or "-"');
-  const { importDomains } = await import('../../import/libvirt/import-domain.ts');
-  const { definitionKeys } = await import('../../definition/definition-keys.ts');
-  const { name } = options;
-  const keys = definitionKeys();
-  const found: Foreign[] = [];
-  const faults: CommandFault[] = [];
-  for (const word of words) {
-    const files = filesOfWord(word, '.xml');
-    if ('message' in files) faults.push(files);
-    else
-      for (const path of files) {
-        const read = readForeign(context.io, path);
-        if ('message' in read) faults.push(read);
-        else
-          for (const one of importDomains(read.text, name === undefined ? { keys } : { keys, name }))
-            if (one.ok)
-              found.push({ file: read.file, name: one.name, source: one.source, account: one.account });
-            else
-              faults.push(
-                ...one.faults.map((fault) => ({
-                  ...fault,
-                  code: 'definition-invalid' as const,
-                  file: read.file,
-                })),
-              );
-      }
+  format: string,
+  { words, name, pid }: { words: readonly string[]; name: string | undefined; pid: number | undefined },
+): Promise<Found | undefined> {
+  const readers = await import('../import/foreign-machines.ts');
+  const wanted = { words, name, io: context.io };
+  switch (format) {
+    case 'libvirt':
+      return await readers.libvirtMachines(wanted);
+    case 'xl':
+      return await readers.xlMachines(wanted);
+    case 'qemu-init':
+      return await readers.qemuInitMachines(wanted);
+    case 'qemu':
+      return await readers.qemuMachine(words, { name, pid });
+    default:
+      return undefined;
   }
-  if (name !== undefined && found.length > 1)
-    return usage('import: --name is for one machine, and there are several');
-  return await takeIn(context, found, faults, options);
+}
+
+async function take(context: Context, found: Found, options: TakeInOptions): Promise<CommandResult> {
+  const result = await takeIn(context, found.machines, found.faults, options);
+  if (!context.json && !context.quiet)
+    for (const remark of found.remarks) context.warn(`${escapeLine(remark)}\n`);
+  return result;
 }

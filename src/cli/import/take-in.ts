@@ -20,6 +20,8 @@ export interface Foreign {
   /** The definition as YAML. */
   readonly source: string;
   readonly account: Account;
+  /** What the numbers of the account count; default line. */
+  readonly places?: 'line' | 'argument';
 }
 
 export interface TakeInOptions {
