@@ -72,7 +72,7 @@ function report(context: Context, result: CommandResult): number {
 
 /** Who works on another host: -H, or QWARD_HOST where no socket of this host is named. What is wrong with it is a string. */
 async function remoteOf(command: Command, { globals }: Parsed, io: Io): Promise<Reach | string | undefined> {
-  const { host, socket } = globals;
+  const { host, socket, session, system } = globals;
   if (command.name === 'dial-stdio') return undefined;
   if (host !== undefined && socket !== undefined) return '--host and --socket together: give one of them';
   const named = typeof host === 'string' ? host : socket === undefined ? io.env['QWARD_HOST'] : undefined;
@@ -82,7 +82,9 @@ async function remoteOf(command: Command, { globals }: Parsed, io: Io): Promise<
     import('./remote/ssh-reach.ts'),
   ]);
   const parsed = parseRemoteHost(named);
-  return typeof parsed === 'string' ? parsed : sshReach(parsed, { quiet: command.name === '__complete' });
+  if (typeof parsed === 'string') return parsed;
+  const instance = session === true ? 'session' : system === true ? 'system' : undefined;
+  return sshReach(parsed, { quiet: command.name === '__complete', instance });
 }
 
 async function runCommand(command: Command, input: Parsed, io: Io): Promise<number> {

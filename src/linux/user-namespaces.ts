@@ -22,9 +22,18 @@ const switches: readonly Switch[] = [
   },
 ];
 
-/** Undefined where nothing is known that forbids them. */
-export function userNamespaceFault(): { readonly message: string; readonly hint: string } | undefined {
-  const found = switches.find(
+/** Forbids them to programs without a profile, and no others. */
+const byAppArmor: Switch = {
+  path: '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
+  off: '1',
+  cure: 'sysctl kernel.apparmor_restrict_unprivileged_userns=0',
+};
+
+/** Undefined where nothing is known that forbids them. `none`: it was seen that none can be made. */
+export function userNamespaceFault(
+  none = false,
+): { readonly message: string; readonly hint: string } | undefined {
+  const found = [...switches, ...(none ? [byAppArmor] : [])].find(
     ({ path, off }) => unlessMissing(() => readFileSync(path, 'utf8').trim()) === off,
   );
   if (found === undefined) return undefined;

@@ -78,9 +78,10 @@ export function createPolicySource(path: string, own: readonly string[]): Policy
 /** A session has no file that says what is allowed: the user's own rights are the bound. */
 export function createSessionPolicySource(policy: Policy): PolicySource {
   const current = success(policy);
-  const named = (hint: string): string => hint.replaceAll(policyFile, 'the built-in policy of the session');
+  const path = 'the built-in policy of the session';
+  const named = (hint: string): string => hint.replaceAll(policyFile, path);
   return {
-    path: policyFile,
+    path,
     current: () => current,
     roles: () => policy,
     text: () => undefined,

@@ -15,9 +15,10 @@ import {
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Means } from '../../src/broker/means.ts';
 import type { BrokerContext } from '../../src/broker/context.ts';
 import { openRecords } from '../../src/broker/records.ts';
-import { runs, sweep } from '../../src/broker/sweep.ts';
+import { endRecorded, runs, sweep } from '../../src/broker/sweep.ts';
 import { findCgroupMounts } from '../../src/jail/cgroups.ts';
 import { encodeFrame } from '../../src/protocol/frame.ts';
 import type { Descriptor } from '../../src/protocol/launch.ts';
@@ -173,8 +174,13 @@ test('a machine whose record is lost is seen and ended where it was launched, al
     const { paths, cgroupParent } = site;
     mkdirSync(`${paths.brokerRun}/machines`, { recursive: true });
     const records = openRecords(`${paths.brokerRun}/machines`);
+    const means: Pick<Means, 'end' | 'removeDirectory'> = {
+      end: (machine, record) => endRecorded(context, machine, record),
+      removeDirectory: () => undefined,
+    };
+    const places = { paths, cgroupParent, scopeBase: '', logDirectory: null };
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what looking and sweeping need
-    const context = { paths, cgroupParent, cgroups, records, scopes: true } as unknown as BrokerContext;
+    const context = { ...places, cgroups, records, means, scopes: true } as unknown as BrokerContext;
     assert.ok(runs(context, 'web'), 'it would be started a second time, with the same disks and uid');
     assert.ok(await sweep(context, 'web'));
     await ended;

@@ -212,8 +212,20 @@ test('list --all-instances shows the own machines, says which instance does not 
   if (!existsSync('/run/qward/api.sock')) assert.match(all.stderr, /the system instance does not answer/);
   assert.match(
     await done('info'),
-    /default\s+system instance \(\/etc\/qward\/instances\.json\)|default\s+session/,
+    /default\s+(?:system|session) instance \(.*\/etc\/qward\/instances\.json\)/,
   );
   const both = await run([...user.asUser, ...user.cli, '--session', '--system', 'list'], user.environment);
   assert.equal(both.status, 2);
+});
+
+test('what the user lets start is started by one command, as the user’s own systemd gives it', async () => {
+  await done('autostart on web');
+  assert.match(await done('autostart list'), /web/);
+  const started = await user.qward(['host', 'start-machines'], { timeoutMs: deadlineMs });
+  assert.equal(started.status, 0, started.stdout + started.stderr);
+  assert.equal((await auditOf('web')).ok, true);
+  const stopped = await user.qward(['host', 'stop-machines'], { timeoutMs: deadlineMs });
+  assert.equal(stopped.status, 0, stopped.stdout + stopped.stderr);
+  assert.deepEqual(readdirSync(`${user.run()}/machines`), []);
+  await done('autostart off web');
 });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { CallResult } from '../../api/calls.ts';
 import { instancesFile } from '../../protocol/paths.ts';
 import { defineCommand } from '../command.ts';
@@ -27,7 +28,8 @@ function quotaFields(quota: Quota): [string, string][] {
 async function shownDefault({ remote }: Context): Promise<[string, string][]> {
   if (remote !== undefined) return [];
   const meant = await defaultInstance();
-  const text = typeof meant === 'string' ? `${meant} instance (${instancesFile})` : meant.fault.message;
+  const why = existsSync(instancesFile) ? instancesFile : `there is no ${instancesFile}`;
+  const text = typeof meant === 'string' ? `${meant} instance (${why})` : meant.fault.message;
   return [['default', escapeLine(text)]];
 }
 

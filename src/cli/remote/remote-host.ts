@@ -10,6 +10,9 @@ export interface RemoteHost {
   readonly socket: string | undefined;
 }
 
+/** Of the instances there; undefined: what is configured there. */
+export type RemoteInstance = 'system' | 'session' | undefined;
+
 /**
  * SECURITY: promise 4. None begins with "-" (ssh would take it for an option: CVE-2017-1000117) and none holds what a shell
  * reads: ssh_config may put host and user into a command (ProxyCommand, CVE-2023-51385), and the socket goes through the login shell there.
@@ -46,8 +49,17 @@ const noForwarding = [
 ];
 
 /** Arguments of ssh; no shell of this host sees them. `quiet`: nothing is asked, and it gives up soon. */
-export function sshArguments({ user, host, port, socket }: RemoteHost, quiet: boolean): string[] {
-  const remote = ['qward', 'dial-stdio', ...(socket === undefined ? [] : ['--socket', socket])];
+export function sshArguments(
+  { user, host, port, socket }: RemoteHost,
+  quiet: boolean,
+  instance?: RemoteInstance,
+): string[] {
+  const remote = [
+    'qward',
+    'dial-stdio',
+    ...(instance === undefined ? [] : [`--${instance}`]),
+    ...(socket === undefined ? [] : ['--socket', socket]),
+  ];
   return [
     // No terminal, no escape character, and nothing of this host is forwarded, whatever ssh_config says.
     ...noForwarding,

@@ -6,7 +6,7 @@ import type { Reach } from '../../api/reach.ts';
 import { escapeLines } from '../render/escape.ts';
 import { readGreeting, type Greeting } from './greeting.ts';
 import { Mux, type Channel } from './mux.ts';
-import { sshArguments, type RemoteHost } from './remote-host.ts';
+import { sshArguments, type RemoteHost, type RemoteInstance } from './remote-host.ts';
 import { remoteTargets } from './target-channel.ts';
 
 /** The host cannot be reached; `hint` says the cure. ssh's own words are on standard error already. */
@@ -29,12 +29,13 @@ const lastWordsMs = 300;
 export interface SshOptions {
   /** Nothing is asked, nothing is said, and it gives up soon: somebody presses Tab. */
   readonly quiet: boolean;
+  readonly instance?: RemoteInstance;
 }
 
-export function sshReach(host: RemoteHost, { quiet }: SshOptions): Reach {
+export function sshReach(host: RemoteHost, options: SshOptions): Reach {
   let line: Line | undefined;
-  const open = (name: string): Channel => (line ??= dial(host, quiet)).mux.open(name);
-  const greeting = (): Promise<Greeting> => (line ??= dial(host, quiet)).greeting;
+  const open = (name: string): Channel => (line ??= dial(host, options)).mux.open(name);
+  const greeting = (): Promise<Greeting> => (line ??= dial(host, options)).greeting;
   return {
     name: host.name,
     connect: open,
@@ -45,9 +46,9 @@ export function sshReach(host: RemoteHost, { quiet }: SshOptions): Reach {
   };
 }
 
-function dial(host: RemoteHost, quiet: boolean): Line {
+function dial(host: RemoteHost, { quiet, instance }: SshOptions): Line {
   // Host keys and passwords are between ssh and its user, on the terminal; its other words, and those of the other host, go through here.
-  const child = spawn('ssh', sshArguments(host, quiet), {
+  const child = spawn('ssh', sshArguments(host, quiet, instance), {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   if (quiet) child.stderr.resume();

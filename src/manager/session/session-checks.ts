@@ -6,12 +6,18 @@ import type { BrokerStatus } from '../../protocol/broker.ts';
 import type { Check } from '../doctor.ts';
 
 export function sessionChecks(status: BrokerStatus | undefined): readonly Check[] {
-  return [namespaceCheck(), uidCheck(), groupCheck(), ...(status === undefined ? [] : [limitCheck(status)])];
+  return [
+    namespaceCheck(status?.runtime ?? null),
+    uidCheck(),
+    groupCheck(),
+    ...(status === undefined ? [] : [limitCheck(status)]),
+  ];
 }
 
-function namespaceCheck(): Check {
+/** Where no runtime works, AppArmor may be why: it lets only programs with a profile make them (Ubuntu 24.04). */
+function namespaceCheck(runtime: string | null): Check {
   const check = 'user namespaces';
-  const fault = userNamespaceFault();
+  const fault = userNamespaceFault(runtime === null);
   if (fault === undefined) return { check, state: 'ok', found: 'users can make them', cure: '' };
   return { check, state: 'missing', found: fault.message, cure: fault.hint };
 }
