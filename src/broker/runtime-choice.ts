@@ -49,7 +49,10 @@ function trialLaunch(): LaunchRequest {
   };
 }
 
-/** Undefined-free: throws where no runtime works, with each one's reason. */
+/** None works: its message is each one's reason. */
+export class NoRuntime extends Error {}
+
+/** Undefined-free: throws NoRuntime where no runtime works, with each one's reason. */
 export async function chooseRuntime(context: BrokerContext): Promise<ChosenRuntime> {
   const file = `${context.paths.brokerRun}/runtime.json`;
   const installed = runtimeNames.flatMap((name) => {
@@ -69,7 +72,7 @@ export async function chooseRuntime(context: BrokerContext): Promise<ChosenRunti
     }
     refused.push({ runtime: name, reason });
   }
-  throw new Error(
+  throw new NoRuntime(
     refused.map(({ runtime, reason }) => `${runtime}: ${reason}`).join('; ') ||
       'neither crun nor runc is installed',
   );

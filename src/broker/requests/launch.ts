@@ -17,6 +17,7 @@ import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.t
 import { groundsOf } from '../open-file.ts';
 import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
 import type { LaunchRecord } from '../records.ts';
+import { NoRuntime } from '../runtime-choice.ts';
 import { identityFor, type Identity } from '../relaxed-identity.ts';
 import { sweep } from '../sweep.ts';
 import { running, stuck } from './lifecycle.ts';
@@ -83,6 +84,8 @@ function realPath(path: string): string | undefined {
 }
 
 function outOfResources(error: unknown, machine: string, place: string): HandlerOutcome {
+  if (error instanceof NoRuntime)
+    return refuse('runtime-failed', `no jail can be made: ${error.message}`, 'run `qward doctor`');
   const code = errorCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT') return noSpace(machine, place);
   if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM' || code === 'EAGAIN') {
