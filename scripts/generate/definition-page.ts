@@ -111,6 +111,7 @@ export const rules = `## What keys demand of each other
 - An image that is written is used once within a machine, its own chain included.
 - MAC addresses differ.
 - \`cpu.topology\` has as many CPUs as \`cpu.maximum\`, or \`cpu.count\` where that is unset.
+- \`cpu.pinning\` names virtual CPUs and \`iothreads\` that there are, each once.
 - Features of CPUs are named once; \`vmx\` and \`svm\` cannot be enabled.
 - Some of \`cpu.hyperv.enlightenments\` need others: the fault says which.
 - \`clock.timezone\` needs \`clock.base: timezone\`; \`clock.start\` stands alone.

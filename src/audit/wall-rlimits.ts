@@ -23,5 +23,27 @@ export function compareRlimits(state: ProcessState, expected: ExpectedWalls): Fi
     const kept = planned === null ? /^\d+$/.test(hard) : hard === String(planned);
     return kept ? [] : [`${name.toLowerCase()} ${soft}, hard limit ${hard}`];
   });
-  return judge(expected === null ? 'bounded' : 'as planned', faults);
+  return judge(expected === null ? 'bounded' : 'as planned', [...faults, ...faultsOfPins(state, expected)]);
+}
+
+/** Threads that QEMU made since have the CPUs of the one that made them, so they are held against all pins together. */
+function faultsOfPins(state: ProcessState, expected: ExpectedWalls): readonly string[] {
+  const pins = expected?.launch.pins ?? [];
+  const all = pins.flatMap(({ cpus }) => cpus);
+  return state.threads.flatMap(({ tid, fields }) => {
+    const name = fields.get('Name') ?? '';
+    const pin = pins.find(({ thread }) => name.startsWith(thread));
+    if (pin === undefined) return [];
+    const planned = new Set(pin.thread === '' ? all : pin.cpus);
+    const found = fields.get('Cpus_allowed_list') ?? '';
+    return cpusIn(found).every((cpu) => planned.has(cpu)) ? [] : [`thread ${tid} on CPUs ${found}`];
+  });
+}
+
+/** Numbers of a list of the kernel's, `0-3,8`. */
+function cpusIn(list: string): readonly number[] {
+  return list.split(',').flatMap((part) => {
+    const [first = Number.NaN, last = first] = part.split('-').map(Number);
+    return Array.from({ length: Math.min(Math.max(1, last - first + 1), 8192) }, (_, index) => first + index);
+  });
 }

@@ -136,7 +136,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     describe: (expected) =>
       expected === null
         ? 'no core file; message queues, locked memory and open files bounded'
-        : `no core file, message queue or locked memory; ${expected.rootless?.threadLimit === true ? `${expected.launch.limits.pids} threads, ` : ''}${expected.launch.limits.openFiles} open files, files of ${expected.launch.limits.fileSize} bytes`,
+        : `${(expected.launch.pins ?? []).length === 0 ? '' : 'threads on their CPUs; '}no core file, message queue or locked memory; ${expected.rootless?.threadLimit === true ? `${expected.launch.limits.pids} threads, ` : ''}${expected.launch.limits.openFiles} open files, files of ${expected.launch.limits.fileSize} bytes`,
     compare: compareRlimits,
   },
   descriptors: {

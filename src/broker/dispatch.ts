@@ -5,7 +5,7 @@ import { refuse, type BrokerContext, type HandlerOutcome } from './context.ts';
 import { withRegister } from './requests/claims.ts';
 import { handleListDirectory, handlePart } from './requests/images.ts';
 import { handleLaunch } from './requests/launch.ts';
-import { handleForget, handleKill, handleReap, handleRename } from './requests/lifecycle.ts';
+import { handleForget, handleKill, handlePin, handleReap, handleRename } from './requests/lifecycle.ts';
 import { handleInspect, handleInspectPid, handleProbe, handleStatus } from './requests/look.ts';
 
 type Handlers = {
@@ -25,6 +25,7 @@ const handlers: Handlers = {
     withRegister(() => ({ ok: true, result: { disabled: context.autostart.disable(machine) } })),
   rename: (context, { machine, to }) =>
     exclusively(context, [machine, to], () => handleRename(context, machine, to)),
+  pin: (context, { machine }) => handlePin(context, machine),
   inspect: (context, { machine }) => handleInspect(context, machine),
   'inspect-pid': (_context, { pid }) => handleInspectPid(pid),
   probe: (context, request) => handleProbe(context, request),

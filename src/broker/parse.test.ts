@@ -24,7 +24,15 @@ test('well-formed requests come through unchanged', () => {
     { v: 1, call: 'status' },
     { v: 1, call: 'kill', machine: 'a' },
     { v: 1, call: 'history', log: 'claims', since: '2026-01-01T00:00:00.000Z', limit: 5000 },
-    { v: 1, call: 'launch', launch: { ...launch, relaxed: [{ relax: 'seccomp', to: 'off' }] } },
+    {
+      v: 1,
+      call: 'launch',
+      launch: {
+        ...launch,
+        relaxed: [{ relax: 'seccomp', to: 'off' }],
+        pins: [{ thread: 'CPU 0/KVM', cpus: [0, 3] }],
+      },
+    },
   ]) {
     assert.deepEqual(parse(request), request);
   }
@@ -88,6 +96,9 @@ test('every field of a launch is bounded', () => {
     { devices: ['/dev/shm/x'] },
     { devices: ['/dev/../etc'] },
     { devices: ['/etc/shadow'] },
+    { pins: [{ thread: 'a', cpus: [1024] }] },
+    { pins: [{ thread: 'CPU 0;', cpus: [1] }] },
+    { pins: Array.from({ length: 401 }, () => ({ thread: '', cpus: [1] })) },
     { relaxed: [{ relax: 'root', to: 'x' }] },
     { relaxed: [{ relax: 'user', to: 'a b' }] },
     { relaxed: [{ relax: 'user' }] },

@@ -4,8 +4,10 @@ import { partActions } from '../protocol/disk-job.ts';
 import {
   deviceNode,
   jailedPrograms,
+  maxCpu,
   maxDescriptors,
   maxDevices,
+  maxPins,
   maxRelaxed,
   relaxableWalls,
   relaxedTo,
@@ -13,6 +15,7 @@ import {
   type Descriptor,
   type LaunchLimits,
   type LaunchRequest,
+  type Pin,
   type Relaxed,
 } from '../protocol/launch.ts';
 import {
@@ -64,6 +67,10 @@ const limits = record<LaunchLimits>({
   fileSize: maxBytes,
 });
 
+const pins = list(
+  maxPins,
+  record<Pin>({ thread: text(15, /^[A-Za-z0-9 ./-]*$/), cpus: list(maxCpu + 1, integer(0, maxCpu)) }),
+);
 const relaxed = list(maxRelaxed, record<Relaxed>({ relax: oneOf(relaxableWalls), to: text(255, relaxedTo) }));
 
 const launch = record<Required<LaunchRequest>>(
@@ -78,14 +85,16 @@ const launch = record<Required<LaunchRequest>>(
     root: list(256, record({ source: path, target: path })),
     limits,
     relaxed,
+    pins,
   },
-  { relaxed: [] },
+  { relaxed: [], pins: [] },
 );
 
 const request = tagged<BrokerRequest>('call', {
   launch: record({ v, call: oneOf(['launch']), launch }),
   kill: record({ v, call: oneOf(['kill']), machine }),
   reap: record({ v, call: oneOf(['reap']), machine }),
+  pin: record({ v, call: oneOf(['pin']), machine }),
   inspect: record({ v, call: oneOf(['inspect']), machine }),
   'inspect-pid': record({ v, call: oneOf(['inspect-pid']), pid: integer(1, 4_194_304) }),
   probe: record({

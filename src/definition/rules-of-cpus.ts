@@ -1,6 +1,8 @@
 /** Virtual CPUs: their number, their arrangement, and what their features need. */
 import type { Draft } from './draft.ts';
+import type { KeyPath } from './key-path.ts';
 import { mostCpus } from './most-cpus.ts';
+import { numbersOf } from './number-ranges.ts';
 import { broken, type Broken } from './rule.ts';
 import type { enlightenments } from './schema-cpu.ts';
 
@@ -130,4 +132,62 @@ export function hostsPropertiesHaveItsModel({ cpu }: Draft): readonly Broken[] {
       'Remove it, or use cpu.model: max (host under KVM).',
     ),
   );
+}
+
+/** What a mask of the kernel has room for. */
+const lastHostCpu = 1023;
+
+export function pinsAreKnown({ cpu, iothreads }: Draft): readonly Broken[] {
+  if (cpu === undefined) return [];
+  const { machine, emulator, vcpus, iothreads: threads } = cpu.pinning;
+  const at = (...key: KeyPath): KeyPath => ['cpu', 'pinning', ...key];
+  const lists = [
+    { path: at('machine'), cpus: machine },
+    { path: at('emulator'), cpus: emulator },
+    ...vcpus.map(({ cpus }, index) => ({ path: at('vcpus', index, 'cpus'), cpus })),
+    ...threads.map(({ cpus }, index) => ({ path: at('iothreads', index, 'cpus'), cpus })),
+  ];
+  const ofLists = lists.flatMap(({ path, cpus }) => {
+    const numbers = cpus === undefined ? [0] : numbersOf(cpus);
+    if (numbers.length > 0 && numbers.every((number) => number <= lastHostCpu)) return [];
+    return [
+      broken(path, `no range of CPUs from 0 to ${lastHostCpu}`, "Write ranges that rise, such as '0-3,8'."),
+    ];
+  });
+  const seen = new Set<string>();
+  const again = (kind: 'vcpu' | 'iothread', number: number, path: KeyPath): readonly Broken[] => {
+    const key = `${kind} ${number}`;
+    const first = !seen.has(key);
+    seen.add(key);
+    if (first) return [];
+    return [broken(path, `${key} is in the list already`, 'Remove one of the two.')];
+  };
+  const most = mostCpus(cpu);
+  return [
+    ...ofLists,
+    ...vcpus.flatMap(({ vcpu }, index) => [
+      ...again('vcpu', vcpu, at('vcpus', index, 'vcpu')),
+      ...(vcpu < most
+        ? []
+        : [
+            broken(
+              at('vcpus', index, 'vcpu'),
+              `there is no virtual CPU ${vcpu}: there are ${most}, counted from 0`,
+              'Remove it, or raise cpu.count.',
+            ),
+          ]),
+    ]),
+    ...threads.flatMap(({ iothread }, index) => [
+      ...again('iothread', iothread, at('iothreads', index, 'iothread')),
+      ...(iothreads === undefined || iothread <= iothreads
+        ? []
+        : [
+            broken(
+              at('iothreads', index, 'iothread'),
+              `there is no thread ${iothread}: iothreads is ${iothreads}`,
+              'Remove it, or raise iothreads.',
+            ),
+          ]),
+    ]),
+  ];
 }

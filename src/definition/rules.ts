@@ -15,6 +15,7 @@ import {
   enlightenmentsAreWhole,
   featuresAreClear,
   hostsPropertiesHaveItsModel,
+  pinsAreKnown,
 } from './rules-of-cpus.ts';
 import {
   devicesHavePlaces,
@@ -60,6 +61,7 @@ const rules: readonly Rule[] = [
   enlightenmentsAreWhole,
   addressesHaveOneWidth,
   hostsPropertiesHaveItsModel,
+  pinsAreKnown,
   microvmHasFewDevices,
   screensAreWhole,
   devicesHavePlaces,

@@ -1,6 +1,7 @@
 /** Keys of the virtual CPUs. */
 import * as z from 'zod';
 import { textLike } from './scalars.ts';
+import { numberRanges } from './schema-memory.ts';
 
 const most = 255;
 /** In one dimension of the topology. */
@@ -73,6 +74,40 @@ const hyperv = z.strictObject({
   passthrough: z.boolean().default(false).describe('All that the KVM of this host can, whatever is listed.'),
 });
 
+const pinning = z.strictObject({
+  machine: numberRanges
+    .optional()
+    .describe('For every thread of the machine that has none of its own below; unset: all that there are.')
+    .meta({ examples: ['0-3'] }),
+  emulator: numberRanges
+    .optional()
+    .describe('For the threads of QEMU that are no virtual CPU and none of `iothreads`.'),
+  vcpus: z
+    .array(
+      z.strictObject({
+        vcpu: z
+          .int()
+          .min(0)
+          .max(most - 1)
+          .describe('The virtual CPU, counted from 0.'),
+        cpus: numberRanges.describe('For this one.').meta({ examples: ['2'] }),
+      }),
+    )
+    .max(most)
+    .default([])
+    .describe('Virtual CPUs one by one.'),
+  iothreads: z
+    .array(
+      z.strictObject({
+        iothread: z.int().min(1).max(64).describe('The thread of `iothreads`, counted from 1.'),
+        cpus: numberRanges.describe('For this one.').meta({ examples: ['0'] }),
+      }),
+    )
+    .max(64)
+    .default([])
+    .describe('Threads of `iothreads` one by one.'),
+});
+
 export const cpuSchema = z.strictObject({
   model: z
     .string()
@@ -131,6 +166,9 @@ export const cpuSchema = z.strictObject({
     .default(false)
     .describe('The guest is told that its CPUs are not shared: it spins where it would yield.'),
   pollControl: z.boolean().default(false).describe('The guest may switch off that KVM waits by polling.'),
+  pinning: pinning
+    .prefault({})
+    .describe('CPUs of the host that the machine may run on, as ranges; others may run there too.'),
   hyperv: hyperv.prefault({}).describe("Microsoft's interface between guest and hypervisor, for Windows."),
   nested: z
     .literal(false)

@@ -31,6 +31,7 @@ export const defaultDeadlinesMs: Readonly<Record<BrokerCall, number>> = {
   history: 10_000,
   forget: 10_000,
   'autostart-off': 10_000,
+  pin: 10_000,
   rename: 10_000,
   part: 15_000,
   'list-directory': 15_000,

@@ -15,6 +15,7 @@ export interface BrokerResults {
   readonly launch: LaunchedMachine;
   readonly kill: { readonly killed: boolean };
   readonly reap: unknown;
+  readonly pin: unknown;
   readonly inspect: ProcessFacts;
   readonly 'inspect-pid': ProcessFacts;
   readonly probe: readonly FileProbe[];

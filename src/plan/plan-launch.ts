@@ -23,6 +23,7 @@ import { planPassthrough } from './passthrough/plan-passthrough.ts';
 import { keyOption, type Option } from './options.ts';
 import { iommuOptions, soundOptions, watchdogOptions } from './small-devices.ts';
 import { devicesOf, plannedRelaxations, relaxationFaults, relaxedPart, sandboxOptions } from './relaxed.ts';
+import { pinsPart } from './pins.ts';
 import { planWalls } from './walls.ts';
 
 /** Plans a start. Every fault at once, or a plan that the broker can be asked for. */
@@ -57,6 +58,7 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
     root,
     limits: planLimits(definition, facts, { accel, descriptors: table.descriptors.length }),
     ...relaxedPart(definition),
+    ...pinsPart(definition, accel),
   };
   return {
     ok: true,

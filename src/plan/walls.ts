@@ -69,7 +69,7 @@ export function planWalls(launch: LaunchRequest, session = false): readonly Plan
     'device-cgroup': openDevices
       ? 'every device'
       : `nothing but ${[...runtimeNodes, ...nodes].join(', ')}, and what the runtime always adds`,
-    rlimits: `core 0, msgqueue 0, memlock 0, nofile ${limits.openFiles}, fsize ${limits.fileSize}`,
+    rlimits: `${launch.pins === undefined ? '' : 'threads on their CPUs; '}core 0, msgqueue 0, memlock 0, nofile ${limits.openFiles}, fsize ${limits.fileSize}`,
     descriptors: `0 /dev/null, 1 and 2 the log, 3 to ${last} as granted, and what QEMU makes itself`,
     lsm:
       label !== undefined ? `label ${label}` : 'a label of its own where this host has SELinux or AppArmor',

@@ -26,6 +26,8 @@ export type BrokerRequest =
   | { readonly v: 1; readonly call: 'kill'; readonly machine: string }
   /** Removes what a dead machine left: cgroup, runtime state, mounts, sockets. Refused while it runs. */
   | { readonly v: 1; readonly call: 'reap'; readonly machine: string }
+  /** Puts the threads of the machine on the CPUs that its launch named. */
+  | { readonly v: 1; readonly call: 'pin'; readonly machine: string }
   /** Raw facts of a process for the audit; `pid` of any process only for an administrator's audit. */
   | { readonly v: 1; readonly call: 'inspect'; readonly machine: string }
   | { readonly v: 1; readonly call: 'inspect-pid'; readonly pid: number }

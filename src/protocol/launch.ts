@@ -86,6 +86,15 @@ export function relaxations(launch: Pick<LaunchRequest, 'relaxed'>, wall: Relaxa
   return (launch.relaxed ?? []).flatMap(({ relax, to }) => (relax === wall ? [to] : []));
 }
 
+/** CPUs of the host for threads of QEMU: those whose name begins so, and which no earlier pin has. */
+export interface Pin {
+  readonly thread: string;
+  readonly cpus: readonly number[];
+}
+export const maxPins = 400;
+/** A mask of 128 bytes has them. */
+export const maxCpu = 1023;
+
 /** A file or directory of the operating system that the jail shows read-only at the same path. */
 export interface SystemPath {
   /** Real path on the host beneath /usr, owned by root, not writable by others, no link in it. */
@@ -136,6 +145,8 @@ export interface LaunchRequest {
   readonly limits: LaunchLimits;
   /** None where it is absent. */
   readonly relaxed?: readonly Relaxed[];
+  /** Set by the request `pin`, once QEMU has its threads; none where it is absent. */
+  readonly pins?: readonly Pin[];
 }
 
 /** Machine names as the broker admits them (confinement.md, "Rules"). */

@@ -9,6 +9,7 @@ export function sampleRequests(launch: LaunchRequest, images: string): readonly 
     launch: { v: 1, call: 'launch', launch },
     kill: { v: 1, call: 'kill', machine: 'one' },
     reap: { v: 1, call: 'reap', machine: 'one' },
+    pin: { v: 1, call: 'pin', machine: 'one' },
     inspect: { v: 1, call: 'inspect', machine: 'one' },
     'inspect-pid': { v: 1, call: 'inspect-pid', pid: process.pid },
     probe: {

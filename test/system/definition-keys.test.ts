@@ -1,10 +1,11 @@
 /** Keys that few machines set, in the jail: every wall stands, the filter lets QEMU do it, and what needs the policy says so. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { AuditReport } from '../../src/audit/report.ts';
 import { startInstance, type Instance } from '../support/instance.ts';
-import { define, smallMachine, start } from '../support/small-machine.ts';
+import { define, smallMachine, start, statusOf } from '../support/small-machine.ts';
 
 let instance: Instance;
 
@@ -90,4 +91,41 @@ test('huge pages and Linux asynchronous I/O start where the policy has their lin
   const status = await instance.qward(['status', 'pages']);
   assert.match(status.stdout, /syscall memfd_create/);
   await instance.qward(['kill', 'pages']);
+});
+
+test('threads of a machine run on the CPUs that were asked for, and the audit expects it', async () => {
+  await define(
+    instance,
+    smallMachine('pinned', [
+      'iothreads: 1',
+      "cpu: {count: 2, pinning: {machine: '0-1', emulator: '0', vcpus: [{vcpu: 1, cpus: '1'}], iothreads: [{iothread: 1, cpus: '1'}]}}",
+    ]),
+  );
+  const pid = await start(instance, 'pinned');
+  const found = readdirSync(`/proc/${pid}/task`).map((tid) => {
+    const status = readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8');
+    const field = (name: string): string => new RegExp(`^${name}:\\t(.*)$`, 'm').exec(status)?.[1] ?? '';
+    return `${field('Name')} on ${field('Cpus_allowed_list')}`;
+  });
+  for (const expected of ['CPU 0/TCG on 0-1', 'CPU 1/TCG on 1', 'IO io.1 on 1', 'qemu-system-x86 on 0'])
+    assert.ok(found.includes(expected), `${expected} among ${found.join(', ')}`);
+  await allWallsStand('pinned');
+  // What somebody else changes on the live process, the audit sees.
+  const vcpu = readdirSync(`/proc/${pid}/task`).find((tid) =>
+    readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').startsWith('CPU 1/'),
+  );
+  execFileSync('taskset', ['--pid', '--cpu-list', '0', vcpu ?? '']);
+  const audit = JSON.parse((await instance.qward(['audit', 'pinned', '--json'])).stdout) as AuditReport;
+  const limits = audit.rows.find(({ wall }) => wall === 'rlimits');
+  assert.match(limits?.found ?? '', /thread \d+ on CPUs 0/);
+  await instance.qward(['kill', 'pinned']);
+});
+
+test('CPUs that the host has not are refused, and nothing is left', async () => {
+  await define(instance, smallMachine('far', ["cpu: {pinning: {machine: '1000-1001'}}"]));
+  const { status, stderr } = await instance.qward(['start', 'far']);
+  assert.equal(status, 1, stderr);
+  assert.match(stderr, /is to run on CPUs that this host has not: CPUs 1000, 1001/);
+  assert.match(stderr, /change cpu\.pinning/);
+  assert.equal((await statusOf(instance, 'far')).pid, null);
 });

@@ -1,4 +1,6 @@
-/** kill, reap, forget, rename: the end of a machine's process and of what the broker keeps for it. */
+/** kill, reap, pin, forget, rename: the end of a machine's process and of what the broker keeps for it. */
+import { pinThreads } from '../../linux/affinity.ts';
+import { SystemError } from '../../linux/libc.ts';
 import { killVerified } from '../../linux/pidfd.ts';
 import { isAlive } from '../../linux/process.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
@@ -22,6 +24,24 @@ export async function handleReap(context: BrokerContext, machine: string): Promi
   const record = context.records.read(machine);
   if (record !== undefined && isAlive(record.pid, record.startTime)) return running(record);
   return (await sweep(context, machine)) ? { ok: true, result: {} } : stuck(machine);
+}
+
+/** SECURITY: promise 4. What its launch named, which was admitted; the request names none. */
+export function handlePin(context: BrokerContext, machine: string): HandlerOutcome {
+  const record = context.records.read(machine);
+  if (record === undefined || !isAlive(record.pid, record.startTime))
+    return refuse('machine-not-running', `machine "${machine}" does not run`, 'start it first');
+  try {
+    pinThreads(record.pid, record.launch.pins ?? []);
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.code !== 'EINVAL') throw error;
+    return refuse(
+      'resources-short',
+      `machine "${machine}" is to run on CPUs that this host has not: ${error.message}`,
+      'see `lscpu`, and change cpu.pinning',
+    );
+  }
+  return { ok: true, result: {} };
 }
 
 export function handleForget(context: BrokerContext, machine: string): HandlerOutcome {

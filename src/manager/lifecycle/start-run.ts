@@ -123,6 +123,10 @@ async function bringUp(
   const connected = await run.connect(signal);
   if (signal.aborted) return cancelled(definition.name);
   if (!connected.ok) return await monitorFailure(services, run, connected);
+  if ((planned.plan.launch.pins ?? []).length > 0) {
+    const pinned = await services.broker.call('pin', { machine: definition.name });
+    if (!pinned.ok) return pinned;
+  }
   const facts = await services.broker.call('inspect', { machine: definition.name });
   if (!facts.ok) return facts;
   const audit = services.audit(run, facts.value, services.now());
