@@ -13,11 +13,12 @@ import { RfbViewer } from '../support/rfb.ts';
 import { startSshd } from '../support/sshd.ts';
 import { makeImage } from '../support/test-launch.ts';
 
-const [vera, remo, fred] = [910_000_021, 910_000_022, 910_000_023];
+const [vera, remo, fred, anna] = [910_000_021, 910_000_022, 910_000_023, 910_000_024];
 const instance = await startWithAccounts([
   { name: 'vera', uid: vera },
   { name: 'remo', uid: remo },
   { name: 'fred', uid: fred },
+  { name: 'anna', uid: anna, groups: ['qward-admin'] },
 ]);
 after(() => instance[Symbol.asyncDispose]());
 instance.writePolicy({ define: { users: ['vera', 'remo'], groups: [] } });
@@ -28,6 +29,7 @@ const sshd = await startSshd(instance, {
     { name: 'vera', uid: vera, shell: '/bin/sh' },
     { name: 'remo', uid: remo, ...restricted },
     { name: 'fred', uid: fred, ...restricted },
+    { name: 'anna', uid: anna, ...restricted },
   ],
   snippet: readFileSync(snippet, 'utf8'),
 });
@@ -155,6 +157,19 @@ test('a user whom the policy gives nothing is refused as on the host itself', as
   assert.match(await refusedAs('fred', 'start web-vera', 4), /./);
   // remo owns another machine, and vera's is absent.
   assert.match(await refusedAs('remo', 'start web-vera', 3), /web-vera/);
+});
+
+test('an administrator lets a machine start with the other host, its owner alone cannot, and takes it back', async () => {
+  const register = join(instance.paths.brokerState, 'autostart.json');
+  for (const user of ['vera', 'remo'] as const)
+    assert.match(await refusedAs(user, `autostart on web-${user}`, 4), /administrators/);
+  assert.equal(existsSync(register), false);
+  // An account that has no shell there, and the broker's socket through ssh.
+  assert.match(await as('anna', 'autostart on web-vera'), /web-vera: starts with the host/);
+  assert.match(await as('vera', 'autostart list'), /web-vera/);
+  assert.match(readFileSync(register, 'utf8'), new RegExp(`"web-vera"[^}]*${anna}`));
+  assert.match(await as('vera', 'autostart off web-vera'), /no longer starts/);
+  assert.doesNotMatch(readFileSync(register, 'utf8'), /web-vera/);
 });
 
 test('many calls side by side are one ssh process', async () => {
