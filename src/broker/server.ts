@@ -1,5 +1,6 @@
 /** A socket of the broker's: one request a connection, bounded in size, in time, and in number, of each user and of all. */
 import { createServer, type Server, type Socket } from 'node:net';
+import { HiddenProfiles } from '../jail/apparmor.ts';
 import { peerCredentials, type PeerCredentials } from '../linux/peer-credentials.ts';
 import { protocolVersion, type BrokerReply } from '../protocol/broker.ts';
 import { encodeFrame, FrameReader, maxRequestBytes } from '../protocol/frame.ts';
@@ -125,6 +126,7 @@ export async function settled(
     return await handle();
   } catch (error) {
     if (error instanceof UnusableState) return refuse('state-unwritable', error.message, error.damage.cure);
+    if (error instanceof HiddenProfiles) return refuse('wall-missing', error.message, error.cure);
     return refuse(
       'internal',
       `the broker failed: ${describe(error)}`,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { labelFor, labelsIn } from './apparmor.ts';
+import { HiddenProfiles, labelFor, labelsIn, loaded } from './apparmor.ts';
 
 const profiles = 'man_filter (enforce)\nqward-qemu (enforce)\nqward-qemu-img (complain)\n';
 
@@ -20,4 +20,18 @@ test('the OCI configuration names the profile, and none where there is none', ()
   assert.deepEqual(labelsIn({}, 'qward-qemu (enforce)'), { apparmorProfile: 'qward-qemu' });
   assert.deepEqual(labelsIn({}, ''), {});
   assert.deepEqual(labelsIn({}, undefined), {});
+});
+
+test('profiles that are hidden from root are not taken for a host without AppArmor', () => {
+  const failing = (code: string) => (): string => {
+    throw Object.assign(new Error(code), { code });
+  };
+  assert.equal(loaded(failing('ENOENT'), true), undefined);
+  for (const code of ['EACCES', 'EPERM']) {
+    assert.throws(
+      () => loaded(failing(code), true),
+      (error) => error instanceof HiddenProfiles && error.message.includes(code),
+    );
+    assert.equal(loaded(failing(code), false), undefined);
+  }
 });

@@ -1,6 +1,6 @@
 /** AppArmor's profiles of what runs in jails (packaging/apparmor/qward), as far as this host has loaded them. */
 import { readFileSync } from 'node:fs';
-import { unlessMissing } from '../linux/errno.ts';
+import { errorCode } from '../linux/errno.ts';
 import { relaxations, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
 
 /** One line `NAME (MODE)` a profile; apparmor(7). */
@@ -28,9 +28,34 @@ export function labelFor(
   return profiles.split('\n').some((line) => line.startsWith(`${name} (`)) ? `${name} (enforce)` : '';
 }
 
-/** Nobody but root may read it; a user's broker gives no label, and the audit says so. */
-const loaded = (): string | undefined =>
-  unlessMissing(() => readFileSync(loadedProfiles, 'utf8'), ['ENOENT', 'EACCES', 'EPERM']);
+/** AppArmor is there, and which profiles it has loaded is hidden from root's broker. */
+export class HiddenProfiles extends Error {
+  readonly cure =
+    'let the broker read that file: start it in the host itself, not in a container, and under no profile that denies it (`aa-status`)';
+  constructor(code: string) {
+    super(
+      `AppArmor's list of profiles cannot be read (${loadedProfiles}: ${code}); which label a jail must have is not known, and none is made`,
+    );
+    this.name = 'HiddenProfiles';
+  }
+}
+
+/**
+ * The list; undefined on a host without AppArmor. Nobody but root may read it: a user's broker gives no label, and the audit says so.
+ * SECURITY: promise 5. Throws HiddenProfiles: what root cannot see is not taken for missing.
+ */
+export function loaded(
+  read: () => string = () => readFileSync(loadedProfiles, 'utf8'),
+  isRoot = process.geteuid?.() === 0,
+): string | undefined {
+  try {
+    return read();
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT' || (!isRoot && ['EACCES', 'EPERM'].includes(code))) return undefined;
+    throw new HiddenProfiles(code);
+  }
+}
 
 /** AppArmor's word for no profile. */
 const unconfined = 'unconfined';

@@ -122,15 +122,18 @@ function policyCheck({ policy }: DoctorServices, status: Outcome<BrokerStatus>):
   };
 }
 
-function runtimeCheck({ runtime, runtimesRefused }: BrokerStatus): Check {
+function runtimeCheck({ runtime, runtimesRefused, labelFault }: BrokerStatus): Check {
   const refused = runtimesRefused.map((one) => `${one.runtime} is not used: ${one.reason}`).join('; ');
   if (runtime !== null) return fine('OCI runtime', refused === '' ? runtime : `${runtime}; ${refused}`);
-  return { check: 'OCI runtime', state: 'missing', found: refused, cure: 'apt-get install crun, or runc' };
+  const cure = labelFault?.cure ?? 'apt-get install crun, or runc';
+  return { check: 'OCI runtime', state: 'missing', found: refused, cure };
 }
 
 /** Nothing of a host without AppArmor. */
-function labelChecks({ label }: BrokerStatus): readonly Check[] {
+function labelChecks({ label, labelFault }: BrokerStatus): readonly Check[] {
   const check = 'AppArmor';
+  if (labelFault !== undefined)
+    return [{ check, state: 'missing', found: labelFault.reason, cure: labelFault.cure }];
   if (label === undefined) return [];
   if (label !== '') return [fine(check, label)];
   const cure = 'apparmor_parser --replace /etc/apparmor.d/qward, which comes with the package';

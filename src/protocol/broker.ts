@@ -173,6 +173,8 @@ export interface BrokerStatus {
   readonly scopes?: boolean;
   /** AppArmor's label for QEMU; empty where its profile is not loaded, absent where the host has no AppArmor. */
   readonly label?: string;
+  /** Why it is not known; nothing is launched then. */
+  readonly labelFault?: { readonly reason: string; readonly cure: string };
   /** What is wrong with the policy file; while anything is, nothing is started. */
   readonly policyFaults: readonly Refusal[];
   readonly uidRange: { readonly base: number; readonly count: number } | null;

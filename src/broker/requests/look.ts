@@ -1,6 +1,6 @@
 /** status, probe, inspect: what the broker alone can see, told without judgement. */
 import { closeSync } from 'node:fs';
-import { labelFor } from '../../jail/apparmor.ts';
+import { HiddenProfiles, labelFor } from '../../jail/apparmor.ts';
 import { isAlive } from '../../linux/process.ts';
 import { blockDeviceSize } from '../../linux/block-device.ts';
 import { readHead } from '../../linux/descriptors.ts';
@@ -28,7 +28,6 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
   const runtime = await context
     .runtime()
     .catch((error: unknown) => (error instanceof Error ? error.message : 'failed'));
-  const label = labelFor('qemu');
   const status: BrokerStatus = {
     version,
     pid: process.pid,
@@ -37,7 +36,7 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
       typeof runtime === 'string' ? [{ runtime: 'crun, runc', reason: runtime }] : runtime.refused,
     cgroups: context.cgroups.layout,
     scopes: context.scopes,
-    ...(label === undefined ? {} : { label }),
+    ...labelFacts(),
     policyFaults: policy.ok ? [] : policy.refusals,
     uidRange: policy.ok ? policy.policy.uidRange : null,
     uidRangeOverlaps: policy.ok ? overlaps(policy.policy.uidRange) : [],
@@ -50,6 +49,16 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
     damaged: damagedFiles(context),
   };
   return { ok: true, result: status };
+}
+
+function labelFacts(): Pick<BrokerStatus, 'label' | 'labelFault'> {
+  try {
+    const label = labelFor('qemu');
+    return label === undefined ? {} : { label };
+  } catch (error) {
+    if (!(error instanceof HiddenProfiles)) throw error;
+    return { labelFault: { reason: error.message, cure: error.cure } };
+  }
 }
 
 function damagedFiles(context: BrokerContext): BrokerStatus['damaged'] {
