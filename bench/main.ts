@@ -1,14 +1,15 @@
 /**
  * npm run bench: qward beside libvirt and bare QEMU in one run. Same guest, same QEMU options, TCG, broker warm; medians.
  * Each round measures every side once, so that what else the host does meets all of them.
- *   bench/run [--runs N] [--no-libvirt]
+ *   bench/run [--runs N] [--no-libvirt] [--only boot]
  */
 import { cpus, release } from 'node:os';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { adoptionRounds } from './adoption.ts';
 import { checkout } from '../test/support/checkout.ts';
+import { buildDemoGuest } from '../test/support/demo-guest.ts';
 import { bootRounds, bootRows } from './boot.ts';
 import { makeBenchGuest, machineName, memoryMib } from './guest.ts';
 import { installedRows } from './installed.ts';
@@ -180,11 +181,34 @@ async function describeHost(programs: string, libvirt: Libvirt | undefined): Pro
   };
 }
 
+/** Boot and shutdown of the host, and no other row. Nothing is kept of it. */
+async function bootAlone(runs: number, withLibvirt: boolean): Promise<void> {
+  const directory = mkdtempSync('/tmp/qward-bench-');
+  try {
+    const guest = makeBenchGuest(buildDemoGuest(), directory, { disks: 1, memoryMib });
+    await using libvirt = withLibvirt ? await startLibvirt(guest, 1) : undefined;
+    const boots = await bootRounds(runs, libvirt);
+    const rows = bootRows(boots).map(judge);
+    const rounds = [...boots].map(([name, series]) => `${name}: ${series.map(Math.round).join(', ')}`);
+    process.stdout.write(`${rounds.join('\n')}\n\n${render(rows)}\n`);
+    if (rows.some(({ met }) => met === false)) process.exitCode = 1;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
 async function main(): Promise<void> {
   const { values: flags } = parseArgs({
-    options: { runs: { type: 'string', default: '15' }, 'no-libvirt': { type: 'boolean', default: false } },
+    options: {
+      runs: { type: 'string' },
+      'no-libvirt': { type: 'boolean', default: false },
+      only: { type: 'string' },
+    },
   });
-  const runs = Number(flags.runs);
+  if (flags.only === 'boot')
+    return await bootAlone(Number(flags.runs ?? bootRuns), !flags['no-libvirt'] && libvirtInstalled());
+  if (flags.only !== undefined) throw new Error(`--only ${flags.only}: boot expected`);
+  const runs = Number(flags.runs ?? 15);
   note(`bringing up qward with ${defined} machines`);
   await using qward = await startQward(defined, running);
   const guest = makeBenchGuest(qward.instance.guest, join(qward.instance.directory, 'libvirt'), {
