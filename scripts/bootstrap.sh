@@ -67,7 +67,7 @@ install_packages() {
   fi
   # shellcheck disable=SC2086
   quietly "installing Debian packages, up to a minute: $missing" \
-    apt-get install --yes --quiet --no-install-recommends $missing
+    apt-get install --yes --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 $missing
 }
 
 # npm writes node_modules/.package-lock.json last: where it is newer than package-lock.json, the tree is whole and current.
