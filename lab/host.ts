@@ -1,10 +1,10 @@
 /**
  * A disposable Debian host in a virtual machine: systemd, cgroup v2 alone, AppArmor, and a working /dev/kvm (QEMU's translator
  * emulates SVM). Made from the lab's image with an overlay of its own, so that it can be booted again and again.
- *   await using host = await LabHost.create(image, { payload });
- *   const boot = await host.boot();
- *   const { status, output } = await boot.run('systemctl is-system-running');
- *   await boot.powerOff();
+ *   await using host = LabHost.create(image, { payload });
+ *   await host.boot();
+ *   const { status, output } = await host.run('systemctl is-system-running');
+ *   await host.powerOff();
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -55,8 +55,36 @@ export class LabHost implements AsyncDisposable {
     return join(this.#directory, name);
   }
 
+  /** Runs a bash script as root in the host that is up; one at a time. Past the limit the host is ended. */
+  run(script: string, limitMs?: number): Promise<ScriptOutcome> {
+    return this.#up().run(script, limitMs);
+  }
+
+  /** The output of a script that must succeed. */
+  async demand(script: string, limitMs?: number): Promise<string> {
+    const { status, output } = await this.run(script, limitMs);
+    if (status !== 0) throw new Error(`status ${status} in the lab's host:\n${script}\n${output}`);
+    return output;
+  }
+
+  /** An orderly shutdown, as an administrator does it. Gives how long it took, milliseconds. */
+  powerOff(): Promise<number> {
+    return this.#up().powerOff();
+  }
+
+  /** An orderly shutdown, and the next boot. */
+  async reboot(): Promise<void> {
+    await this.powerOff();
+    await this.boot();
+  }
+
+  #up(): LabBoot {
+    if (this.#boot === undefined) throw new Error('the host was not booted');
+    return this.#boot;
+  }
+
   /** Boots until the agent answers. Its disk is as the last boot left it. */
-  async boot(): Promise<LabBoot> {
+  async boot(): Promise<void> {
     const port = createServer();
     port.listen(this.#path('port'));
     await once(port, 'listening');
@@ -73,8 +101,7 @@ export class LabHost implements AsyncDisposable {
       port.close();
       await boot.attach(socket);
       if (this.#options.payload !== undefined)
-        await boot.demand('mkdir -p /lab && tar -C /lab -xf /dev/vdb --no-same-owner');
-      return boot;
+        await this.demand('mkdir -p /lab && tar -C /lab -xf /dev/vdb --no-same-owner');
     } catch (error) {
       await boot[Symbol.asyncDispose]();
       throw error;
@@ -115,7 +142,7 @@ export class LabHost implements AsyncDisposable {
 }
 
 /** One boot of the host. */
-export class LabBoot implements AsyncDisposable {
+class LabBoot implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #serialLog: () => string;
   readonly #ended: Promise<number | null>;
@@ -152,7 +179,6 @@ export class LabBoot implements AsyncDisposable {
     return next.value;
   }
 
-  /** Runs a bash script as root in the host; one at a time. Past the limit the host is ended. */
   async run(script: string, limitMs = 120_000): Promise<ScriptOutcome> {
     const id = String(++this.#scripts);
     const limit = setTimeout(() => this.#child.kill('SIGKILL'), limitMs);
@@ -166,17 +192,9 @@ export class LabBoot implements AsyncDisposable {
     }
   }
 
-  /** The output of a script that must succeed. */
-  async demand(script: string, limitMs?: number): Promise<string> {
-    const { status, output } = await this.run(script, limitMs);
-    if (status !== 0) throw new Error(`status ${status} in the lab's host:\n${script}\n${output}`);
-    return output;
-  }
-
-  /** An orderly shutdown, as an administrator does it. Gives how long it took, milliseconds. */
   async powerOff(): Promise<number> {
     const started = performance.now();
-    this.#socket?.write(`off ${Buffer.from('systemctl poweroff').toString('base64')}\n`);
+    this.#socket?.write(`off ${Buffer.from('/sbin/poweroff').toString('base64')}\n`);
     const limit = setTimeout(() => this.#child.kill('SIGKILL'), powerOffLimitMs);
     await this.#ended;
     clearTimeout(limit);

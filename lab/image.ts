@@ -5,13 +5,23 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readFileSync,
   readdirSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { diskMib, guestFiles, initramfsModules, packages, recipeKey, suite } from './recipe.ts';
+import {
+  diskMib,
+  guestFiles,
+  initramfsModules,
+  inits,
+  packagesFor,
+  recipeKey,
+  suite,
+  type Init,
+} from './recipe.ts';
 
 export interface LabImage {
   /** A raw ext4 file system; booted with an overlay above it, never written. */
@@ -23,8 +33,8 @@ export interface LabImage {
 export const labCache = resolve(import.meta.dirname, '../.cache/lab');
 
 /** The image of this recipe. Takes some two minutes where it has to be made; `say` tells each step. Needs root. */
-export async function labImage(say: (line: string) => void): Promise<LabImage> {
-  const directory = join(labCache, recipeKey());
+export async function labImage(say: (line: string) => void, init: Init = 'systemd'): Promise<LabImage> {
+  const directory = join(labCache, recipeKey(init));
   const image = imageIn(directory);
   if (existsSync(image.disk)) return image;
   const building = join(labCache, 'building');
@@ -34,7 +44,8 @@ export async function labImage(say: (line: string) => void): Promise<LabImage> {
   mkdirSync(building);
   const root = join(building, 'root');
   try {
-    say(`making the host's file system with debootstrap (${packages.length} packages, one to three minutes)`);
+    const packages = packagesFor(init);
+    say(`making a host with ${init} by debootstrap (${packages.length} packages, one to three minutes)`);
     await enclosed('debootstrap', [
       '--variant=minbase',
       `--include=${packages.join(',')}`,
@@ -45,6 +56,8 @@ export async function labImage(say: (line: string) => void): Promise<LabImage> {
     ]);
     say('setting it up');
     await configure(root);
+    await (init === 'systemd' ? underSystemd(root) : underSysvinit(root));
+    await inside(root, 'update-initramfs', '-u', '-k', 'all');
     say('making its disk');
     finish(building, root);
   } finally {
@@ -115,19 +128,31 @@ async function configure(root: string): Promise<void> {
   write('etc/initramfs-tools/modules', `${initramfsModules.join('\n')}\n`);
   write('etc/initramfs-tools/conf.d/lab', 'MODULES=list\nCOMPRESS=zstd\nRESUME=none\n');
   copyFileSync(join(guestFiles, 'lab-agent'), join(root, 'usr/local/sbin/lab-agent'));
+  await inside(root, 'chmod', '0755', '/usr/local/sbin/lab-agent');
+}
+
+const inside = (root: string, ...words: string[]): Promise<void> => enclosed('chroot', [root, ...words]);
+
+/** Nobody logs in, nothing is fetched, and what only costs time at boot is left out. */
+async function underSystemd(root: string): Promise<void> {
   copyFileSync(join(guestFiles, 'lab-agent.service'), join(root, 'etc/systemd/system/lab-agent.service'));
-  const inside = (...words: string[]): Promise<void> => enclosed('chroot', [root, ...words]);
-  await inside('chmod', '0755', '/usr/local/sbin/lab-agent');
-  await inside('systemctl', 'enable', 'lab-agent.service');
-  // Nobody logs in, nothing is fetched, and what only costs time at boot is left out.
+  await inside(root, 'systemctl', 'enable', 'lab-agent.service');
   const idle = [
     'getty@tty1.service',
     'serial-getty@ttyS0.service',
     'apt-daily.timer',
     'apt-daily-upgrade.timer',
   ];
-  await inside('systemctl', 'mask', ...idle, 'e2scrub_reap.service', 'man-db.timer', 'fstrim.timer');
-  await inside('update-initramfs', '-u', '-k', 'all');
+  await inside(root, 'systemctl', 'mask', ...idle, 'e2scrub_reap.service', 'man-db.timer', 'fstrim.timer');
+}
+
+/** OpenRC on Debian is started by the same inittab. The agent comes when all of the boot is done. */
+function underSysvinit(root: string): void {
+  const table = join(root, 'etc/inittab');
+  const lines = readFileSync(table, 'utf8')
+    .split('\n')
+    .filter((line) => !line.includes('getty'));
+  writeFileSync(table, [...lines, 'lab:2345:respawn:/usr/local/sbin/lab-agent', ''].join('\n'));
 }
 
 function finish(building: string, root: string): void {
@@ -148,6 +173,8 @@ function finish(building: string, root: string): void {
 
 /** Images of recipes that are no more. */
 function removeOthers(): void {
+  const kept = inits.map(recipeKey);
   for (const name of readdirSync(labCache))
-    if (/^[0-9a-f]{16}$/.test(name)) rmSync(join(labCache, name), { recursive: true, force: true });
+    if (/^[0-9a-f]{16}$/.test(name) && !kept.includes(name))
+      rmSync(join(labCache, name), { recursive: true, force: true });
 }

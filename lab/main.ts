@@ -31,7 +31,8 @@ async function main(): Promise<void> {
   const image = await labImage(say);
   if (values.shell !== undefined) {
     await using host = LabHost.create(image);
-    const { status, output } = await (await host.boot()).run(values.shell);
+    await host.boot();
+    const { status, output } = await host.run(values.shell);
     process.stdout.write(output);
     process.exitCode = status;
     return;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makePackage } from '../scripts/package.ts';
 import { buildDemoGuest } from '../test/support/demo-guest.ts';
-import type { LabBoot } from './host.ts';
+import type { LabHost } from './host.ts';
 
 export interface Payload extends Disposable {
   readonly directory: string;
@@ -52,12 +52,18 @@ export function guestScript(name: string, switches: string, more = ''): string {
   );
 }
 
+/** Answers to the package's questions, for an installation that asks nobody. */
+export const preseed = (answers: Readonly<Record<string, string>>): string =>
+  Object.entries(answers)
+    .map(([question, answer]) => `echo 'qward qward/${question} ${answer}' | debconf-set-selections`)
+    .join('\n');
+
 /** How the boot before this one ended, by its journal, which must be kept on disk. */
 export async function lastShutdown(
-  boot: LabBoot,
+  host: LabHost,
 ): Promise<{ readonly ends: string; readonly signalled: readonly string[]; readonly seconds: number }> {
-  const ends = await boot.demand('journalctl -b -1 -o cat --no-pager --unit=qward-machines.service');
-  const all = await boot.demand('journalctl -b -1 -o short-unix --no-pager');
+  const ends = await host.demand('journalctl -b -1 -o cat --no-pager --unit=qward-machines.service');
+  const all = await host.demand('journalctl -b -1 -o short-unix --no-pager');
   const lines = all.split('\n');
   const begun = lines.findIndex((line) => line.includes('Stopping qward-machines.service'));
   const end = lines.findIndex((line, at) => at > begun && /Stopped qward-machines\.service/.test(line));
@@ -72,15 +78,17 @@ export async function lastShutdown(
   };
 }
 
-/** Of a guest with `qward.counter` that does not run: the last count that it told on its console, and the one on its disk. */
+/** Of a guest with `qward.counter` or `qward.synced` that does not run: the last count that it told on its console, and the one on its disk. */
 export async function counterOf(
-  boot: LabBoot,
+  host: LabHost,
   name: string,
 ): Promise<{ readonly said: number; readonly written: number }> {
-  const console = await boot.demand(`cat /var/lib/qward/manager/console/${name}/*`);
-  const told = [...console.matchAll(/qward-demo: counter (\d+)/g)].map(([, count]) => Number(count));
+  const console = await host.demand(`cat /var/lib/qward/manager/console/${name}/*`);
+  const told = [...console.matchAll(/qward-demo: (?:counter|synced) (\d+)/g)].map(([, count]) =>
+    Number(count),
+  );
   const disk = `/var/lib/qward/images/${name}.qcow2`;
-  const sector = await boot.demand(
+  const sector = await host.demand(
     `qemu-img dd -f qcow2 -O raw bs=512 count=1 if=${disk} of=/run/sector && cat /run/sector; rm -f /run/sector`,
   );
   return { said: told.at(-1) ?? 0, written: Number.parseInt(sector, 10) };

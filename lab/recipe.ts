@@ -5,14 +5,31 @@ import { join } from 'node:path';
 
 export const suite = 'bookworm';
 
+/** What boots the host, shuts it down, and starts services. */
+export type Init = 'systemd' | 'sysvinit' | 'openrc';
+export const inits: readonly Init[] = ['systemd', 'sysvinit', 'openrc'];
+
+const ofInit: Readonly<Record<Init, readonly string[]>> = {
+  systemd: [
+    'systemd',
+    'systemd-sysv',
+    'dbus',
+    'man-db',
+    'lvm2',
+    'sg3-utils',
+    // Users with a systemd of their own.
+    'libpam-systemd',
+    'dbus-user-session',
+  ],
+  sysvinit: ['sysvinit-core', 'sysv-rc', 'initscripts', 'cgroupfs-mount'],
+  openrc: ['sysvinit-core', 'openrc', 'initscripts'],
+};
+
 /**
  * Packages of the host as an administrator would find it, and what the tests inside need. qward itself comes later, as its
  * package. linux-image-amd64 and not the cloud kernel: kvm_amd, vfio, scsi_debug and sg are modules of that one.
  */
-export const packages: readonly string[] = [
-  'systemd',
-  'systemd-sysv',
-  'dbus',
+const ofAll: readonly string[] = [
   'udev',
   'kmod',
   'linux-image-amd64',
@@ -33,13 +50,9 @@ export const packages: readonly string[] = [
   'util-linux',
   'procps',
   'adduser',
-  'man-db',
-  'lvm2',
-  'sg3-utils',
-  // Users with a systemd of their own.
-  'libpam-systemd',
-  'dbus-user-session',
 ];
+
+export const packagesFor = (init: Init): readonly string[] => [...ofInit[init], ...ofAll];
 
 /** Loaded by the initial RAM disk: with these alone it is small, and unpacked in two seconds rather than ten. */
 export const initramfsModules: readonly string[] = [
@@ -54,8 +67,9 @@ export const diskMib = 4096;
 
 export const guestFiles = join(import.meta.dirname, 'guest');
 
-export function recipeKey(): string {
-  const hash = createHash('sha256');
+/** The directory of its image. */
+export function recipeKey(init: Init): string {
+  const hash = createHash('sha256').update(init);
   for (const file of [import.meta.filename, join(import.meta.dirname, 'image.ts')])
     hash.update(readFileSync(file));
   for (const name of readdirSync(guestFiles).sort())

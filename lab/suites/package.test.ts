@@ -2,29 +2,19 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { LabHost, type LabBoot } from '../host.ts';
-import { labImage } from '../image.ts';
-import { defineScript, installScript, makePayload } from '../payload.ts';
+import { test } from 'node:test';
+import { defineScript, installScript } from '../payload.ts';
+import { suiteHost } from '../suite-host.ts';
 
-using payload = await makePayload();
-const host = LabHost.create(await labImage((line) => console.log(line)), {
-  payload: payload.directory,
-  memoryMib: 3072,
-});
-let boot: LabBoot;
-before(async () => {
-  boot = await host.boot();
-});
-after(() => host[Symbol.asyncDispose]());
+const host = await suiteHost();
 
 const accounts =
   "getent passwd | grep '^qward' || true; getent group | grep '^qward' || true; grep -h '^qward' /etc/subuid /etc/subgid || true";
 
 test('it installs, its services are up, and nothing failed', async () => {
-  await boot.demand(installScript, 300_000);
-  assert.equal((await boot.run('systemctl is-system-running --wait')).output.trim(), 'running');
-  const doctor = await boot.demand('qward doctor', 120_000);
+  await host.demand(installScript, 300_000);
+  assert.equal((await host.run('systemctl is-system-running --wait')).output.trim(), 'running');
+  const doctor = await host.demand('qward doctor', 120_000);
   assert.match(doctor, /OCI runtime\s+crun\n/);
   assert.match(doctor, /cgroups\s+v2\n/);
   assert.match(doctor, /AppArmor\s+qward-qemu \(enforce\)\n/);
@@ -33,25 +23,25 @@ test('it installs, its services are up, and nothing failed', async () => {
 });
 
 test('a machine starts under KVM with every wall', async () => {
-  await boot.demand(defineScript('web', 'kvm'));
-  assert.match(await boot.demand('qward start web', 120_000), /started/);
-  await boot.demand('qward audit web');
-  const report: unknown = JSON.parse(await boot.demand('qward audit web --json'));
+  await host.demand(defineScript('web', 'kvm'));
+  assert.match(await host.demand('qward start web', 120_000), /started/);
+  await host.demand('qward audit web');
+  const report: unknown = JSON.parse(await host.demand('qward audit web --json'));
   assert.deepEqual(Reflect.get(Object(report), 'accel') ?? 'kvm', 'kvm');
   const pid = (
-    await boot.demand('qward status web --json | sed -n \'s/.*"pid": *\\([0-9]*\\).*/\\1/p\' | head -1')
+    await host.demand('qward status web --json | sed -n \'s/.*"pid": *\\([0-9]*\\).*/\\1/p\' | head -1')
   ).trim();
-  const status = await boot.demand(`cat /proc/${pid}/status`);
+  const status = await host.demand(`cat /proc/${pid}/status`);
   for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
     assert.match(status, new RegExp(`${set}:\\s0+\\n`));
-  assert.match(await boot.demand(`cat /proc/${pid}/cgroup`), /^0::\/qward\.slice\/qward-web\.scope\n$/);
-  const limits = await boot.demand(
+  assert.match(await host.demand(`cat /proc/${pid}/cgroup`), /^0::\/qward\.slice\/qward-web\.scope\n$/);
+  const limits = await host.demand(
     'cd /sys/fs/cgroup/qward.slice/qward-web.scope && cat memory.max pids.max cpu.weight',
   );
   assert.match(limits, /^\d+\n\d+\n100\n$/);
-  assert.match(await boot.demand(`ls -ln /proc/${pid}/root/dev/kvm`), /^crw------- 1 (18790481\d\d) \1 /);
-  assert.match(await boot.demand('ls -l /dev/kvm'), /^crw-rw---- 1 root kvm /);
-  await boot.demand(
+  assert.match(await host.demand(`ls -ln /proc/${pid}/root/dev/kvm`), /^crw------- 1 (18790481\d\d) \1 /);
+  assert.match(await host.demand('ls -l /dev/kvm'), /^crw-rw---- 1 root kvm /);
+  await host.demand(
     'for i in $(seq 60); do qward console --watch web < /dev/null | grep -q "qward-demo: ready" && exit 0; sleep 1; done; exit 1',
     120_000,
   );
@@ -60,36 +50,36 @@ test('a machine starts under KVM with every wall', async () => {
 test('at rest nothing of qward is root', async () => {
   const count = 'ps -eo user=,args= | awk \'$1 == "root" && $2 ~ /qward/\' | grep -v lab | wc -l';
   const wait = `for i in $(seq 70); do [ "$(${count})" = 0 ] && break; sleep 1; done; ${count}`;
-  const found = Number((await boot.demand(wait, 120_000)).trim());
+  const found = Number((await host.demand(wait, 120_000)).trim());
   const results = join(import.meta.dirname, '../../bench/results');
   mkdirSync(results, { recursive: true });
   writeFileSync(
     join(results, 'lab.json'),
     JSON.stringify({ rootProcessesAtRest: found, at: new Date().toISOString() }),
   );
-  assert.equal(found, 0, await boot.demand('ps -eo user,pid,args'));
+  assert.equal(found, 0, await host.demand('ps -eo user,pid,args'));
   // It is there again when it is needed.
-  assert.match(await boot.demand('qward audit web'), /web/);
+  assert.match(await host.demand('qward audit web'), /web/);
 });
 
 test('the manager may be killed: the machine goes on and is taken over', async () => {
   const pidOf = 'qward list --json | tr -d " \\n" | sed -n \'s/.*"pid":\\([0-9]*\\).*/\\1/p\'';
-  const before = (await boot.demand(pidOf)).trim();
-  await boot.demand(
+  const before = (await host.demand(pidOf)).trim();
+  await host.demand(
     'systemctl kill --signal=KILL qward-manager; for i in $(seq 30); do qward list >/dev/null 2>&1 && exit 0; sleep 1; done; exit 1',
   );
-  assert.equal((await boot.demand(pidOf)).trim(), before);
-  assert.match(await boot.demand('qward stop web', 120_000), /shut down/);
+  assert.equal((await host.demand(pidOf)).trim(), before);
+  assert.match(await host.demand('qward stop web', 120_000), /shut down/);
 });
 
 test('purge leaves the images and nothing else', async () => {
-  await boot.demand('dpkg --purge qward', 300_000);
-  assert.equal((await boot.demand(accounts)).trim(), '');
-  assert.equal((await boot.demand('ls -A /var/lib/qward')).trim(), 'images');
-  assert.match(await boot.demand('ls /var/lib/qward/images'), /web\.qcow2/);
-  const left = await boot.demand(
+  await host.demand('dpkg --purge qward', 300_000);
+  assert.equal((await host.demand(accounts)).trim(), '');
+  assert.equal((await host.demand('ls -A /var/lib/qward')).trim(), 'images');
+  assert.match(await host.demand('ls /var/lib/qward/images'), /web\.qcow2/);
+  const left = await host.demand(
     'ls -d /run/qward /etc/qward /usr/lib/qward /var/cache/qward /sys/fs/cgroup/qward /sys/fs/cgroup/qward.slice 2>/dev/null || true; findmnt -rn | grep qward || true',
   );
   assert.equal(left.trim(), '');
-  assert.equal((await boot.run('systemctl is-system-running')).output.trim(), 'running');
+  assert.equal((await host.run('systemctl is-system-running')).output.trim(), 'running');
 });

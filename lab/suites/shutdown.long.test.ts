@@ -1,46 +1,50 @@
 /**
- * The host goes down again and again, at any moment of a guest that writes and fsyncs a counter: what the guest was told is on its
- * disk, and it was let end by itself. LAB_ROUNDS says how often; 20 else.
+ * The host goes down again and again, at any moment of guests that write and fsync a counter: what each told is on its disk, each was
+ * let end by itself, and systemd signalled none. LAB_ROUNDS says how often the host goes down; 20 else.
  */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { after, before, test } from 'node:test';
-import { LabHost, type LabBoot } from '../host.ts';
-import { labImage } from '../image.ts';
-import { counterOf, guestScript, installScript, lastShutdown, makePayload } from '../payload.ts';
+import { after, test } from 'node:test';
+import { counterOf, guestScript, lastShutdown } from '../payload.ts';
+import { installedHost, keepJournal } from '../suite-host.ts';
 
-using payload = await makePayload();
-const host = LabHost.create(await labImage((line) => console.log(line)), {
-  payload: payload.directory,
-  memoryMib: 3072,
-});
 const rounds = Number(process.env['LAB_ROUNDS'] ?? 20);
-let boot: LabBoot;
-before(async () => {
-  boot = await host.boot();
-  await boot.demand('mkdir -p /var/log/journal && systemctl restart systemd-journald');
-  await boot.demand(installScript, 300_000);
-  await boot.demand(guestScript('db', 'qward.counter'));
+const names = ['ada', 'bea', 'cleo'];
+const consoles = '/var/lib/qward/manager/console';
+const host = await installedHost({
+  prepare: [keepJournal, ...names.map((name) => `(${guestScript(name, 'qward.synced')}\n)`)].join('\n'),
 });
-after(() => host[Symbol.asyncDispose]());
+
+const told: string[] = [];
+after(() => console.log(`told and found on disk, each of ${names.length} guests:\n${told.join('\n')}`));
+
+const untilAllCount = `for i in $(seq 300); do
+  counting=0
+  for name in ${names.join(' ')}; do
+    if grep -qs 'qward-demo: synced' ${consoles}/$name/*; then counting=$((counting + 1)); fi
+  done
+  if [ $counting = ${names.length} ]; then exit 0; fi
+  sleep 0.5
+done
+exit 1`;
 
 for (let round = 1; round <= rounds; round++)
   test(`round ${round} of ${rounds}`, async () => {
-    await boot.demand(
-      'modprobe kvm_amd; rm -rf /var/lib/qward/manager/console/db/*; qward start db',
-      120_000,
+    await host.demand(
+      `modprobe kvm_amd; rm -rf ${consoles}/*/*; qward start ${names.join(' ')}\n${untilAllCount}`,
+      240_000,
     );
-    await boot.demand(
-      "for i in $(seq 120); do cat /var/lib/qward/manager/console/db/* 2>/dev/null | grep -q 'qward-demo: counter' && exit 0; sleep 0.5; done; exit 1",
-    );
-    await boot.demand(`sleep ${randomInt(3000) / 1000}`);
-    await boot.powerOff();
-    boot = await host.boot();
-    const { ends, signalled, seconds } = await lastShutdown(boot);
-    assert.match(ends, /^db: .*shut down$/m);
+    await host.demand(`sleep ${randomInt(3000) / 1000}`);
+    await host.reboot();
+    const { ends, signalled, seconds } = await lastShutdown(host);
     assert.deepEqual(signalled, []);
-    const { said, written } = await counterOf(boot, 'db');
-    console.log(`round ${round}: ${said} told, ${written} on disk, ${seconds.toFixed(1)} s`);
-    assert.ok(written >= said && said > 0, `the guest had said ${said}, its disk has ${written}`);
-    await boot.demand('qemu-img check -q /var/lib/qward/images/db.qcow2');
+    const counts: string[] = [];
+    for (const name of names) {
+      assert.match(ends, new RegExp(`^${name}: .*shut down$`, 'm'));
+      const { said, written } = await counterOf(host, name);
+      counts.push(`${said} ≤ ${written}`);
+      assert.ok(written >= said && said > 0, `${name} had said ${said}, its disk has ${written}`);
+      await host.demand(`qemu-img check -q /var/lib/qward/images/${name}.qcow2`);
+    }
+    told.push(`${round}: ${counts.join(', ')}; ${seconds.toFixed(1)} s`);
   });

@@ -5,38 +5,26 @@
 import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { makePackage } from '../../scripts/package.ts';
-import { LabHost, type LabBoot } from '../host.ts';
-import { labImage } from '../image.ts';
-import { defineScript, makePayload } from '../payload.ts';
+import { defineScript, preseed } from '../payload.ts';
+import { suiteHost } from '../suite-host.ts';
 
-using payload = await makePayload();
-const made = await makePackage(join(payload.directory, 'made'), { plain: true, revision: 2 });
-copyFileSync(made, join(payload.directory, 'newer.deb'));
-const host = LabHost.create(await labImage((line) => console.log(line)), {
-  payload: payload.directory,
-  memoryMib: 3072,
+const host = await suiteHost({
+  bring: async (directory) => {
+    const made = await makePackage(join(directory, 'made'), { plain: true, revision: 2 });
+    copyFileSync(made, join(directory, 'newer.deb'));
+  },
 });
-let boot: LabBoot;
-before(async () => {
-  boot = await host.boot();
-});
-after(() => host[Symbol.asyncDispose]());
-
-const preseed = (answers: Readonly<Record<string, string>>): string =>
-  Object.entries(answers)
-    .map(([question, answer]) => `echo 'qward qward/${question} ${answer}' | debconf-set-selections`)
-    .join('\n');
 
 const pidOf = "qward status web --json | tr -d ' \\n' | sed -n 's/.*\"pid\":\\([0-9]*\\).*/\\1/p'";
-const pidNow = async (): Promise<string> => (await boot.demand(pidOf)).trim();
+const pidNow = async (): Promise<string> => (await host.demand(pidOf)).trim();
 const failedUnits = async (): Promise<string> =>
-  (await boot.demand('systemctl --failed --no-legend --plain')).trim();
+  (await host.demand('systemctl --failed --no-legend --plain')).trim();
 
 test('a range that meets another user is refused with the reason, and a better answer completes the installation', async () => {
   const answers = { user: 'string vmd', operators: 'string kvm', 'uid-range': 'string 100000-165535' };
-  const { status, output } = await boot.run(
+  const { status, output } = await host.run(
     `echo 'anna:100000:65536' >> /etc/subuid
 ${preseed(answers)}
 DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /lab/qward.deb`,
@@ -44,8 +32,8 @@ DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /lab/qward.deb`,
   );
   assert.notEqual(status, 0);
   assert.match(output, /not configured: 100000-165535: subordinate ids of anna \(100000\) lies in it/);
-  assert.match(await boot.demand('getent passwd vmd || echo none'), /^none/);
-  await boot.demand(
+  assert.match(await host.demand('getent passwd vmd || echo none'), /^none/);
+  await host.demand(
     `${preseed({ 'uid-range': 'string 1900000000-1900000999' })}
 DEBIAN_FRONTEND=noninteractive dpkg --configure qward`,
     300_000,
@@ -53,46 +41,46 @@ DEBIAN_FRONTEND=noninteractive dpkg --configure qward`,
 });
 
 test('accounts, policy, units and directories have the chosen names', async () => {
-  assert.match(await boot.demand('id -un vmd; id -u qward-machines'), /^vmd\n1900000000\n$/);
-  assert.match(await boot.demand('getent passwd qward; getent group qward-operators; echo'), /^\n$/);
+  assert.match(await host.demand('id -un vmd; id -u qward-machines'), /^vmd\n1900000000\n$/);
+  assert.match(await host.demand('getent passwd qward; getent group qward-operators; echo'), /^\n$/);
   for (const file of ['subuid', 'subgid'])
-    assert.match(await boot.demand(`grep qward /etc/${file}`), /^qward-machines:1900000000:1000\n$/);
-  const policy = await boot.demand('cat /etc/qward/policy.json');
+    assert.match(await host.demand(`grep qward /etc/${file}`), /^qward-machines:1900000000:1000\n$/);
+  const policy = await host.demand('cat /etc/qward/policy.json');
   assert.match(policy, /"operators": "kvm"/);
   assert.match(policy, /"uidRange": \{ "base": 1900000000, "count": 1000 \}/);
   assert.equal(
-    (await boot.demand('ps -o user= -p $(systemctl show -P MainPID qward-manager)')).trim(),
+    (await host.demand('ps -o user= -p $(systemctl show -P MainPID qward-manager)')).trim(),
     'vmd',
   );
-  assert.equal((await boot.demand('stat -c %G /run/qward/broker.sock')).trim(), 'vmd');
+  assert.equal((await host.demand('stat -c %G /run/qward/broker.sock')).trim(), 'vmd');
   assert.equal(await failedUnits(), '');
-  assert.match(await boot.demand('qward doctor', 120_000), /AppArmor\s+qward-qemu \(enforce\)\n/);
+  assert.match(await host.demand('qward doctor', 120_000), /AppArmor\s+qward-qemu \(enforce\)\n/);
 });
 
 test('QEMU runs under its AppArmor profile, and the audit expects it', async () => {
-  await boot.demand('modprobe kvm_amd; cp /lab/vmlinuz /lab/initrd.cpio /var/lib/qward/images/');
-  await boot.demand(defineScript('web', 'kvm'), 120_000);
-  await boot.demand('qward start web', 120_000);
-  assert.equal((await boot.demand(`cat /proc/$(${pidOf})/attr/current`)).trim(), 'qward-qemu (enforce)');
+  await host.demand('modprobe kvm_amd; cp /lab/vmlinuz /lab/initrd.cpio /var/lib/qward/images/');
+  await host.demand(defineScript('web', 'kvm'), 120_000);
+  await host.demand('qward start web', 120_000);
+  assert.equal((await host.demand(`cat /proc/$(${pidOf})/attr/current`)).trim(), 'qward-qemu (enforce)');
   assert.match(
-    await boot.demand('aa-status 2>/dev/null || cat /sys/kernel/security/apparmor/profiles'),
+    await host.demand('aa-status 2>/dev/null || cat /sys/kernel/security/apparmor/profiles'),
     /qward-qemu/,
   );
-  const audit = await boot.demand('qward audit web');
+  const audit = await host.demand('qward audit web');
   assert.match(audit, /qward-qemu \(enforce\)/);
-  await boot.demand(
+  await host.demand(
     'for i in $(seq 60); do qward console --watch web < /dev/null | grep -q "qward-demo: ready" && exit 0; sleep 1; done; exit 1',
     120_000,
   );
   // Nothing that QEMU or the guest needed was denied.
-  assert.equal((await boot.demand('dmesg | grep \'apparmor="DENIED"\' | grep qward || true')).trim(), '');
+  assert.equal((await host.demand('dmesg | grep \'apparmor="DENIED"\' | grep qward || true')).trim(), '');
 });
 
 test('an upgrade keeps names, policy and the running machine, and says that the manager was restarted', async () => {
   const before = await pidNow();
-  const manager = await boot.demand('systemctl show -P MainPID qward-manager');
-  await boot.demand("sed -i '1i // the administrator was here' /etc/qward/policy.json");
-  const output = await boot.demand(
+  const manager = await host.demand('systemctl show -P MainPID qward-manager');
+  await host.demand("sed -i '1i // the administrator was here' /etc/qward/policy.json");
+  const output = await host.demand(
     'DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /lab/newer.deb',
     300_000,
   );
@@ -101,11 +89,11 @@ test('an upgrade keeps names, policy and the running machine, and says that the 
     /the manager was restarted \(before: 0\.1\.0-1\); machines that run on untouched: web/,
   );
   assert.equal(await pidNow(), before);
-  assert.notEqual(await boot.demand('systemctl show -P MainPID qward-manager'), manager);
-  await boot.demand('qward audit web');
-  assert.match(await boot.demand('head -1 /etc/qward/policy.json'), /the administrator was here/);
+  assert.notEqual(await host.demand('systemctl show -P MainPID qward-manager'), manager);
+  await host.demand('qward audit web');
+  assert.match(await host.demand('head -1 /etc/qward/policy.json'), /the administrator was here/);
   assert.equal(
-    (await boot.demand('ps -o user= -p $(systemctl show -P MainPID qward-manager)')).trim(),
+    (await host.demand('ps -o user= -p $(systemctl show -P MainPID qward-manager)')).trim(),
     'vmd',
   );
   assert.equal(await failedUnits(), '');
@@ -116,29 +104,29 @@ const reconfigure = (answers: string): string =>
   `printf '${answers}' | script -qec 'dpkg-reconfigure -fteletype -plow qward' /dev/null`;
 
 test('dpkg-reconfigure changes the operators, and while there are machines neither account nor range', async () => {
-  await boot.demand(reconfigure('\\nvm-people\\n\\n'), 120_000);
-  const policy = await boot.demand('cat /etc/qward/policy.json');
+  await host.demand(reconfigure('\\nvm-people\\n\\n'), 120_000);
+  const policy = await host.demand('cat /etc/qward/policy.json');
   assert.match(policy, /"operators": "vm-people"/);
   assert.match(policy, /^\/\/ the administrator was here\n/);
-  assert.match(await boot.demand('getent group vm-people'), /^vm-people:/);
+  assert.match(await host.demand('getent group vm-people'), /^vm-people:/);
   for (const answers of ['other\\n\\n\\n', '\\n\\n1900000000-1900000099\\n']) {
-    const { output } = await boot.run(reconfigure(answers), 120_000);
+    const { output } = await host.run(reconfigure(answers), 120_000);
     assert.match(output, /cannot change while there are machines: web/);
   }
-  assert.match(await boot.demand('cat /etc/qward/policy.json'), /"count": 1000/);
-  assert.match(await boot.demand('qward list'), /web.*running/);
+  assert.match(await host.demand('cat /etc/qward/policy.json'), /"count": 1000/);
+  assert.match(await host.demand('qward list'), /web.*running/);
 });
 
 test('a removal with machines running asks, and stops them only with leave', async (context) => {
-  const { status, output } = await boot.run(
+  const { status, output } = await host.run(
     `${preseed({ 'stop-machines': 'boolean false' })}
 DEBIAN_FRONTEND=noninteractive dpkg --remove qward`,
     120_000,
   );
   assert.notEqual(status, 0);
   assert.match(output, /not removed: machines run: web/);
-  assert.match(await boot.demand('qward list'), /web.*running/);
-  const removed = await boot.demand(
+  assert.match(await host.demand('qward list'), /web.*running/);
+  const removed = await host.demand(
     `${preseed({ 'stop-machines': 'boolean true' })}
 time DEBIAN_FRONTEND=noninteractive dpkg --remove qward`,
     300_000,
@@ -147,7 +135,7 @@ time DEBIAN_FRONTEND=noninteractive dpkg --remove qward`,
   assert.match(removed, /shutting machines down: web/);
   assert.equal(
     (
-      await boot.run(
+      await host.run(
         'pgrep qemu-system; findmnt -rn | grep qward; ls -d /run/qward /sys/fs/cgroup/qward.slice/*.scope',
       )
     ).output
@@ -155,21 +143,21 @@ time DEBIAN_FRONTEND=noninteractive dpkg --remove qward`,
       .trim(),
     '',
   );
-  assert.doesNotMatch(await boot.demand('cat /sys/kernel/security/apparmor/profiles'), /qward/);
+  assert.doesNotMatch(await host.demand('cat /sys/kernel/security/apparmor/profiles'), /qward/);
 });
 
 test('installed again it has its definitions and names, and purged it leaves the images', async () => {
-  await boot.demand('DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /lab/newer.deb', 300_000);
-  assert.match(await boot.demand('qward list'), /web.*stopped/);
-  assert.match(await boot.demand('cat /etc/qward/policy.json'), /"operators": "vm-people"/);
-  await boot.demand('DEBIAN_FRONTEND=noninteractive dpkg --purge qward', 300_000);
+  await host.demand('DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /lab/newer.deb', 300_000);
+  assert.match(await host.demand('qward list'), /web.*stopped/);
+  assert.match(await host.demand('cat /etc/qward/policy.json'), /"operators": "vm-people"/);
+  await host.demand('DEBIAN_FRONTEND=noninteractive dpkg --purge qward', 300_000);
   const left = `getent passwd vmd qward qward-machines; getent group vmd qward-admin vm-people qward-machines
 grep -h qward /etc/subuid /etc/subgid
 ls -Ad /run/qward /etc/qward /usr/lib/qward /var/cache/qward /etc/default/qward /etc/apparmor.d/qward /etc/systemd/system/*qward* 2>/dev/null
 ls /etc/systemd/system/*/*qward* /etc/tmpfiles.d/qward.conf /etc/sysusers.d/qward.conf /var/lib/systemd/deb-systemd-helper-enabled/*qward* 2>/dev/null
 debconf-show qward; true`;
-  assert.equal((await boot.demand(left)).trim(), '');
-  assert.match(await boot.demand('getent group kvm'), /^kvm:/);
-  assert.equal((await boot.demand('ls -A /var/lib/qward')).trim(), 'images');
+  assert.equal((await host.demand(left)).trim(), '');
+  assert.match(await host.demand('getent group kvm'), /^kvm:/);
+  assert.equal((await host.demand('ls -A /var/lib/qward')).trim(), 'images');
   assert.equal(await failedUnits(), '');
 });
