@@ -7,13 +7,19 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSy
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findCgroupMounts, killCgroup, processesIn, removeCgroup } from '../../src/jail/cgroups.ts';
+import { unlessMissing } from '../../src/linux/errno.ts';
 import { isAlive, processesOfUids, startTimeOf } from '../../src/linux/process.ts';
 
 /** Written as `instance.json` into the directory of an instance, so that a later run can sweep it. */
 export interface InstanceMark {
   readonly directory: string;
   /** The harness: while it lives the instance is in use. */
-  readonly owner: { readonly pid: number; readonly startTime: number };
+  readonly owner: {
+    readonly pid: number;
+    readonly startTime: number;
+    /** The process namespace in which the pid counts: the bench has one of its own. */
+    readonly namespace: string;
+  };
   readonly cgroupParent: string;
   readonly managerUid: number;
   readonly uidRange: { readonly base: number; readonly count: number };
@@ -25,8 +31,18 @@ const prefixes = ['qward-t-', 'qward-try-', 'qward-bench-'];
 /** Makes the directory and marks it as this process's. */
 export function claimDirectory(mark: Omit<InstanceMark, 'owner'>): void {
   mkdirSync(mark.directory, { mode: 0o755 });
-  const owner = { pid: process.pid, startTime: startTimeOf(process.pid) ?? 0 };
+  const namespace = namespaceOf('self') ?? '';
+  const owner = { pid: process.pid, startTime: startTimeOf(process.pid) ?? 0, namespace };
   writeFileSync(join(mark.directory, 'instance.json'), JSON.stringify({ ...mark, owner }));
+}
+
+const namespaceOf = (process: string): string | undefined =>
+  unlessMissing(() => readlinkSync(`/proc/${process}/ns/pid`), ['ENOENT', 'ESRCH', 'EACCES']);
+
+function lives({ pid, startTime, namespace }: InstanceMark['owner']): boolean {
+  if (namespace === namespaceOf('self')) return isAlive(pid, startTime);
+  // A namespace ends with its first process; here its pids are others.
+  return readdirSync('/proc').some((entry) => /^\d+$/.test(entry) && namespaceOf(entry) === namespace);
 }
 
 /**
@@ -123,7 +139,7 @@ export async function sweepAbandoned(): Promise<string[]> {
     } catch {
       continue;
     }
-    if (isAlive(mark.owner.pid, mark.owner.startTime)) continue;
+    if (lives(mark.owner)) continue;
     await sweepInstance(mark);
     swept.push(mark.directory);
   }
