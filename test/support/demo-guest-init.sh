@@ -1,6 +1,7 @@
 #!/bin/sh
 # Init of the demo guest (demo-guest.ts packs it). Switches on the kernel command line, for tests:
 #   qward.noacpi       the power button is ignored
+#   qward.services=SECONDS  the power button is heard, and shutting down takes so long, as services of an ordinary guest do
 #   qward.counter      writes a counter to the first sector of the first disk, with fsync, for ever
 #   qward.synced       the same, and says each number once it is synced
 #   qward.panic=SECONDS  panics after so long
@@ -21,6 +22,7 @@ dmesg -n 1
 has() { grep -q -w -- "$1" /proc/cmdline; }
 load() { while read -r module; do insmod "/lib/modules/$module"; done <"/lib/modules/$1.list" 2>/dev/null; }
 say() { echo "qward-demo: $*"; }
+after() { sed -n "s/.*qward\.$1=\([0-9]*\).*/\1/p" /proc/cmdline; }
 
 load base
 # virtio-scsi or the IDE controller of `pc`: only then is it worth the second that SCSI takes under TCG.
@@ -37,10 +39,12 @@ done
 # The kernel gives the power button as an input device: any event from it means that it was pressed. It is opened here,
 # so that a press right after "ready" waits in the queue.
 if ! has qward.noacpi; then
+  services=$(after services)
+  services=${services:-0}
   for input in /sys/class/input/event*; do
     grep -q 'Power Button' "$input/device/name" 2>/dev/null || continue
     exec 3<"/dev/input/${input##*/}"
-    { dd bs=24 count=1 <&3 >/dev/null 2>&1; say "power button, shutting down"; poweroff -f; } &
+    { dd bs=24 count=1 <&3 >/dev/null 2>&1; say "power button, shutting down"; [ "$services" = 0 ] || sleep "$services"; poweroff -f; } &
     exec 3<&-
   done
 fi
@@ -78,7 +82,6 @@ say ready
 has qward.poweroff && poweroff -f
 has qward.agent && answer_as_agent &
 has qward.qemu-ga && /usr/sbin/qemu-ga --method=virtio-serial --path="$(agent_port)" --statedir=/tmp --pidfile=/tmp/qemu-ga.pid &
-after() { sed -n "s/.*qward\.$1=\([0-9]*\).*/\1/p" /proc/cmdline; }
 [ -n "$(after panic)" ] && { sleep "$(after panic)"; say panicking; echo c >/proc/sysrq-trigger; } &
 [ -n "$(after reboot)" ] && { sleep "$(after reboot)"; say rebooting; reboot -f; } &
 { has qward.counter || has qward.synced; } && for disk in /dev/vda /dev/sda /dev/nvme0n1; do
