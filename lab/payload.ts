@@ -62,34 +62,45 @@ export const preseed = (answers: Readonly<Record<string, string>>): string =>
 export async function lastShutdown(
   host: LabHost,
 ): Promise<{ readonly ends: string; readonly signalled: readonly string[]; readonly seconds: number }> {
-  const ends = await host.demand('journalctl -b -1 -o cat --no-pager --unit=qward-machines.service');
-  const all = await host.demand('journalctl -b -1 -o short-unix --no-pager');
-  const lines = all.split('\n');
+  const units = '_PID=1 + _SYSTEMD_UNIT=qward-machines.service';
+  const journal = await host.demand(`journalctl -b -1 -o short-unix --no-pager ${units}`);
+  const lines = journal.split('\n');
   const begun = lines.findIndex((line) => line.includes('Stopping qward-machines.service'));
   const end = lines.findIndex((line, at) => at > begun && /Stopped qward-machines\.service/.test(line));
-  if (begun < 0 || end < 0) throw new Error(`qward-machines.service was not stopped:\n${all.slice(-6000)}`);
-  const signalled = lines.filter((line) =>
-    /qward-\S+\.scope: (Killing|Stopping timed|Sent signal)|Stopping qward-\S+\.scope/.test(line),
-  );
+  if (begun < 0 || end < 0)
+    throw new Error(`qward-machines.service was not stopped:\n${journal.slice(-6000)}`);
   return {
-    ends,
-    signalled,
+    // Without time, host and program.
+    ends: lines.map((line) => line.replace(/^\S+ \S+ [^:]+: /, '')).join('\n'),
+    signalled: lines.filter((line) =>
+      /qward-\S+\.scope: (Killing|Stopping timed|Sent signal)|Stopping qward-\S+\.scope/.test(line),
+    ),
     seconds: Number.parseFloat(lines[end] ?? '') - Number.parseFloat(lines[begun] ?? ''),
   };
 }
 
-/** Of a guest with `qward.counter` or `qward.synced` that does not run: the last count that it told on its console, and the one on its disk. */
-export async function counterOf(
+/**
+ * Of guests with `qward.counter` or `qward.synced` that do not run, in their order: the last count that each told on its console, and
+ * the one on its disk, which must be a sound image.
+ */
+export async function countersOf(
   host: LabHost,
-  name: string,
-): Promise<{ readonly said: number; readonly written: number }> {
-  const console = await host.demand(`cat /var/lib/qward/manager/console/${name}/*`);
-  const told = [...console.matchAll(/qward-demo: (?:counter|synced) (\d+)/g)].map(([, count]) =>
-    Number(count),
-  );
-  const disk = `/var/lib/qward/images/${name}.qcow2`;
-  const sector = await host.demand(
-    `qemu-img dd -f qcow2 -O raw bs=512 count=1 if=${disk} of=/run/sector && cat /run/sector; rm -f /run/sector`,
-  );
-  return { said: told.at(-1) ?? 0, written: Number.parseInt(sector, 10) };
+  ...names: readonly string[]
+): Promise<readonly { readonly said: number; readonly written: number }[]> {
+  const output = await host.demand(`set -e
+for name in ${names.join(' ')}; do
+  disk=/var/lib/qward/images/$name.qcow2
+  qemu-img check -q $disk
+  qemu-img dd -f qcow2 -O raw bs=512 count=1 if=$disk of=/run/sector
+  said=$(cat /var/lib/qward/manager/console/$name/* | grep -aoE 'qward-demo: (counter|synced) [0-9]+' | tail -n 1)
+  echo "\${said##* } $(tr -cd 0-9 </run/sector)"
+  rm /run/sector
+done`);
+  return output
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      const [said = '', written = ''] = line.split(' ');
+      return { said: Number(said), written: Number(written) };
+    });
 }
