@@ -1,23 +1,9 @@
 /** Sessions on a host with systemd: ordinary users with KVM and limits, two that are strangers to each other, start without a login. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { LabHost, type LabBoot } from '../host.ts';
-import { labImage } from '../image.ts';
-import { makePayload } from '../payload.ts';
+import { test } from 'node:test';
+import { suiteHost } from '../suite-host.ts';
 
-using payload = await makePayload();
-const host = LabHost.create(await labImage((line) => console.log(line)), {
-  payload: payload.directory,
-  memoryMib: 3072,
-});
-let boot: LabBoot;
-before(async () => {
-  boot = await host.boot();
-  await boot.demand(installScript, 300_000);
-});
-after(() => host[Symbol.asyncDispose]());
-
-const installScript = `set -e
+const prepare = `set -e
 dpkg -i /lab/qward.deb
 modprobe kvm_amd
 # The translator's SVM brings the host's kernel down where two CPUs run guests at the same time.
@@ -31,6 +17,8 @@ done
 usermod --append --groups kvm ann
 systemctl restart user@$(id -u ann).service`;
 
+const host = await suiteHost({ prepare });
+
 /** As a user, with the environment that pam_systemd gives. */
 const as = (user: string, script: string): string => `set -e
 cat > /run/script-${user} <<'SCRIPT'
@@ -43,7 +31,7 @@ chmod 0755 /run/script-${user}
 su - ${user} -c 'bash /run/script-${user}'`;
 
 const demandAs = (user: string, script: string, limitMs = 180_000): Promise<string> =>
-  boot.demand(as(user, script), limitMs);
+  host.demand(as(user, script), limitMs);
 
 const definition = (user: string, name: string, accel: 'kvm' | 'tcg'): string => `
 qward disk create ~/${name}.qcow2 64MiB > /dev/null
@@ -58,7 +46,7 @@ qward define ${name}.yaml`;
 
 test('without a word from the caller users mean their session, and root the host', async () => {
   assert.match(await demandAs('ann', 'qward info'), /session instance/);
-  assert.match(await boot.demand('qward info'), /system instance/);
+  assert.match(await host.demand('qward info'), /system instance/);
   assert.match(await demandAs('ann', 'systemctl --user is-active qward-session.socket'), /active/);
 });
 
@@ -76,12 +64,12 @@ test('a member of kvm runs a machine under KVM, in a scope with its limits, with
   assert.equal(row('groups')?.verdict, 'ok', JSON.stringify(audit.rows));
   assert.match(row('groups')?.found ?? '', /\/dev\/kvm/);
   assert.equal(row('cgroup')?.verdict, 'ok', JSON.stringify(audit.rows));
-  const uid = (await boot.demand('id -u ann')).trim();
-  const cgroup = await boot.demand(`cat /proc/${audit.pid}/cgroup`);
+  const uid = (await host.demand('id -u ann')).trim();
+  const cgroup = await host.demand(`cat /proc/${audit.pid}/cgroup`);
   assert.equal(cgroup, `0::/user.slice/user-${uid}.slice/user@${uid}.service/qward.slice/qward-web.scope\n`);
-  const limits = await boot.demand(`cd /sys/fs/cgroup${cgroup.trim().slice(3)} && cat memory.max pids.max`);
+  const limits = await host.demand(`cd /sys/fs/cgroup${cgroup.trim().slice(3)} && cat memory.max pids.max`);
   assert.match(limits, /^\d+\n\d+\n$/);
-  const status = await boot.demand(`cat /proc/${audit.pid}/status`);
+  const status = await host.demand(`cat /proc/${audit.pid}/status`);
   for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
     assert.match(status, new RegExp(`${set}:\\s0+\\n`));
   await demandAs(
@@ -97,7 +85,7 @@ test('a user outside kvm has TCG, and doctor says why and what to do', async () 
 });
 
 test('neither user reaches the other’s session', async () => {
-  const uid = (await boot.demand('id -u ann')).trim();
+  const uid = (await host.demand('id -u ann')).trim();
   const pid = JSON.parse(await demandAs('ann', 'qward audit web --json')) as { readonly pid: number };
   const attempts = [
     `ls /run/user/${uid}/qward`,
@@ -119,7 +107,7 @@ test('neither user reaches the other’s session', async () => {
 
 test('a killed manager and broker leave the machine, which is taken over', async () => {
   const before = JSON.parse(await demandAs('ann', 'qward audit web --json')) as { readonly pid: number };
-  await boot.demand('pkill -KILL -u ann -x "qward-.*" || true');
+  await host.demand('pkill -KILL -u ann -x "qward-.*" || true');
   const after = JSON.parse(
     await demandAs(
       'ann',
@@ -133,16 +121,15 @@ test('a killed manager and broker leave the machine, which is taken over', async
 
 test('what a user lets start does so with the host, without a login', async () => {
   await demandAs('ann', 'qward autostart on web');
-  await boot.powerOff();
-  boot = await host.boot();
-  await boot.demand('modprobe kvm_amd; true');
+  await host.reboot();
+  await host.demand('modprobe kvm_amd; true');
   const list =
     'for i in $(seq 60); do su - ann -c "XDG_RUNTIME_DIR=/run/user/$(id -u ann) qward list" | grep -q "web.*running" && exit 0; sleep 2; done; su - ann -c "XDG_RUNTIME_DIR=/run/user/$(id -u ann) qward list"; exit 1';
-  await boot.demand(list, 240_000);
+  await host.demand(list, 240_000);
 });
 
 test('nothing of it was ever root', async () => {
-  const found = await boot.demand(
+  const found = await host.demand(
     'ps -eo user=,args= | awk \'$1 == "root" && $2 ~ /qward/\' | grep -v lab || true',
   );
   assert.equal(found.trim(), '');
