@@ -136,7 +136,7 @@ function range({ minimum, maximum }: JsonSchema): string {
 
 function listOf({ items }: JsonSchema): string {
   return isSchema(items) && !Array.isArray(items) && items.title !== undefined
-    ? `list of ${items.title}s`
+    ? `list of ${items.title}${items.title.endsWith('s') ? 'es' : 's'}`
     : 'list';
 }
 

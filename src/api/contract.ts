@@ -101,6 +101,16 @@ export const machineStatus = machineSummary
     audit: z.object({ ok: z.boolean(), at: z.string() }).nullable(),
     notRestarted: z.string().nullable().describe('Why it is not started again by itself any more.'),
     consoleWriter: z.string().nullable().describe('Who holds the console for writing.'),
+    networks: z
+      .array(
+        z.object({
+          nic: z.string(),
+          up: z.boolean(),
+          fault: z.string().nullable().describe('Why its link is down.'),
+          forward: z.array(z.string()).describe('Ports of the host that lead to the guest.'),
+        }),
+      )
+      .describe('User networks of the running machine.'),
     notAdmittedFor: z
       .array(z.string())
       .describe('Why the policy of now would not let it start, each with the line that refuses it.'),

@@ -78,6 +78,17 @@ export const errorKinds = {
   },
   'firmware-missing': { status: 409, exit: 1, meaning: 'UEFI firmware is not installed.' },
   'bridge-missing': { status: 409, exit: 1, meaning: 'The bridge is not on this host.' },
+  'helper-missing': { status: 409, exit: 1, meaning: 'There is no passt that the policy allows.' },
+  'port-unavailable': {
+    status: 409,
+    exit: 1,
+    meaning: "A port of the host that is to lead to the guest is taken, or root's alone.",
+  },
+  'network-failed': {
+    status: 409,
+    exit: 1,
+    meaning: 'passt did not serve a network card; its words are given.',
+  },
   'resources-short': { status: 409, exit: 1, meaning: 'The host has not enough memory, processes or space.' },
   'qemu-refused': {
     status: 409,

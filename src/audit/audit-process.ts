@@ -1,6 +1,6 @@
 /** Compares a live process with what its walls must be. Pure: the facts come from the broker. */
 import type { ProcessFacts } from '../protocol/broker.ts';
-import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
+import { hasNoGuest, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { listExposure, type ExposureOptions } from './exposure.ts';
 import { parseState } from './process-state.ts';
 import type { AuditReport, AuditRow } from './report.ts';
@@ -43,6 +43,9 @@ function report(machine: string | null, expected: ExpectedWalls, input: AuditInp
     at: input.at,
     ok: rows.every(({ verdict }) => verdict !== 'differs'),
     rows,
-    exposure: listExposure(state, { qemuVersion: input.qemuVersion }),
+    exposure:
+      expected !== null && hasNoGuest(expected.launch.program)
+        ? []
+        : listExposure(state, { qemuVersion: input.qemuVersion }),
   };
 }

@@ -46,8 +46,12 @@ export type ExpectedWalls = MachineWalls | null;
 /** Of a session's machine. */
 export const isRootless = (expected: ExpectedWalls): boolean => (expected?.rootless ?? null) !== null;
 
-/** Image tools and hooks are no QEMU: they bring no denials of their own. */
-export const hasNoGuest = (program: JailedProgram): boolean => program === 'qemu-img' || program === 'hook';
+/** Image tools, hooks and network helpers are no QEMU. */
+export const hasNoGuest = (program: JailedProgram): boolean =>
+  program === 'qemu-img' || program === 'hook' || program === 'passt';
+
+/** It makes walls of its own, behind which it is seen: a user namespace, an empty root, a second filter (passt, isolation.c). */
+export const isPasst = (expected: ExpectedWalls): boolean => expected?.launch.program === 'passt';
 
 export interface SinceLaunch {
   readonly files?: Readonly<Record<string, FileIdentity>>;

@@ -23,6 +23,8 @@ export interface AuditReport {
   readonly ok: boolean;
   readonly rows: readonly AuditRow[];
   readonly exposure: readonly ExposureRow[];
+  /** Of the network helpers beside it, `machine` then naming the card too; `ok` is of all of them. */
+  readonly helpers?: readonly AuditReport[];
 }
 
 /** For a person, in one line: the walls that are not as planned. */

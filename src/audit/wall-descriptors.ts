@@ -1,6 +1,6 @@
 /** Every open descriptor of the process against what was planned: what it is, and for what it was opened. */
 import type { OpenDescriptor } from '../protocol/broker.ts';
-import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
+import { isPasst, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { reachOf } from './reach-of-arguments.ts';
@@ -39,7 +39,10 @@ function isInternal(descriptor: OpenDescriptor, state: ProcessState): boolean {
 
 function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] {
   const { descriptors } = state.facts;
+  // /dev/null, as it is called where there is no /dev any more.
+  const input = isPasst(expected) ? '/null' : '/dev/null';
   const faults = descriptors.flatMap((descriptor) => {
+    if (descriptor.fd === 0 && descriptor.target === input) return [];
     if (isInternal(descriptor, state) || descriptor.target.startsWith('socket:[')) return [];
     const fault = faultOfPath(descriptor, expected);
     return fault === null ? [] : [`${descriptor.fd}: ${fault}`];
@@ -91,8 +94,17 @@ function isFile(descriptor: OpenDescriptor, path: string, expected: MachineWalls
   return descriptor.device === identity.device && descriptor.inode === identity.inode;
 }
 
+/** Its one Unix socket leads to QEMU; the others are connections of the guest, which it makes and ends all the time. */
+function faultsOfPasstSockets({ facts: { sockets } }: ProcessState): string[] {
+  const planned = sockets.find(({ listening, path }) => !listening && path === '');
+  return sockets.flatMap((one) =>
+    one === planned ? [] : [`Unix socket ${one.path || one.inode}, which was not planned`],
+  );
+}
+
 /** Sockets on which QEMU listens and those accepted from them have the path of the plan. */
 function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] {
+  if (isPasst(expected)) return faultsOfPasstSockets(state);
   const { descriptors, sockets } = state.facts;
   const paths = Object.values(expected.sockets);
   const reach = reachOf(expected.launch.argv);

@@ -1,5 +1,6 @@
 /** The namespaces: the process's own, or the host's. */
-import { isRootless, relaxedTo, type ExpectedWalls } from './expected-walls.ts';
+import { isClosedTo } from '../protocol/passt.ts';
+import { isPasst, isRootless, relaxedTo, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, missing, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 
@@ -29,11 +30,21 @@ export function compareNamespace(
 
 /** Its own, with nothing in it: not even a TAP is visible. The OCI runtimes raise `lo`, which leads nowhere. */
 export function compareNetwork(state: ProcessState, expected: ExpectedWalls): Finding {
+  if (expected !== null && isPasst(expected)) return compareHostNetwork(state, expected);
   const fault = faultOfNamespace(state, 'net');
   if (relaxedTo(expected, 'namespace').includes('net')) return hosts(fault);
   if (fault !== null) return judge('', [fault]);
   const faults = state.interfaces.filter((name) => name !== 'lo').map((name) => `interface ${name}`);
   return judge('its own, only lo', faults);
+}
+
+/** SECURITY: promise 5. passt is where the host's connections are, and what it must not reach there was seen to be closed. */
+function compareHostNetwork({ facts }: ProcessState, { uid, rootless }: MachineWalls): Finding {
+  const { hostFilter = '' } = facts;
+  if (rootless !== null) return missing("the host's, and open to it: a user has no packet filter");
+  if (hostFilter === '') return judge('', ["the host's, and no packet filter closes the host"]);
+  const closed = isClosedTo(uid, hostFilter);
+  return judge("the host's, the host closed", closed ? [] : ['a packet filter other than planned']);
 }
 
 /**
@@ -43,7 +54,7 @@ export function compareNetwork(state: ProcessState, expected: ExpectedWalls): Fi
 export function compareUserNamespace(state: ProcessState, expected: ExpectedWalls): Finding {
   const fault = faultOfNamespace(state, 'user');
   if (fault === 'could not be read') return missing('the kernel has no user namespaces');
-  const planned = isRootless(expected);
+  const planned = isRootless(expected) || isPasst(expected);
   if (fault !== null) return judge("the host's", planned ? ["the host's"] : []);
   return judge('its own', expected === null || planned ? [] : ['its own, which was not planned']);
 }

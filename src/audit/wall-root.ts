@@ -1,6 +1,6 @@
 /** What the process sees of the host's files: its root directory, what is mounted in it, and the program itself. */
 import { hookProgram } from '../protocol/hook.ts';
-import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
+import { isPasst, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import { hostPaths, type Mount } from './mounts.ts';
 import type { ProcessState } from './process-state.ts';
@@ -23,8 +23,25 @@ const ownMounts: Readonly<Record<string, readonly string[]>> = {
 export function compareRoot(state: ProcessState, expected: ExpectedWalls): Finding {
   const { root } = state.facts;
   if (root.sameAsHost) return judge('', ["the host's own root directory"]);
+  if (expected !== null && isPasst(expected)) return judge('its own, empty', faultsOfPasst(state, expected));
   const faults = expected === null ? faultsOfForeign(state) : faultsOfMachine(state, expected);
   return judge(`its own, ${state.mounts.length} mounts`, faults);
+}
+
+/** It has left the root that the jail gave it for an empty file system of no size. */
+function faultsOfPasst(
+  { facts: { root, mappedFiles }, mounts }: ProcessState,
+  { launch, files }: MachineWalls,
+): string[] {
+  const program = files[launch.binary];
+  const runs = program !== undefined && mappedFiles.includes(`/${program.device}:${program.inode}`);
+  return [
+    ...(runs ? [] : [`does not run ${launch.binary}`]),
+    ...root.entries.map((name) => `/${name} in its root`),
+    ...mounts.flatMap(({ target, type, readOnly }) =>
+      target === '/' && type === 'tmpfs' && readOnly ? [] : [`${target} (${type})`],
+    ),
+  ];
 }
 
 function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] {

@@ -1,6 +1,6 @@
 /** The walls of confinement, in the order of a reader: how each is named, and how it is compared with the live process. */
 import { wallNames, type WallName } from '../plan/launch-plan.ts';
-import { isRootless, relaxedTo, type ExpectedWalls } from './expected-walls.ts';
+import { isPasst, isRootless, relaxedTo, type ExpectedWalls } from './expected-walls.ts';
 import type { Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { compareCgroup, compareDeviceCgroup } from './wall-cgroup.ts';
@@ -55,6 +55,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     title: 'capabilities',
     mandatory: true,
     describe: (expected) => {
+      if (isPasst(expected)) return 'four sets empty; the bounding set of its own user namespace';
       const names = relaxedTo(expected, 'capability');
       return names.length === 0 ? 'all five sets empty' : `all five sets ${names.join(' ')}`;
     },
@@ -79,7 +80,9 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     describe: (expected) =>
       expected === null
         ? "its own, nothing of the host's data"
-        : `its own, ${expected.launch.root.length} read-only paths of the system`,
+        : isPasst(expected)
+          ? 'its own, an empty file system, read-only'
+          : `its own, ${expected.launch.root.length} read-only paths of the system`,
     compare: compareRoot,
   },
   dev: {
@@ -98,16 +101,21 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
   'cgroup-namespace': ownNamespace('cgroup namespace', 'cgroup'),
   'network-namespace': {
     title: 'network namespace',
-    mandatory: true,
+    mandatory: (expected) => !(isPasst(expected) && isRootless(expected)),
     describe: (expected) =>
-      relaxedTo(expected, 'namespace').includes('net') ? "the host's" : 'its own, only lo',
+      isPasst(expected)
+        ? "the host's, with a packet filter that closes the host to this uid"
+        : relaxedTo(expected, 'namespace').includes('net')
+          ? "the host's"
+          : 'its own, only lo',
     compare: compareNetwork,
   },
   'user-namespace': {
     title: 'user namespace',
-    mandatory: isRootless,
+    mandatory: (expected) => isRootless(expected) || isPasst(expected),
     describe: (expected) => {
       if (expected === null) return "its own or the host's";
+      if (isPasst(expected)) return 'its own, which passt makes';
       return isRootless(expected) ? 'its own' : "the host's, as in every system instance";
     },
     compare: compareUserNamespace,
@@ -145,7 +153,9 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     describe: (expected) =>
       expected === null
         ? 'what its arguments name'
-        : `the ${expected.launch.descriptors.length} planned, the log, and what QEMU makes for itself`,
+        : isPasst(expected)
+          ? 'a connection to QEMU, the log, and its own connections'
+          : `the ${expected.launch.descriptors.length} planned, the log, and what QEMU makes for itself`,
     compare: compareDescriptors,
   },
   lsm: {

@@ -5,6 +5,7 @@ import { refuse, type BrokerContext, type HandlerOutcome } from './context.ts';
 import { withRegister } from './requests/claims.ts';
 import { handleListDirectory, handlePart } from './requests/images.ts';
 import { handleLaunch } from './requests/launch.ts';
+import { helpedBy } from './sweep.ts';
 import { handleForget, handleKill, handlePin, handleReap, handleRename } from './requests/lifecycle.ts';
 import { handleInspect, handleInspectPid, handleProbe, handleStatus } from './requests/look.ts';
 
@@ -17,7 +18,7 @@ type Handlers = {
 
 const handlers: Handlers = {
   launch: (context, { launch }) =>
-    exclusively(context, [launch.machine], () => handleLaunch(context, launch)),
+    exclusively(context, [launch.machine, ...helpedBy(launch)], () => handleLaunch(context, launch)),
   kill: (context, { machine }) => exclusively(context, [machine], () => handleKill(context, machine)),
   reap: (context, { machine }) => exclusively(context, [machine], () => handleReap(context, machine)),
   forget: (context, { machine }) => exclusively(context, [machine], () => handleForget(context, machine)),

@@ -13,12 +13,12 @@ import prober from '../../resources/drill/prober.json' with { type: 'json' };
 import { openSystemPath } from '../linux/descriptors.ts';
 import { bindReadOnly, makePrivate, mountTmpfs, unmount } from '../linux/mount.ts';
 import type { Refusal } from '../protocol/broker.ts';
-import { drillProgram, type SystemPath } from '../protocol/launch.ts';
+import { drillProgram, type JailedProgram, type SystemPath } from '../protocol/launch.ts';
 import { errorCode } from '../linux/errno.ts';
 
 export interface JailRoots {
-  /** Looks at each source anew and gives the tree that shows them; for the drill one of its own, with the prober in it. */
-  readonly open: (root: readonly SystemPath[], drill?: boolean) => TreeOutcome;
+  /** Looks at each source anew and gives the tree that shows them; for drill and passt one of their own, with what they need in it. */
+  readonly open: (root: readonly SystemPath[], program?: JailedProgram) => TreeOutcome;
   /** Removes every tree. */
   readonly close: () => void;
 }
@@ -45,7 +45,7 @@ export function openJailRoots(parent: string): JailRoots {
   makePrivate(parent);
   const trees = new Map<string, string>();
   return {
-    open: (root, drill = false) => openRoot(parent, { root, drill, trees }),
+    open: (root, program = 'qemu') => openRoot(parent, { root, program, trees }),
     close: () => close(parent),
   };
 }
@@ -57,11 +57,11 @@ function close(parent: string): void {
   }
 }
 
-function openRoot(parent: string, { root, drill, trees }: Omit<Wanted, 'sources'>): TreeOutcome {
+function openRoot(parent: string, { root, program, trees }: Omit<Wanted, 'sources'>): TreeOutcome {
   const opened = openSources(root);
   if (!opened.ok) return opened;
   try {
-    return { ok: true, directory: treeOf(parent, { root, drill, sources: opened.sources, trees }) };
+    return { ok: true, directory: treeOf(parent, { root, program, sources: opened.sources, trees }) };
   } finally {
     closeSources(opened.sources);
   }
@@ -119,14 +119,15 @@ function faultOf(stats: Stats): string | undefined {
 
 interface Wanted {
   readonly root: readonly SystemPath[];
-  readonly drill: boolean;
+  readonly program: JailedProgram;
   readonly sources: readonly Source[];
   readonly trees: Map<string, string>;
 }
 
-function treeOf(parent: string, { root, drill, sources, trees }: Wanted): string {
+function treeOf(parent: string, { root, program, sources, trees }: Wanted): string {
   // SECURITY: promise 2. No QEMU's tree ever holds the prober.
-  const key = JSON.stringify([drill, root.map(({ target }, index) => [target, sources[index]?.identity])]);
+  const special = program === 'drill' || program === 'passt' ? program : '';
+  const key = JSON.stringify([special, root.map(({ target }, index) => [target, sources[index]?.identity])]);
   const known = trees.get(key);
   if (known !== undefined) {
     // The first to go is what was not asked for longest: no launch under way still needs it.
@@ -140,7 +141,7 @@ function treeOf(parent: string, { root, drill, sources, trees }: Wanted): string
     trees.delete(other);
   }
   const tree = `${parent}/${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
-  build(tree, { root, drill, sources });
+  build(tree, { root, program, sources });
   trees.set(key, tree);
   return tree;
 }
@@ -151,7 +152,7 @@ function remove(tree: string): void {
 }
 
 /** A tree that could not be finished is removed. */
-function build(tree: string, { root, drill, sources }: Omit<Wanted, 'trees'>): void {
+function build(tree: string, { root, program, sources }: Omit<Wanted, 'trees'>): void {
   mkdirSync(tree, { mode: 0o755 });
   mountTmpfs(tree, 'size=1m,mode=0755');
   try {
@@ -160,7 +161,9 @@ function build(tree: string, { root, drill, sources }: Omit<Wanted, 'trees'>): v
     // QEMU's tree has no programs beside it, and so no links to any.
     const programs = root.some(({ target }) => target === '/usr') ? ['bin', 'sbin'] : [];
     for (const name of ['lib', 'lib64', ...programs]) symlinkSync(`usr/${name}`, `${tree}/${name}`);
-    if (drill) showProber(`${tree}${drillProgram}`);
+    // Where passt mounts the empty file system that becomes its root.
+    if (program === 'passt') mkdirSync(`${tree}/tmp`, { mode: 0o755 });
+    if (program === 'drill') showProber(`${tree}${drillProgram}`);
     // SECURITY: promise 1. What lies within a directory before it: no mount point is looked up in what is bound there, where
     // a link leads to any place of the host. Policy refuses nested targets; this holds without it.
     const order = root

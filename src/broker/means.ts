@@ -76,4 +76,10 @@ export interface Means {
   readonly runs: (machine: string) => boolean;
   /** Kills every process of the machine; false where one did not end in time. */
   readonly end: (machine: string, record: LaunchRecord | undefined) => Promise<boolean>;
+  /** Closes the host to user networks, whose passt is in its network namespace; why it cannot. */
+  readonly closeHost: (range: Policy['uidRange']) => readonly Refusal[];
+  /** There is none any more. */
+  readonly openHost: () => void;
+  /** What closes it, as it is in force; empty: nothing does. */
+  readonly listFilter: () => string;
 }

@@ -1,7 +1,8 @@
 /** Opens what a launch names, in its order. All of it or nothing: on a refusal everything that was opened is closed. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { openTap } from '../linux/tap.ts';
-import { bindUnixSocket } from '../linux/unix-socket.ts';
+import { bindUnixSocket, blocking, connectUnixSocket } from '../linux/unix-socket.ts';
 import type { FileGrounds } from '../policy/file-rules.ts';
 import type { LaunchedMachine, Refusal } from '../protocol/broker.ts';
 import type { Descriptor, LaunchRequest, SocketName } from '../protocol/launch.ts';
@@ -107,7 +108,23 @@ function openOne(descriptor: Descriptor, giving: Giving): number | Refusal | Pro
           hint: 'modprobe vhost_net',
         }),
       );
+    case 'netdev':
+      return connectCard(descriptor, giving.directory);
   }
+}
+
+/** SECURITY: promise 1. In a directory where root alone makes names, and without waiting for the QEMU that listens there. */
+function connectCard(
+  { machine, socket }: Extract<Descriptor, { kind: 'netdev' }>,
+  own: string,
+): number | Refusal {
+  const connected = connectUnixSocket(socketPath(`${dirname(own)}/${machine}`, socket));
+  if ('fd' in connected) return blocking(connected.fd);
+  return {
+    code: 'machine-not-running',
+    message: `the network card ${socket} of machine "${machine}" takes no connection (${connected.code})`,
+    hint: 'start the machine; one card has one network',
+  };
 }
 
 function openFile(file: FileDescriptor, giving: Giving): number | Refusal | Promise<number | Refusal> {

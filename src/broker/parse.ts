@@ -11,6 +11,7 @@ import {
   maxRelaxed,
   relaxableWalls,
   relaxedTo,
+  netSocketNames,
   socketNames,
   type Descriptor,
   type LaunchLimits,
@@ -55,6 +56,7 @@ const descriptor = tagged<Descriptor>('kind', {
   socket: record({ kind: oneOf(['socket']), name: oneOf(socketNames) }),
   tap: record({ kind: oneOf(['tap']), bridge: text(15, /^[a-zA-Z][a-zA-Z0-9_.-]*$/) }),
   'vhost-net': record({ kind: oneOf(['vhost-net']) }),
+  netdev: record({ kind: oneOf(['netdev']), machine, socket: oneOf(netSocketNames) }),
 });
 
 const limits = record<LaunchLimits>({

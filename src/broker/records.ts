@@ -6,6 +6,7 @@ import type { JailIds } from './means.ts';
 import { readdirSync, rmSync } from 'node:fs';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import { machineNamePattern, type LaunchRequest, type SocketName } from '../protocol/launch.ts';
+import { passtJobPattern } from '../protocol/passt.ts';
 import { readJson, writeWhole } from './files.ts';
 import { newerThan, versionOf } from './state.ts';
 
@@ -39,6 +40,8 @@ export interface Records {
   readonly write: (record: LaunchRecord) => void;
   readonly remove: (machine: string) => void;
   readonly list: () => LaunchRecord[];
+  /** Of network helpers. */
+  readonly helpers: () => LaunchRecord[];
   /** Those that cannot be read, or only in part: a newer qward wrote them. */
   readonly damaged: () => DamagedRecord[];
 }
@@ -65,6 +68,10 @@ export function openRecords(directory: string): Records {
     write: (record) => writeWhole(fileOf(record.machine), JSON.stringify(record), false),
     remove: (machine) => rmSync(fileOf(machine), { force: true }),
     list: () => machinesIn(directory).flatMap((machine) => read(machine) ?? []),
+    helpers: () =>
+      machinesIn(directory)
+        .filter((machine) => passtJobPattern.test(machine))
+        .flatMap((machine) => read(machine) ?? []),
     damaged: () =>
       machinesIn(directory).flatMap((machine) => {
         const [path, record] = [fileOf(machine), read(machine)];

@@ -7,6 +7,7 @@ import { withRightsOf } from '../linux/open-as.ts';
 import type { Policy } from '../policy/policy.ts';
 import { refuse, type BrokerContext } from './context.ts';
 import { giveFile } from './give-file.ts';
+import { closeHost, listFilter, openHost } from './host-filter.ts';
 import { openJailRoots } from './jail-root.ts';
 import type { JailIds, Means } from './means.ts';
 import type { MachinePlaces } from './places.ts';
@@ -25,7 +26,7 @@ export function rootMeans(context: () => BrokerContext, { brokerRun }: BrokerCon
     takeIds: (machine, policy) => takeIds(context(), machine, policy),
     trialIds: () => sameOf(trialUid(context())),
     openRoot: ({ root, program }) => {
-      const opened = roots.open(root, program === 'drill');
+      const opened = roots.open(root, program);
       return opened.ok ? { ...opened, mounts: [] } : opened;
     },
     compile: compileBundle,
@@ -46,6 +47,9 @@ export function rootMeans(context: () => BrokerContext, { brokerRun }: BrokerCon
     giveFile,
     runs: (machine) => runs(context(), machine),
     end: (machine, record) => endRecorded(context(), machine, record),
+    closeHost: (range) => closeHost(context(), range),
+    openHost: () => openHost(context()),
+    listFilter: () => listFilter(context()),
   };
 }
 

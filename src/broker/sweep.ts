@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { cgroupExists, killCgroup, processesIn, removeCgroup } from '../jail/cgroups.ts';
 import { killVerified } from '../linux/pidfd.ts';
 import { processesOfUids } from '../linux/process.ts';
+import type { LaunchRequest } from '../protocol/launch.ts';
 import type { BrokerContext } from './context.ts';
 import { placesOf } from './places.ts';
 import type { LaunchRecord } from './records.ts';
@@ -13,11 +14,25 @@ const scopeGraceMs = 2_000;
 /** The kernel offers no event for an empty cgroup on v1; a QEMU that was killed is gone in some 10 ms. */
 const pollMs = 1;
 
-/** Kills what still runs and removes all of it; false where a process did not end in time, and then nothing is forgotten. */
-export async function sweep(context: BrokerContext, machine: string): Promise<boolean> {
-  if (!(await context.means.end(machine, context.records.read(machine)))) return false;
+/** Kills what still runs and removes all of it; false where a process did not end in time, and then nothing is forgotten. `again`: it is launched again. */
+export async function sweep(context: BrokerContext, machine: string, again = false): Promise<boolean> {
+  const record = context.records.read(machine);
+  if (!(await context.means.end(machine, record))) return false;
+  for (const helper of context.records.helpers())
+    if (helpedBy(helper.launch).includes(machine) && !(await sweep(context, helper.machine))) return false;
   removeFiles(context, machine);
+  if (record?.launch.program === 'passt' && !again) forgetHelper(context, machine);
   return true;
+}
+
+/** The machines whose network cards a launch serves: it ends with them. */
+export const helpedBy = ({ descriptors }: LaunchRequest): string[] =>
+  descriptors.flatMap((descriptor) => (descriptor.kind === 'netdev' ? [descriptor.machine] : []));
+
+/** A helper's name is used once; the filter goes with the last of them. */
+function forgetHelper(context: BrokerContext, machine: string): void {
+  context.slots.release(machine);
+  if (context.records.helpers().length === 0) context.means.openHost();
 }
 
 /** As root: the processes of its cgroups. False where one did not end in time. */

@@ -43,6 +43,26 @@ export function macsAreUnique(draft: Draft): readonly Broken[] {
   );
 }
 
+/** passt 2023 takes a port once, whatever the address. */
+export function forwardedPortsAreUnique(draft: Draft): readonly Broken[] {
+  const ports = draft.nics.flatMap(({ path, value }) =>
+    value.kind !== 'user'
+      ? []
+      : value.forward.map(({ protocol, port }, index) => ({
+          name: `${protocol} port ${port}`,
+          path: [...path, 'forward', index],
+          owner: value.id,
+        })),
+  );
+  return repeated(ports).map(({ again, first }) =>
+    broken(
+      again.path,
+      `${again.name} of the host leads to network card "${first.owner}" already`,
+      'A port can be forwarded once, on one address: take another, or 0.0.0.0 for every IPv4 address.',
+    ),
+  );
+}
+
 export function listsHaveNothingTwice(draft: Draft): readonly Broken[] {
   const lists = [
     { key: ['tags'], values: draft.tags ?? [] },

@@ -44,11 +44,18 @@ import {
   restartsAreBounded,
   restartWaitsFit,
 } from './rules-of-life.ts';
-import { bootOrderNamesParts, idsAreUnique, listsHaveNothingTwice, macsAreUnique } from './rules-of-names.ts';
+import {
+  bootOrderNamesParts,
+  forwardedPortsAreUnique,
+  idsAreUnique,
+  listsHaveNothingTwice,
+  macsAreUnique,
+} from './rules-of-names.ts';
 
 const rules: readonly Rule[] = [
   idsAreUnique,
   macsAreUnique,
+  forwardedPortsAreUnique,
   listsHaveNothingTwice,
   bootOrderNamesParts,
   kernelComesFirst,

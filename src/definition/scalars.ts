@@ -57,7 +57,7 @@ export const macAddress = textLike(
   'a unicast MAC address such as 52:54:00:12:34:56, lower case',
 );
 
-const octet = '(?:25[0-5]|2[0-4]\\d|1?\\d?\\d)';
+const octet = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
 
 /** An IPv4 or IPv6 address, without a prefix length or zone. */
 export const ipAddress = textLike(

@@ -4,6 +4,7 @@
  * another is in rules.ts.
  */
 import * as z from 'zod';
+import { forward } from './forward.ts';
 import {
   byteSize,
   duration,
@@ -61,12 +62,35 @@ export const nicSchema = z.discriminatedUnion('kind', [
     id: nicId,
     kind: z
       .literal('bridge')
-      .describe('What is at the other end: `bridge` is a TAP device on a bridge of the host.'),
+      .describe(
+        'What is at the other end: `bridge` is a TAP device on a bridge of the host; `user` is a network of its own by passt, from which the guest reaches what the host reaches.',
+      ),
     bridge: z
       .string({ error: interfaceName })
       .regex(/^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, { error: interfaceName })
       .describe('Bridge on the host that the card is joined to; the policy lists which.')
       .meta({ examples: ['br0'] }),
+    ...nicCommon,
+  }),
+  z.strictObject({
+    id: nicId,
+    kind: z.literal('user'),
+    forward: z
+      .array(forward)
+      .max(64)
+      .prefault([])
+      .describe(
+        'Ports of the host that lead to the guest: `[tcp|udp] [ADDRESS:]PORT [-> PORT]`. Without an address it is 127.0.0.1, without a second port the same. The policy says which ports there are to have. For `kind: user`.',
+      )
+      .meta({ examples: [['127.0.0.1:2222 -> 22', 'udp 5353']] }),
+    dns: z
+      .array(ipAddress)
+      .max(3)
+      .optional()
+      .describe(
+        'Name servers that the guest is told; unset: those of the host, as far as a guest can reach them. For `kind: user`.',
+      )
+      .meta({ examples: [['192.168.1.1']] }),
     ...nicCommon,
   }),
 ]);
@@ -269,7 +293,7 @@ export const machineSchema = z.strictObject({
     .max(64)
     .default(0)
     .describe('Threads of QEMU for the data of disks, counted from 1 where a disk or controller names one.'),
-  nics: z.array(nicSchema).max(32).default([]).describe('Network cards; none: the machine has no network.'),
+  nics: z.array(nicSchema).max(32).prefault([]).describe('Network cards; none: the machine has no network.'),
   console: z.boolean().default(true).describe('Serial console, reached by `qward console`.'),
   serials: z
     .array(serialSchema)
@@ -374,3 +398,4 @@ export type MachineDefinition = z.output<typeof machineSchema>;
 export type DiskDefinition = MachineDefinition['disks'][number];
 export type CdromDefinition = MachineDefinition['cdroms'][number];
 export type NicDefinition = MachineDefinition['nics'][number];
+export type UserNic = Extract<NicDefinition, { kind: 'user' }>;

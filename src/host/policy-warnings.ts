@@ -31,6 +31,7 @@ export function policyWarnings(policy: Policy): readonly PolicyWarning[] {
     ...(['qemuBinaries', 'imageTools'] as const).flatMap((key) =>
       policy[key].flatMap((path, index) => programWarnings(`${key}[${index}]`, path)),
     ),
+    ...policy.forwards.flatMap(({ who }, index) => whoWarnings(`forwards[${index}].who`, who)),
     ...policy.hooks.flatMap(({ path }, index) => hookWarnings(`hooks[${index}]`, path)),
     ...policy.bridges.flatMap((bridge, index) => bridgeWarnings(`bridges[${index}]`, bridge)),
   ];

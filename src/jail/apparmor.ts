@@ -12,6 +12,7 @@ const profileOf: Readonly<Record<JailedProgram, string>> = {
   'qemu-img': 'qward-qemu-img',
   drill: 'qward-qemu',
   hook: 'qward-hook',
+  passt: 'qward-passt',
 };
 
 /**

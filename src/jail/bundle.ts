@@ -35,6 +35,7 @@ const profileOf: Readonly<Record<JailedProgram, SeccompProfile>> = {
   'qemu-img': 'qemu-img',
   drill: 'qemu',
   hook: 'hook',
+  passt: 'passt',
 };
 
 const quotaPeriod = 100_000;

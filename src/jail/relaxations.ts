@@ -11,9 +11,12 @@ const namespaceTypes: Readonly<Record<string, string>> = {
   cgroup: 'cgroup',
 };
 
-/** SECURITY: promise 2. Those of its own; never the host's mounts. */
+/**
+ * SECURITY: promise 2. Those of its own; never the host's mounts. passt is in the host's network namespace: it makes the guest's
+ * connections where they leave the host. What of the host it must not reach there a packet filter closes (broker/host-filter.ts).
+ */
 export function namespacesOf(launch: LaunchRequest): { type: string }[] {
-  const hosts = relaxations(launch, 'namespace');
+  const hosts = launch.program === 'passt' ? ['net'] : relaxations(launch, 'namespace');
   return Object.entries(namespaceTypes).flatMap(([name, type]) =>
     name !== 'mount' && hosts.includes(name) ? [] : [{ type }],
   );

@@ -4,6 +4,7 @@
  */
 import hook from '../../resources/seccomp/hook.json' with { type: 'json' };
 import qemuImg from '../../resources/seccomp/qemu-img.json' with { type: 'json' };
+import passt from '../../resources/seccomp/passt.json' with { type: 'json' };
 import qemu from '../../resources/seccomp/qemu.json' with { type: 'json' };
 import relaxed from '../../resources/seccomp/relaxed.json' with { type: 'json' };
 
@@ -62,13 +63,14 @@ export interface OciSyscall {
 export const profileErrnos: Readonly<Record<string, number>> = { EPERM: 1, ENOSYS: 38 };
 
 /** Names of the profiles in resources/seccomp. */
-export type SeccompProfile = 'qemu' | 'qemu-img' | 'hook';
+export type SeccompProfile = 'qemu' | 'qemu-img' | 'hook' | 'passt';
 
 /** The profiles by name, in the form in which they are written. */
 export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = {
   qemu,
   'qemu-img': qemuImg,
   hook,
+  passt,
 };
 
 /** What a machine may call beside its profile: groups of resources/seccomp/relaxed.json, and calls with any arguments. */

@@ -103,7 +103,11 @@ function readThreads(proc: string): ProcessFacts['threads'] {
 
 function readNamespaces(proc: string): Record<string, string> {
   return Object.fromEntries(
-    listNames(`${proc}/ns`).map((name) => [name, readlinkSync(`${proc}/ns/${name}`)]),
+    listNames(`${proc}/ns`).flatMap((name) => {
+      // pid_for_children leads nowhere until there is a child (pid_namespaces(7)).
+      const target = unlessMissing(() => readlinkSync(`${proc}/ns/${name}`));
+      return target === undefined ? [] : [[name, target]];
+    }),
   );
 }
 

@@ -44,6 +44,14 @@ export function connectUnixSocket(path: string): { readonly fd: number } | { rea
   return { code };
 }
 
+const F_SETFL = 4;
+
+/** The same descriptor for who waits in its calls (fcntl(2)). */
+export function blocking(fd: number): number {
+  checked(libc().fcntl(fd, F_SETFL, 0n), 'fcntl', 'a socket');
+  return fd;
+}
+
 /** struct sockaddr_un of a path, or of `@NAME`, which is in the abstract namespace; RangeError where it does not fit. */
 export function unixAddress(path: string): Buffer {
   const name = Buffer.from(path, 'utf8');

@@ -19,7 +19,9 @@ export function askedLaunch(definition: MachineDefinition, facts: HostFacts, bin
     claimant: own.has(path) ? (facts.claimants[path] ?? null) : null,
     reopened: false,
   }));
-  const taps = definition.nics.map(({ bridge }): Descriptor => ({ kind: 'tap', bridge }));
+  const taps = definition.nics.flatMap((nic): Descriptor[] =>
+    nic.kind === 'bridge' ? [{ kind: 'tap', bridge: nic.bridge }] : [],
+  );
   const vhost = facts.vhostNet && taps.length > 0 ? [{ kind: 'vhost-net' as const }] : [];
   const descriptors = [...files, ...taps, ...vhost];
   return {

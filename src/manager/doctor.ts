@@ -1,10 +1,12 @@
 /** What this host can and cannot give, each with the cure. */
 import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
 import { accountOf } from '../linux/accounts.ts';
+import type { UserNetworkFacts } from '../plan/user-network.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import { version } from '../protocol/version.ts';
 import type { BrokerPort } from './broker-port.ts';
 import type { HostBasics } from './facts/host.ts';
+import { lackOfUserNetwork } from './facts/user-network.ts';
 import type { History, HistoryState } from './history/history.ts';
 import type { Outcome } from './outcome.ts';
 import { notYours } from './session/own-kvm.ts';
@@ -31,6 +33,7 @@ export interface DoctorServices {
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: () => Promise<HostFacts['kvm']>;
   readonly host: () => Promise<HostBasics>;
+  readonly userNetwork: () => Promise<UserNetworkFacts>;
   readonly onStatus: (status: BrokerStatus) => void;
   readonly brokenFiles: () => readonly BrokenFile[];
   readonly history: Pick<History, 'state'>;
@@ -39,7 +42,11 @@ export interface DoctorServices {
 export async function examineHost(services: DoctorServices): Promise<readonly Check[]> {
   const status = await services.broker.call('status', {});
   if (status.ok) services.onStatus(status.value);
-  const [qemu, host] = await Promise.all([services.qemu(), services.host()]);
+  const [qemu, host, userNetwork] = await Promise.all([
+    services.qemu(),
+    services.host(),
+    services.userNetwork(),
+  ]);
   // The proof runs a machine: without broker and QEMU it would only say the same again.
   const kvm = status.ok && qemu.ok ? await services.kvm() : { works: false, reason: 'not tried yet' };
   const checks = [
@@ -51,6 +58,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
     kvmCheck(kvm),
     uefiCheck(host),
     ...(services.instance === 'session' ? [] : [vhostCheck(host)]),
+    userNetworkCheck(userNetwork),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
     historyCheck(services.history.state),
   ];
@@ -81,14 +89,7 @@ function brokerChecks(status: BrokerStatus, instance: DoctorServices['instance']
     ...always,
     uidRangeCheck(status),
     storageCheck(status),
-    status.bridges.length > 0
-      ? fine('bridges', status.bridges.join(', '))
-      : {
-          check: 'bridges',
-          state: 'degraded',
-          found: 'the policy lists none: machines have no network',
-          cure: 'name bridges of this host under `bridges` in /etc/qward/policy.json',
-        },
+    fine('bridges', status.bridges.join(', ') || 'the policy lists none: cards are of kind user'),
   ];
 }
 
@@ -210,6 +211,25 @@ function vhostCheck({ vhostNet }: HostBasics): Check {
     found: 'not there: QEMU itself carries the packets of network cards',
     cure: 'modprobe vhost_net',
   };
+}
+
+/** What a guest on such a network reaches is the host's to decide; what it never reaches is said here and by `explain`. */
+function userNetworkCheck({ passt, nameServers }: UserNetworkFacts): Check {
+  const check = 'user networks';
+  const lack =
+    passt === null ? { found: 'there is no passt', cure: 'apt-get install passt' } : lackOfUserNetwork();
+  if (lack !== undefined)
+    return {
+      check,
+      state: 'degraded',
+      found: `${lack.found}: cards of kind user cannot be started`,
+      cure: lack.cure,
+    };
+  const told = nameServers.length === 0 ? 'no name server, unless `dns` names one' : nameServers.join(', ');
+  return fine(
+    check,
+    `${passt?.binary}; closed to guests: this host, broadcast, link-local and metadata services; told to them: ${told}`,
+  );
 }
 
 function stateCheck(broken: readonly BrokenFile[], damaged: BrokerStatus['damaged']): Check {

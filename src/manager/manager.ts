@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { endedStates } from '../api/endpoints.ts';
 import { parseDefinition } from '../definition/parse.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
+import type { UserNetworkFacts } from '../plan/user-network.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
 import { Adopter } from './adopt.ts';
@@ -19,7 +20,8 @@ import { sweepJobs } from './disks/sweep-jobs.ts';
 import { EventHistory } from './events.ts';
 import { gatherForSession, gatherHost } from './facts/host.ts';
 import { HostPhase } from './host-phase.ts';
-import { ImageToolSource } from './facts/image-tool.ts';
+import { imageTool, ToolSource } from './facts/tool.ts';
+import { gatherUserNetwork, networkHelper } from './facts/user-network.ts';
 import { KvmVerdictStore } from './facts/kvm-verdict-store.ts';
 import { createAutostartHandlers } from './handlers/autostart-handlers.ts';
 import { createGrantHandlers } from './handlers/grant-handlers.ts';
@@ -39,6 +41,7 @@ import { recordBroker } from './history/recorded-broker.ts';
 import { runHook } from './hooks/run-hook.ts';
 import { KvmProof } from './kvm-proof.ts';
 import { createLog, type Log } from './log.ts';
+import { createNetworks, noNetworks } from './networks/user-networks.ts';
 import { StartGate } from './lifecycle/start-gate.ts';
 import type { StartServices } from './lifecycle/start-run.ts';
 import { Machines } from './machines.ts';
@@ -119,6 +122,17 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const phase = new HostPhase();
   const userName = createUserNames(now);
   const hookRuns = new Set<string>();
+  const helpers = new Set<string>();
+  let launched: BrokerStatus['machines'] = [];
+  const networks = createNetworks({
+    broker,
+    now,
+    helpers,
+    facts: host.userNetwork,
+    launched: (name) => launched.find(({ machine }) => machine === name),
+    definitionOf: (name) => machines.get(name)?.record?.definition,
+    note: (name, text) => machines.get(name)?.life.note(text),
+  });
   const machines = new Machines({
     phase,
     broker,
@@ -130,6 +144,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     audit: host.audit,
     onLost,
     gate: new StartGate(),
+    networks,
     runHook: (call) => runHook({ broker, policy: policy.current, now, running: hookRuns }, call),
     managerState: paths.managerState,
     userName,
@@ -169,7 +184,9 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   });
   const onStatus = (status: BrokerStatus): void => {
     host.onStatus(status);
-    void sweepJobs({ broker, running: (job) => jobs.has(job) || hookRuns.has(job) }, status);
+    launched = status.machines;
+    const running = (job: string): boolean => jobs.has(job) || hookRuns.has(job) || helpers.has(job);
+    void sweepJobs({ broker, running }, status);
   };
   const adopter = new Adopter({ machines, broker, log, onStatus, signal: ending.signal });
   const { connected } = await adopter.adopt();
@@ -244,6 +261,7 @@ interface HostParts {
   readonly host: PlannerSources['host'];
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: PlannerSources['kvm'];
+  readonly userNetwork: PlannerSources['userNetwork'];
   readonly audit: StartServices['audit'];
   /** What the broker said of the policy. */
   readonly onStatus: (status: BrokerStatus) => void;
@@ -277,15 +295,19 @@ function createHostParts(
     keepLog: () => Promise.resolve(),
     onLost,
     gate: new StartGate(),
+    networks: noNetworks,
     audit,
   });
   const prove = (): ReturnType<PlannerSources['kvm']> => proof.verdict();
   const kvm = sources?.kvm ?? (session ? ownKvm(prove) : prove);
+  const passt = new ToolSource(policy.current, networkHelper);
+  const userNetwork = (): Promise<UserNetworkFacts> => gatherUserNetwork(() => passt.read());
   const unbounded = createPlanner({
     broker,
     host,
     qemu,
     kvm,
+    userNetwork,
     varsDirectory: paths.vars,
     ownState: paths.own,
     ownership: owner,
@@ -296,7 +318,7 @@ function createHostParts(
   const onStatus = (status: BrokerStatus): void => {
     choice.update(status.qemuBinaries);
   };
-  return { planner, host, qemu, kvm, audit, onStatus };
+  return { planner, host, qemu, kvm, userNetwork, audit, onStatus };
 }
 
 interface ApiParts extends DefinitionServices, OwnerParts {
@@ -352,7 +374,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         limits: defaultStepLimits,
         ownState: paths.own,
         policy: parts.policy.current,
-        tool: new ImageToolSource(parts.policy.current),
+        tool: new ToolSource(parts.policy.current, imageTool),
       }),
       ...createGrantHandlers({ ...parts, locks: definitions.locks, owners: definitions.owners }),
       ...createHistoryHandlers({ history, broker, now }),

@@ -6,15 +6,18 @@ import type { MachineDefinition } from '../definition/schema.ts';
 import { parseImageHeader } from '../plan/image-header.ts';
 import type { FileFacts, HostFacts, LaunchPlan, QemuFacts } from '../plan/launch-plan.ts';
 import { planLaunch } from '../plan/plan-launch.ts';
+import { noUserNetwork, userNicsOf, type UserNetworkFacts } from '../plan/user-network.ts';
 import { requiredFiles } from '../plan/required-files.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { FileProbe } from '../protocol/broker.ts';
 import type { BrokerPort } from './broker-port.ts';
-import { claimantsOf, type Ownership } from './claimant.ts';
+import { claimantsOf } from './claimant.ts';
 import type { HostBasics } from './facts/host.ts';
 import { expiredFaults } from './expired.ts';
 import { hookFaults } from './hooks/named-hooks.ts';
+import { forwardFaults } from './networks/network-grounds.ts';
 import { success, type Outcome } from './outcome.ts';
+import type { LookUpOwner, Owner } from './owners.ts';
 import { ownStateFaults } from './own-state.ts';
 import type { Quotas } from './quotas.ts';
 import { warningFaults } from './policy-grounds.ts';
@@ -43,12 +46,13 @@ export interface PlannerSources {
   /** qward's own directories, in which no definition may name a file. */
   readonly ownState: readonly string[];
   /** What decides with whose claims files are asked for, as it is now. */
-  readonly ownership: (ownerUid: number) => Outcome<Ownership>;
+  readonly ownership: LookUpOwner;
   readonly policy: () => Outcome<Policy>;
   readonly now: () => Date;
   readonly host: () => Promise<HostBasics>;
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: () => Promise<HostFacts['kvm']>;
+  readonly userNetwork: () => Promise<UserNetworkFacts>;
 }
 
 /** A planner that also says where the start would be above the owner's quota. */
@@ -79,7 +83,7 @@ async function plan(
   if (own.length > 0) return { ok: false, faults: own };
   const ownership = sources.ownership(owner);
   if (!ownership.ok) return ownership;
-  const allowed = beyondLaunch(definition, sources.policy);
+  const allowed = beyondLaunch(definition, sources.policy, ownership.value);
   if (!allowed.ok) return allowed;
   const host = await sources.host();
   const store = { directory: varsDirectory, machine: definition.name };
@@ -96,9 +100,10 @@ async function plan(
     ...file,
     claimant: claimants[file.path] ?? null,
   }));
-  const [qemu, kvm, probed] = await Promise.all([
+  const [qemu, kvm, userNetwork, probed] = await Promise.all([
     sources.qemu(),
     definition.accel === 'tcg' ? notAsked : sources.kvm(),
+    userNicsOf(definition).length === 0 ? noUserNetwork : sources.userNetwork(),
     wanted.length === 0
       ? success([])
       : broker.call('probe', { machine: definition.name, paths: wanted, head: 1024 }),
@@ -114,18 +119,28 @@ async function plan(
     files,
     claimants,
     varsDirectory,
+    userNetwork,
   });
   if (planned.ok) return success({ plan: planned.plan, files: identities(probed.value) });
   return { ok: false, faults: withQemuFaults(planned.faults, qemu) };
 }
 
 /** What the definition asks of the policy beside what the launch itself asks: the broker never hears of it. */
-function beyondLaunch(definition: MachineDefinition, policyOf: PlannerSources['policy']): Outcome<undefined> {
-  const { onAuditFailure, hooks } = definition;
-  if (onAuditFailure === 'stop' && Object.keys(hooks).length === 0) return success(undefined);
+function beyondLaunch(
+  definition: MachineDefinition,
+  policyOf: PlannerSources['policy'],
+  owner: Owner,
+): Outcome<undefined> {
+  const { onAuditFailure, hooks, nics } = definition;
+  if (onAuditFailure === 'stop' && Object.keys(hooks).length === 0 && nics.length === 0)
+    return success(undefined);
   const policy = policyOf();
   if (!policy.ok) return policy;
-  const faults = [...warningFaults(definition, policy.value), ...hookFaults(definition, policy.value)];
+  const faults = [
+    ...warningFaults(definition, policy.value),
+    ...hookFaults(definition, policy.value),
+    ...forwardFaults(definition, policy.value, owner),
+  ];
   return faults.length === 0 ? success(undefined) : { ok: false, faults };
 }
 

@@ -5,6 +5,7 @@ import { maxDescriptors } from '../protocol/launch.ts';
 import type { HostFacts } from './launch-plan.ts';
 import { guestMemoryMib } from './guest-memory.ts';
 import { threadsAtStart } from './limits.ts';
+import { userNetworkFaults } from './user-network.ts';
 
 /** Options in JSON, `-add-fd` with `locking`, machine properties: 7.2 is the oldest that was tried. */
 const oldestQemu = { major: 7, minor: 2 } as const;
@@ -60,7 +61,12 @@ export function hostFaults(definition: MachineDefinition, facts: HostFacts): rea
       hint: 'Install it: `apt install ovmf`; or use `firmware: bios`.',
       path: ['firmware'],
     });
-  return [...qemuFaults(facts), ...firmware, ...resourceFaults(definition, facts)];
+  return [
+    ...qemuFaults(facts),
+    ...firmware,
+    ...resourceFaults(definition, facts),
+    ...userNetworkFaults(definition, facts.userNetwork),
+  ];
 }
 
 /** More descriptors than one launch carries. */

@@ -3,6 +3,7 @@ import type { Fault } from '../definition/fault.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
 import type { PlannedRelaxation } from './relaxed.ts';
 import type { PassthroughFinding } from './passthrough/lint.ts';
+import type { NetworkHelper, UserNetworkFacts } from './user-network.ts';
 
 export interface LaunchPlan {
   readonly version: 1;
@@ -16,6 +17,8 @@ export interface LaunchPlan {
   readonly accel: { readonly kind: 'kvm' | 'tcg'; readonly reason: string };
   /** Block nodes whose descriptor sets the manager closes after the guest runs (facts: parked sets keep locks). */
   readonly fdsets: readonly number[];
+  /** Processes beside QEMU, each in a jail of its own: the user networks of its cards. */
+  readonly helpers: readonly NetworkHelper[];
   /** What the user should know and need not act on. */
   readonly notes: readonly string[];
   /** What the machine is given beyond the walls of every machine. */
@@ -68,6 +71,8 @@ export type WallName = (typeof wallNames)[number];
 
 /** What the manager knows of the host when it plans; gathered by manager/host-facts, plain data here. */
 export interface HostFacts {
+  /** Looked at where the definition has such a card. */
+  readonly userNetwork: UserNetworkFacts;
   /** Null where there is no binary that the policy lists. */
   readonly qemu: QemuFacts | null;
   /** Whether a guest was proved to run under KVM in this boot; `reason` says how that is known. */

@@ -1,12 +1,24 @@
-/** Network cards: each is one TAP that the broker made, so QEMU needs no network of its own. */
+/** Network cards: each is one TAP, or one socket for passt, that the broker made: QEMU needs no network of its own. */
 import type { MachineDefinition, NicDefinition } from '../definition/schema.ts';
+import {
+  firstDescriptor,
+  netSocketNames,
+  type LaunchRequest,
+  type NetSocketName,
+} from '../protocol/launch.ts';
 import { boards, busProperties, virtioDevice, type Place } from './boards.ts';
 import type { DescriptorTable } from './descriptor-table.ts';
 import { stableMacAddress } from './mac-address.ts';
 import { jsonOption, type JsonValue, type Option } from './options.ts';
 
-function backend(nic: NicDefinition, table: DescriptorTable, vhostNet: boolean): Option {
+interface Card {
+  readonly nic: NicDefinition;
+  readonly index: number;
+}
+
+function backend({ nic, index }: Card, table: DescriptorTable, vhostNet: boolean): Option {
   const subject = `nic ${nic.id}`;
+  if (nic.kind === 'user') return userBackend({ nic, index }, table);
   const fd = table.addTap(nic.bridge, { subject, reason: 'packets to and from the bridge' });
   const vhost =
     vhostNet && nic.model === 'virtio'
@@ -17,6 +29,20 @@ function backend(nic: NicDefinition, table: DescriptorTable, vhostNet: boolean):
     id: `net.${nic.id}`,
     fd: String(fd),
     ...(vhost === undefined ? {} : { vhost: true, vhostfd: String(vhost) }),
+  });
+}
+
+/** QEMU listens, and the network helper comes, goes and comes again. */
+function userBackend({ nic, index }: Card, table: DescriptorTable): Option {
+  const name = netSocketNames[index];
+  if (name === undefined)
+    throw new RangeError(`${index}: a machine has ${netSocketNames.length} cards at most`);
+  const fd = table.addSocket(name, { subject: `nic ${nic.id}`, reason: 'packets to and from passt' });
+  return jsonOption('-netdev', {
+    type: 'stream',
+    id: `net.${nic.id}`,
+    server: true,
+    addr: { type: 'fd', str: String(fd) },
   });
 }
 
@@ -34,7 +60,7 @@ export function nicOptions(
         : { driver: nic.model, ...busProperties(board, place) };
     const bootindex = facts.bootIndexes.get(nic.id);
     return [
-      backend(nic, table, facts.vhostNet),
+      backend({ nic, index }, table, facts.vhostNet),
       jsonOption('-device', {
         ...device,
         id: nic.id,
@@ -47,5 +73,19 @@ export function nicOptions(
         tx_queue_size: nic.txRing,
       }),
     ];
+  });
+}
+
+/** The cards of a launch that wait for a network helper, each with its socket. The arguments are qward's own. */
+export function streamCards({
+  argv,
+  descriptors,
+}: LaunchRequest): readonly { readonly nic: string; readonly socket: NetSocketName }[] {
+  return argv.flatMap((word, index) => {
+    const [, nic, fd] = /^{"type":"stream","id":"net\.([a-z0-9-]+)",.*"str":"(\d+)"}}$/.exec(word) ?? [];
+    if (argv[index - 1] !== '-netdev' || nic === undefined) return [];
+    const descriptor = descriptors[Number(fd) - firstDescriptor];
+    const socket = netSocketNames.find((name) => descriptor?.kind === 'socket' && descriptor.name === name);
+    return socket === undefined ? [] : [{ nic, socket }];
   });
 }

@@ -5,6 +5,7 @@ import type { Accelerator } from './accelerator.ts';
 import { cpuModel } from './cpus.ts';
 import { chainNotes } from './image-faults.ts';
 import type { HostFacts } from './launch-plan.ts';
+import { userNetworkNotes } from './user-network.ts';
 
 export function planNotes(
   definition: MachineDefinition,
@@ -55,5 +56,9 @@ export function planNotes(
     notes.push(
       'pc always has a floppy controller and IDE in QEMU; the floppy controller is moved to where no guest reaches it',
     );
-  return [...notes, ...chainNotes(definition, facts.files)];
+  return [
+    ...notes,
+    ...userNetworkNotes(definition, facts.userNetwork),
+    ...chainNotes(definition, facts.files),
+  ];
 }

@@ -24,6 +24,7 @@ import { keyOption, type Option } from './options.ts';
 import { iommuOptions, soundOptions, watchdogOptions } from './small-devices.ts';
 import { devicesOf, plannedRelaxations, relaxationFaults, relaxedPart, sandboxOptions } from './relaxed.ts';
 import { pinsPart } from './pins.ts';
+import { planHelpers } from './user-network.ts';
 import { planWalls } from './walls.ts';
 
 /** Plans a start. Every fault at once, or a plan that the broker can be asked for. */
@@ -69,6 +70,7 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
       walls: planWalls(launch, facts.session === true),
       accel,
       fdsets: table.fdsets,
+      helpers: planHelpers(definition, facts.userNetwork),
       notes: planNotes(definition, facts, accel),
       ...(relaxations.length === 0 ? {} : { relaxations }),
       ...(passthrough.findings.length === 0 ? {} : { passthrough: passthrough.findings }),

@@ -61,6 +61,14 @@ export function sampleFacts(definition: MachineDefinition, overrides: Partial<Ho
     vhostNet: false,
     hostMemory: 64 * gib,
     time: { now: Date.UTC(2026, 6, 1), zone: 'Europe/Berlin' },
+    userNetwork: {
+      passt: {
+        binary: '/usr/bin/passt.avx2',
+        closure: [{ source: '/usr/bin/passt.avx2', target: '/usr/bin/passt.avx2' }],
+      },
+      nameServers: ['192.0.2.53'],
+      firstPort: 1024,
+    },
     ...overrides,
   };
 }

@@ -2,6 +2,7 @@
 import type { Refusal } from '../protocol/broker.ts';
 import { hookJobPattern, hookWord, maxHookWords } from '../protocol/hook.ts';
 import { drillProgram, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
+import { admitPasst } from './admit-passt.ts';
 import { admitRelaxations } from './admit-relaxations.ts';
 import { grantOf, type FileGrounds } from './file-rules.ts';
 import { absolutePath, policyFile, type Policy } from './policy.ts';
@@ -12,6 +13,7 @@ export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
   return [
     ...admitBinary(launch, policy),
     ...admitHook(launch),
+    ...admitPasst(launch, policy),
     ...launch.descriptors.flatMap((descriptor) => admitDescriptor(descriptor, grounds)),
     ...launch.devices.flatMap((device) => admitDevice(device, policy)),
     ...launch.root.flatMap(({ source, target }) => admitSystemPath(source, target)),
@@ -32,6 +34,7 @@ const binariesOf: Readonly<
   qemu: { key: 'qemuBinaries', what: 'a QEMU binary', of: ({ qemuBinaries }) => qemuBinaries },
   'qemu-img': { key: 'imageTools', what: 'an image tool', of: ({ imageTools }) => imageTools },
   hook: { key: 'hooks', what: 'a hook', of: ({ hooks }) => hooks.map(({ path }) => path) },
+  passt: { key: 'networkHelpers', what: 'a network helper', of: ({ networkHelpers }) => networkHelpers },
   drill: null,
 };
 
@@ -68,6 +71,7 @@ function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[
     case 'vhost-net':
       return admitDevice('/dev/vhost-net', grounds.policy);
     case 'socket':
+    case 'netdev':
       return [];
   }
 }

@@ -69,11 +69,13 @@ function programRow(launch: LaunchRequest, policy: Policy, refusal: Refusal | nu
   return { what: 'program', resource: launch.binary, rule, refusal };
 }
 
+type OfHost = Exclude<Descriptor, { kind: 'socket' | 'netdev' }>;
+
 /** A writable disk is two descriptors of one file; sockets are qward's own. */
-function distinct(descriptors: readonly Descriptor[]): readonly Exclude<Descriptor, { kind: 'socket' }>[] {
-  const kept = new Map<string, Exclude<Descriptor, { kind: 'socket' }>>();
+function distinct(descriptors: readonly Descriptor[]): readonly OfHost[] {
+  const kept = new Map<string, OfHost>();
   for (const descriptor of descriptors) {
-    if (descriptor.kind === 'socket') continue;
+    if (descriptor.kind === 'socket' || descriptor.kind === 'netdev') continue;
     const key = descriptor.kind === 'file' ? descriptor.path : JSON.stringify(descriptor);
     const before = kept.get(key);
     if (before?.kind !== 'file' || before.access === 'ro') kept.set(key, descriptor);
@@ -82,7 +84,7 @@ function distinct(descriptors: readonly Descriptor[]): readonly Exclude<Descript
 }
 
 function describe(
-  descriptor: Exclude<Descriptor, { kind: 'socket' }>,
+  descriptor: OfHost,
   grounds: FileGrounds,
 ): Pick<AdmissionRow, 'what' | 'resource' | 'rule'> {
   const { policy } = grounds;

@@ -18,7 +18,14 @@ import {
   relaxedTo,
   relaxedValues,
 } from '../protocol/launch.ts';
-import { absolutePath, defaultPolicy, type Policy, type Quota, type Who } from './policy.ts';
+import {
+  absolutePath,
+  defaultPolicy,
+  type ForwardRule,
+  type Policy,
+  type Quota,
+  type Who,
+} from './policy.ts';
 
 export type PolicyFault = ValueFault;
 
@@ -83,6 +90,8 @@ const accounts = list(maxItems, account);
 const who = record<Who>({ users: accounts, groups: accounts }, { users: [], groups: [] });
 const whoOrAll: Parse<Who | null> = who;
 const given = { access, who: whoOrAll };
+const port = integer(1, 65_535);
+const ipAddress = text(45, /^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f:]*:[0-9a-f:.]*)$/, 'an IP address');
 
 const rangeFields = record<Policy['uidRange']>({ base: integer(1000, 0xffff_fffd), count });
 
@@ -147,6 +156,14 @@ const parseWhole = record<Policy>(
     uidRange,
     storageRoots: list(maxItems, record({ path, ...given }, { who: null })),
     bridges: list(maxItems, text(maxTextLength, /^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, 'the name of a bridge')),
+    networkHelpers: list(maxItems, path),
+    forwards: list(
+      maxItems,
+      record<ForwardRule>(
+        { addresses: list(maxItems, ipAddress), from: port, to: port, who: whoOrAll },
+        { from: 1024, to: 65_535, who: null },
+      ),
+    ),
     qemuBinaries: list(maxItems, path),
     devices: list(maxItems, text(maxTextLength, deviceNode, 'the path of a device such as /dev/kvm')),
     ceilings: record({ memory: size, pids: count, openFiles: count, fileSize: size }, defaultPolicy.ceilings),

@@ -25,6 +25,14 @@ export interface Quota {
   readonly disk: number | null;
 }
 
+/** Ports of the host, both ends included, on some of its addresses; with `who`, for the machines of these users alone. */
+export interface ForwardRule {
+  readonly addresses: readonly string[];
+  readonly from: number;
+  readonly to: number;
+  readonly who: Who | null;
+}
+
 export interface Policy {
   /** The user whose session instance this is, and who administers it; absent in the system instance. */
   readonly session?: number | undefined;
@@ -59,6 +67,10 @@ export interface Policy {
   readonly storageRoots: readonly (StorageRule & { readonly path: string })[];
   /** Bridges that machines may be joined to. */
   readonly bridges: readonly string[];
+  /** Network helpers by path: passt. */
+  readonly networkHelpers: readonly string[];
+  /** Ports of the host that user networks may lead to guests. */
+  readonly forwards: readonly ForwardRule[];
   readonly qemuBinaries: readonly string[];
   /** Host devices that a machine may get: /dev/kvm, /dev/vhost-net, and others as nodes in its jail. */
   readonly devices: readonly string[];
@@ -91,6 +103,8 @@ export const defaultPolicy: Policy = {
   uidRange: { base: 0x7000_0000, count: 65_536 },
   storageRoots: [{ path: '/var/lib/qward/images', access: 'rw', who: null }],
   bridges: [],
+  networkHelpers: ['/usr/bin/passt', '/usr/bin/passt.avx2'],
+  forwards: [{ addresses: ['127.0.0.1', '::1'], from: 1024, to: 65_535, who: null }],
   qemuBinaries: ['/usr/bin/qemu-system-x86_64'],
   devices: ['/dev/kvm', '/dev/vhost-net'],
   ceilings: { memory: 4 * TiB, pids: 4096, openFiles: 4096, fileSize: 64 * TiB },

@@ -3,7 +3,7 @@
  * and that many bytes of UTF-8 JSON (`frame.ts`). What is not one of these requests ends the connection unanswered.
  */
 import type { PartAction } from './disk-job.ts';
-import type { LaunchRequest } from './launch.ts';
+import type { LaunchRequest, SocketName } from './launch.ts';
 
 /** Of requests and answers: every change of either raises it. A broker answers its own version alone, any other with `version-differs`. */
 export const protocolVersion = 1 as const;
@@ -135,7 +135,7 @@ export interface LaunchedMachine {
   /** AppArmor's label that the process was given; empty or absent where there is none to give. */
   readonly label?: string;
   /** Unix sockets on which QEMU listens. */
-  readonly sockets: Readonly<Partial<Record<'qmp' | 'console' | 'agent', string>>>;
+  readonly sockets: Readonly<Partial<Record<SocketName, string>>>;
   /** QEMU's stdout and stderr, a file of at most `logBytes` on a tmpfs of the machine's own. */
   readonly log: string;
   readonly launchedAt: string;
@@ -254,6 +254,8 @@ export interface ProcessFacts {
   readonly cgroupFiles: Readonly<Record<string, string>>;
   /** Device programs in force on the process's v2 cgroup; null: no such cgroup, or the kernel does not tell. */
   readonly devicePrograms: number | null;
+  /** Of a network helper: the packet filter in force that closes the host to it, as nft(8) lists it; empty: there is none. */
+  readonly hostFilter?: string;
 }
 
 export interface UnixSocket {

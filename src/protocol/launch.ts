@@ -42,10 +42,23 @@ export type Descriptor =
   | {
       /** /dev/vhost-net, to carry the packets of a TAP in the kernel. */
       readonly kind: 'vhost-net';
+    }
+  | {
+      /** A connection to the socket of a running machine's network card, for its network helper. */
+      readonly kind: 'netdev';
+      readonly machine: string;
+      readonly socket: NetSocketName;
     };
 
-export type SocketName = 'qmp' | 'console' | 'agent';
-export const socketNames: readonly SocketName[] = ['qmp', 'console', 'agent'];
+/** On which QEMU waits for the network helper of a card. */
+export type NetSocketName = `net${number}`;
+/** As many as a definition has cards. */
+export const netSocketNames: readonly NetSocketName[] = Array.from(
+  { length: 32 },
+  (_, index) => `net${index}` as const,
+);
+export type SocketName = 'qmp' | 'console' | 'agent' | NetSocketName;
+export const socketNames: readonly SocketName[] = ['qmp', 'console', 'agent', ...netSocketNames];
 
 /** A device node made inside the jail, owned by the machine's uid: `/dev/kvm`, or another that the policy lists. */
 export type DeviceNode = string;
@@ -122,9 +135,10 @@ export interface LaunchLimits {
 /**
  * What runs in the jail. qemu: a QEMU that the policy lists. qemu-img: an image tool that it lists. drill: the broker's own
  * prober at `drillProgram`, in the jail of the machine's QEMU. hook: a program of the administrator's that the policy names.
+ * passt: the user network of one card of a running machine.
  */
-export type JailedProgram = 'qemu' | 'qemu-img' | 'drill' | 'hook';
-export const jailedPrograms: readonly JailedProgram[] = ['qemu', 'qemu-img', 'drill', 'hook'];
+export type JailedProgram = 'qemu' | 'qemu-img' | 'drill' | 'hook' | 'passt';
+export const jailedPrograms: readonly JailedProgram[] = ['qemu', 'qemu-img', 'drill', 'hook', 'passt'];
 
 /** Where the prober stands in its jail. */
 export const drillProgram = '/usr/libexec/qward-drill';

@@ -122,6 +122,15 @@ export const commands = {
     parseDone,
     ({ id, up }: { readonly id: string; readonly up: boolean }) => ({ name: id, up }),
   ),
+  /** QEMU sends frames with the card's address for the guest, and has the guest announce itself where its driver can. */
+  announceSelf: withArgs('announce-self', quickMs, parseDone, ({ id }: { readonly id: string }) => ({
+    initial: 50,
+    max: 550,
+    rounds: 3,
+    step: 50,
+    interfaces: [id],
+    id,
+  })),
   /** One line of the human monitor; what it prints is made fit for a terminal. */
   humanMonitor: withArgs(
     'human-monitor-command',

@@ -25,6 +25,8 @@ export type QmpEvent =
   | { readonly name: 'WATCHDOG'; readonly action: string }
   /** The guest's memory after the change, bytes. */
   | { readonly name: 'BALLOON_CHANGE'; readonly actual: number }
+  /** Whoever served a network card has gone. */
+  | { readonly name: 'NETDEV_STREAM_DISCONNECTED' }
   | { readonly name: 'other'; readonly event: string };
 
 type KnownName = Exclude<QmpEvent['name'], 'other'>;
@@ -36,6 +38,7 @@ const parsers: { readonly [Name in KnownName]: ParserOf<Name> } = {
   SHUTDOWN: (data) => parseCause('SHUTDOWN', data),
   RESET: (data) => parseCause('RESET', data),
   STOP: () => ({ name: 'STOP' }),
+  NETDEV_STREAM_DISCONNECTED: () => ({ name: 'NETDEV_STREAM_DISCONNECTED' }),
   RESUME: () => ({ name: 'RESUME' }),
   POWERDOWN: () => ({ name: 'POWERDOWN' }),
   GUEST_PANICKED: (data) => parseAction('GUEST_PANICKED', data),

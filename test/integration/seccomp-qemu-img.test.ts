@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { gatherImageTool } from '../../src/manager/facts/image-tool.ts';
+import { gatherTool, imageTool } from '../../src/manager/facts/tool.ts';
 import { importFormats, planDiskStep, type DiskStep, type JobFile } from '../../src/plan/disk-job.ts';
 import { seccompProfiles } from '../../src/jail/seccomp.ts';
 import { startJailed } from '../support/jailed-process.ts';
@@ -17,7 +17,7 @@ const MiB = 1024 ** 2;
 const directory = await mkdtemp(join(tmpdir(), 'qward-img-'));
 chmodSync(directory, 0o711);
 after(() => rm(directory, { recursive: true }));
-const gathered = await gatherImageTool('/usr/bin/qemu-img');
+const gathered = await gatherTool('/usr/bin/qemu-img', imageTool);
 assert.ok(gathered.ok, JSON.stringify(gathered));
 const tool = gathered.value;
 

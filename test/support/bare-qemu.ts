@@ -27,6 +27,8 @@ function open(descriptor: Descriptor, directory: string): number {
       return openTap(descriptor.bridge).fd;
     case 'vhost-net':
       return openSync('/dev/vhost-net', 'r+');
+    case 'netdev':
+      throw new Error('a network helper is no QEMU');
   }
 }
 

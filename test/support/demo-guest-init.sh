@@ -11,6 +11,7 @@
 #   qward.qemu-ga      starts Debian's qemu-ga, where guest-agent.ts has put it
 #   qward.hog=memory   touches all of the guest's memory
 #   qward.hog=pids     forks until the guest refuses
+#   qward.net          the first network card is set up by DHCP, and its page `hello from MAC` is served on port 80
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -77,11 +78,31 @@ answer_as_agent() {
   done
 }
 
+set_up_network() {
+  ip link set lo up
+  ip link set eth0 up
+  cat >/tmp/dhcp <<'END'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip address add "$ip/$mask" dev "$interface"
+[ -n "$router" ] && ip route add default via "$router"
+for server in $dns; do echo "nameserver $server" >>/etc/resolv.conf; done
+echo "qward-demo: network $ip/$mask via $router, servers $dns" >/dev/console
+END
+  chmod 755 /tmp/dhcp
+  mkdir -p /etc /tmp/www
+  echo "hello from $(cat /sys/class/net/eth0/address)" >/tmp/www/index.html
+  httpd -p 80 -h /tmp/www
+  udhcpc -i eth0 -x "hostname:$(sed -n 's/.*qward\.name=\([a-z0-9-]*\).*/\1/p' /proc/cmdline)" -q -t 10 -T 2 -s /tmp/dhcp >/dev/null 2>&1
+}
+
 say "up after $(cut -d ' ' -f 1 /proc/uptime) s"
 say ready
 has qward.poweroff && poweroff -f
 has qward.agent && answer_as_agent &
 has qward.qemu-ga && /usr/sbin/qemu-ga --method=virtio-serial --path="$(agent_port)" --statedir=/tmp --pidfile=/tmp/qemu-ga.pid &
+has qward.net && set_up_network &
+after() { sed -n "s/.*qward\.$1=\([0-9]*\).*/\1/p" /proc/cmdline; }
 [ -n "$(after panic)" ] && { sleep "$(after panic)"; say panicking; echo c >/proc/sysrq-trigger; } &
 [ -n "$(after reboot)" ] && { sleep "$(after reboot)"; say rebooting; reboot -f; } &
 { has qward.counter || has qward.synced; } && for disk in /dev/vda /dev/sda /dev/nvme0n1; do

@@ -36,14 +36,19 @@ const deviceNumbers = { '/dev/kvm': { type: 'c', major: 10, minor: 232 } } as co
 
 export async function startJailed(
   launch: LaunchRequest,
-  options: { readonly runtime?: string; readonly change?: (config: OciConfig) => void } = {},
+  options: {
+    readonly runtime?: string;
+    readonly change?: (config: OciConfig) => void;
+    /** Opens what takes the place of a machine's network card. */
+    readonly netdev?: () => number;
+  } = {},
 ): Promise<JailedProcess> {
   const directory = await mkdtemp(join(tmpdir(), 'qward-jail-'));
   await chmod(directory, 0o711);
   const cgroup = `/${basename(directory)}`;
   const cgroups = findCgroupMounts();
   const roots = openJailRoots(join(directory, 'roots'));
-  const root = roots.open(launch.root, launch.program === 'drill');
+  const root = roots.open(launch.root, launch.program);
   if (!root.ok) throw new Error(JSON.stringify(root.refusals));
   const compiled = compileBundle(launch, {
     uid: jailedUid,
@@ -62,7 +67,8 @@ export async function startJailed(
   const descriptors = [openSync('/dev/null', 'r'), openSync(log, 'a'), openSync(log, 'a')];
   const startedAt = performance.now();
   try {
-    for (const descriptor of launch.descriptors) descriptors.push(open(descriptor, directory));
+    for (const descriptor of launch.descriptors)
+      descriptors.push(open(descriptor, directory, options.netdev));
     const outcome = await runDetached({
       binary: options.runtime ?? '/usr/sbin/runc',
       stateRoot: join(directory, 'runc'),
@@ -116,7 +122,13 @@ async function removeWhenReaped(cgroup: string): Promise<void> {
     if (performance.now() > giveUpAt) throw new Error(`${cgroup} cannot be removed`);
 }
 
-function open(descriptor: Descriptor, directory: string): number {
+function open(
+  descriptor: Descriptor,
+  directory: string,
+  netdev: () => number = () => {
+    throw new Error('no network card in this test');
+  },
+): number {
   switch (descriptor.kind) {
     case 'file':
       return openSync(descriptor.path, descriptor.access === 'ro' ? 'r' : 'r+');
@@ -124,6 +136,8 @@ function open(descriptor: Descriptor, directory: string): number {
       return bindUnixSocket(join(directory, `${descriptor.name}.sock`), 0o600);
     case 'tap':
       return openTap(descriptor.bridge).fd;
+    case 'netdev':
+      return netdev();
     case 'vhost-net':
       throw new Error(`no ${descriptor.kind} in this test`);
   }

@@ -1,4 +1,5 @@
 /** Host facts for a plan, read from this host directly and without a broker: for tests that start QEMU from a plan. */
+import { noUserNetwork } from '../../src/plan/user-network.ts';
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { MachineDefinition } from '../../src/definition/schema.ts';
 import { parseImageHeader } from '../../src/plan/image-header.ts';
@@ -34,6 +35,7 @@ export function localFacts(definition: MachineDefinition, varsDirectory: string)
     uefi: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.fd' },
     varsDirectory,
     vhostNet: false,
+    userNetwork: noUserNetwork,
     hostMemory: 64 * 1024 ** 3,
     time: { now: Date.UTC(2026, 6, 1), zone: 'Europe/Berlin' },
   };

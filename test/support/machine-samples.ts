@@ -39,6 +39,7 @@ export function machineStatus(
     audit: null,
     notRestarted: null,
     consoleWriter: null,
+    networks: [],
     notAdmittedFor: [],
     ...changes,
   };
@@ -154,6 +155,7 @@ export const planOutcome: Extract<CallResult<'explain'>, { readonly ok: true }> 
     ],
     walls: [{ wall: 'uid', expected: 'its own, given by the broker' }],
     accel: { kind: 'tcg', reason: 'KVM was tried and did not run a guest' },
+    helpers: [],
     fdsets: [1],
     notes: ['no network card'],
   },

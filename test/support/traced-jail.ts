@@ -19,14 +19,19 @@ export interface TracedProcess {
 }
 
 /** `directory` gets the trace; the caller disposes of `jailed`, and with it the tracer ends. */
-export async function startTraced(launch: LaunchRequest, directory: string): Promise<TracedProcess> {
+export async function startTraced(
+  launch: LaunchRequest,
+  directory: string,
+  { network, netdev }: { readonly network?: string; readonly netdev?: () => number } = {},
+): Promise<TracedProcess> {
   const trace = join(directory, `${launch.machine}.trace`);
   const wrapper = join(directory, `${launch.machine}.runtime`);
   // -D: strace is no parent of the runtime, which is waited for; -e raw: arguments as numbers, but for clone and vfork, whose
   // result is a number of the jail's pid namespace that only the decoder translates.
   const strace = `strace -D -f -q --pidns-translation -e signal=none -e raw='!clone,vfork' -s 0 -o ${trace}`;
-  await writeFile(wrapper, `#!/bin/sh\nexec ${strace} /usr/sbin/runc "$@"\n`, { mode: 0o755 });
-  const jailed = await startJailed(launch, { runtime: wrapper });
+  const enter = network === undefined ? '' : `nsenter --net=${network} `;
+  await writeFile(wrapper, `#!/bin/sh\nexec ${enter}${strace} /usr/sbin/runc "$@"\n`, { mode: 0o755 });
+  const jailed = await startJailed(launch, { runtime: wrapper, ...(netdev === undefined ? {} : { netdev }) });
   return {
     jailed,
     calls: async () => {

@@ -7,7 +7,7 @@ import { isAlive } from '../../src/linux/process.ts';
 import { createBrokerClient, defaultDeadlinesMs } from '../../src/manager/broker-client.ts';
 import { judgeStep } from '../../src/manager/disks/job-output.ts';
 import { defaultStepLimits, runStep, type StepLimits } from '../../src/manager/disks/run-step.ts';
-import { gatherImageTool } from '../../src/manager/facts/image-tool.ts';
+import { gatherTool, imageTool } from '../../src/manager/facts/tool.ts';
 import { planDiskStep, type DiskStep } from '../../src/plan/disk-job.ts';
 import type { BrokerStatus, LaunchedMachine } from '../../src/protocol/broker.ts';
 import type { LaunchRequest } from '../../src/protocol/launch.ts';
@@ -27,7 +27,7 @@ async function longConvert(
   const [source, target] = [`${images}/source.raw`, `${images}/target.qcow2`];
   execFileSync('dd', ['if=/dev/urandom', `of=${source}`, 'bs=1M', 'count=64', 'status=none']);
   execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', target, '64M']);
-  const tool = await gatherImageTool('/usr/bin/qemu-img');
+  const tool = await gatherTool('/usr/bin/qemu-img', imageTool);
   assert.ok(tool.ok);
   const step: DiskStep = {
     do: 'convert',

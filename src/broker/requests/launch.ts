@@ -49,7 +49,7 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
     return outOfResources(error, launch.machine, context.paths.brokerState);
   }
   if (!('uid' in ids)) return ids;
-  if (!(await sweep(context, launch.machine))) return stuck(launch.machine, 'machine-busy');
+  if (!(await sweep(context, launch.machine, true))) return stuck(launch.machine, 'machine-busy');
   try {
     const identity = identityFor(launch, ids, policy.policy);
     const outcome = identity.ok
@@ -138,6 +138,8 @@ async function launchSwept(
   const { means } = context;
   const root = means.openRoot(launch);
   if (!root.ok) return root;
+  const open = launch.program === 'passt' ? means.closeHost(policy.uidRange) : [];
+  if (open.length > 0) return { ok: false, refusals: open };
   means.makeDirectory(places);
   const opened = await openDescriptors(launch.descriptors, {
     directory: places.directory,

@@ -134,7 +134,9 @@ export function handleInspect(context: BrokerContext, machine: string): HandlerO
       `the record of machine "${machine}" is of version ${record.version}, and this qward knows version ${recordVersion}`,
       'audit it with the qward that started it',
     );
-  return inspect(record.pid);
+  const found = inspect(record.pid);
+  if (!found.ok || record.launch.program !== 'passt') return found;
+  return { ok: true, result: { ...found.result, hostFilter: context.means.listFilter() } };
 }
 
 /** Any QEMU of the host, for the audit of processes that are not ours. */

@@ -30,6 +30,8 @@ export function openSkeleton(
       mkdirSync(`${tree}/${name}`, { recursive: true, mode: 0o755 });
     const programs = root.some(({ target }) => target === '/usr') ? ['bin', 'sbin'] : [];
     for (const name of ['lib', 'lib64', ...programs]) symlinkSync(`usr/${name}`, `${tree}/${name}`);
+    // Where passt mounts the empty file system that becomes its root.
+    if (program === 'passt') mkdirSync(`${tree}/tmp`, { mode: 0o755 });
     if (program === 'drill') place(`${tree}${drillProgram}`, Buffer.from(prober.elf, 'base64'));
     for (const [index, { target }] of root.entries())
       if (opened.sources[index]?.kind === 'directory') mkdirSync(`${tree}${target}`, { recursive: true });

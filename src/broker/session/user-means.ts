@@ -40,6 +40,10 @@ export function userMeans(context: () => BrokerContext): Means {
     giveFile,
     runs: (machine) => processesOf(context(), machine).length > 0,
     end: (machine, record) => endProcesses(context(), machine, record),
+    // No user has a packet filter: what a user's own programs reach of the host, a guest with a network does.
+    closeHost: () => [],
+    openHost: () => undefined,
+    listFilter: () => '',
   };
 }
 

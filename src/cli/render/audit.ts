@@ -16,8 +16,9 @@ function paintVerdict(text: string, row: Row, style: Style): string {
 
 function headline(report: Report, style: Style): string {
   const bad = report.rows.filter(({ verdict }) => verdict === 'differs').length;
+  const stands = bad === 0;
   const missing = report.rows.filter(({ verdict }) => verdict === 'missing').length;
-  const verdict = report.ok
+  const verdict = stands
     ? style.green(`${report.rows.length - missing} walls stand`)
     : style.red(`${bad} of ${report.rows.length} walls differ`);
   const absent = missing === 0 ? '' : style.yellow(`, ${missing} not on this host`);
@@ -57,5 +58,6 @@ export function renderAudit(report: Report, style: Style): string {
           ],
           style,
         )}`;
-  return `${headline(report, style)}\n${walls}${exposure}`;
+  const helpers = (report.helpers ?? []).map((helper) => `\n${renderAudit(helper, style)}`);
+  return `${headline(report, style)}\n${walls}${exposure}${helpers.join('')}`;
 }

@@ -35,6 +35,15 @@ function restartText({ restart, notRestarted }: Status, now: number): string {
   return `restarts in ${left} s, ${restart.attempt} of ${restart.of}`;
 }
 
+function networkText({ networks }: Status): string {
+  return networks
+    .map(({ nic, up, fault, forward }) => {
+      const state = up ? 'up' : `down${fault === null ? '' : `: ${fault}`}`;
+      return [`${nic} ${state}`, ...forward].join(', ');
+    })
+    .join('; ');
+}
+
 /** `now` in milliseconds since the epoch: ages are counted from it. */
 export function renderMachineStatus(machine: Status, style: Style, now: number): string {
   const state = paintState(machine.state, machine.state, style);
@@ -50,6 +59,7 @@ export function renderMachineStatus(machine: Status, style: Style, now: number):
       ['cgroup', escapeLine(machine.cgroup ?? '')],
       ['accelerator', machine.accel ?? ''],
       ['audit', auditText(machine.audit, style, now)],
+      ['network', escapeLine(networkText(machine))],
       ['console', machine.consoleWriter === null ? '' : `written by ${escapeLine(machine.consoleWriter)}`],
       ['definition', machine.changed ? style.yellow('changed since the start; applies at the next one') : ''],
       ['autostart', machine.autostart ? 'starts with the host' : ''],

@@ -1,9 +1,11 @@
 /** Whether a definition may be kept for its owner: no file of qward's own, hooks of the policy's, the owner's quota and rights to the files. */
 import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
+import { userNicsOf } from '../../plan/user-network.ts';
 import type { Policy } from '../../policy/policy.ts';
 import type { FileChecks } from '../file-checks.ts';
 import { hookFaults } from '../hooks/named-hooks.ts';
+import { forwardFaults } from '../networks/network-grounds.ts';
 import { success, type Outcome } from '../outcome.ts';
 import { ownStateFaults } from '../own-state.ts';
 import type { LookUpOwner } from '../owners.ts';
@@ -36,6 +38,7 @@ export function createAdmission(services: AdmissionServices): Admit {
     const faults = [
       ...ownStateFaults(definition, services.ownState),
       ...unlistedHooks(definition, services.policy),
+      ...unlistedForwards(definition, services, asked),
       ...(quota.ok ? [] : quota.faults),
     ];
     if (faults.length > 0) return { ok: false, faults };
@@ -51,6 +54,17 @@ function unlistedHooks(
   if (Object.keys(definition.hooks).length === 0) return [];
   const policy = policyOf();
   return policy.ok ? hookFaults(definition, policy.value) : policy.faults;
+}
+
+function unlistedForwards(
+  definition: MachineDefinition,
+  { policy: policyOf, owner: lookUp }: AdmissionServices,
+  { owner }: Asked,
+): readonly Fault[] {
+  if (userNicsOf(definition).length === 0) return [];
+  const [policy, found] = [policyOf(), lookUp(owner)];
+  if (!policy.ok) return policy.faults;
+  return found.ok ? forwardFaults(definition, policy.value, found.value) : found.faults;
 }
 
 /**

@@ -41,6 +41,8 @@ async function applyKey(run: Run, { before, after }: ChangedDefinition, key: str
   if (disk !== undefined) return await limitDisk(run, after, disk);
   // QEMU cannot raise the maximum that it was started with; the balloon gives back a part of it.
   if (key === 'memory' && after.memory < before.memory) return await inflateBalloon(run, after.memory);
+  const card = /^nics\.([a-z0-9-]+)\.(?:forward|dns)$/.exec(key)?.[1];
+  if (card !== undefined) return (await run.networks?.apply(card))?.ok === true;
   if (key === 'onReboot') return await setReboot(run, after);
   if (key === 'onCrash') return await setPanic(run, after);
   return false;

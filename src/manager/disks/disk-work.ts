@@ -24,10 +24,10 @@ import {
 } from './job-files.ts';
 import { jsonIn, judgeStep } from './job-output.ts';
 import { runStep, type StepServices } from './run-step.ts';
-import type { ImageToolSource } from '../facts/image-tool.ts';
+import type { ToolSource } from '../facts/tool.ts';
 
 export interface DiskServices extends StepServices, JobFileServices {
-  readonly tool: ImageToolSource;
+  readonly tool: ToolSource;
   readonly policy: () => Outcome<Policy>;
 }
 

@@ -2,6 +2,7 @@
 import type { BrokerStatus } from '../../protocol/broker.ts';
 import { diskJobPattern, diskJobPrefix } from '../../protocol/disk-job.ts';
 import { hookJobPrefix } from '../../protocol/hook.ts';
+import { passtJobPrefix } from '../../protocol/passt.ts';
 import type { BrokerPort } from '../broker-port.ts';
 
 export interface SweepOptions {
@@ -10,9 +11,18 @@ export interface SweepOptions {
   readonly running: (job: string) => boolean;
 }
 
-/** A run of an image tool or of a hook: no machine of anybody's. */
+/** A run of an image tool or of a hook, or a network helper: no machine of anybody's. */
 export const isJob = (machine: string): boolean =>
-  machine.startsWith(diskJobPrefix) || machine.startsWith(hookJobPrefix);
+  [diskJobPrefix, hookJobPrefix, passtJobPrefix].some((prefix) => machine.startsWith(prefix));
+
+/** Network helpers of machines that run: they go on, whoever began them. */
+function helpersOfRunning({ machines }: BrokerStatus): ReadonlySet<string> {
+  const alive = new Set(machines.filter((one) => one.alive).map(({ machine }) => machine));
+  const helpers = machines.filter(({ launch }) =>
+    launch.descriptors.some((one) => one.kind === 'netdev' && alive.has(one.machine)),
+  );
+  return new Set(helpers.map(({ machine }) => machine));
+}
 
 /** Below a root. */
 const maxDepth = 3;
@@ -21,7 +31,8 @@ const partPattern = /^\.(.+)\.(qward-disk-[a-z0-9]{12,32})$/;
 
 /** SECURITY: promise 7. Nothing half made stays, whatever died: the processes go first, then what they wrote. */
 export async function sweepJobs({ broker, running }: SweepOptions, status: BrokerStatus): Promise<void> {
-  const dead = (machine: string): boolean => isJob(machine) && !running(machine);
+  const helping = helpersOfRunning(status);
+  const dead = (machine: string): boolean => isJob(machine) && !running(machine) && !helping.has(machine);
   for (const { machine } of status.machines) if (dead(machine)) await broker.call('kill', { machine });
   for (const { machine } of status.slots) if (dead(machine)) await broker.call('forget', { machine });
   for (const { path, access } of status.storageRoots)

@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises';
 import { machineSchema, type MachineDefinition } from '../../definition/schema.ts';
 import type { HostFacts, PlanOutcome, QemuFacts } from '../../plan/launch-plan.ts';
 import { planLaunch } from '../../plan/plan-launch.ts';
+import { noUserNetwork } from '../../plan/user-network.ts';
 import { probeImageBytes, probeMagic } from './kvm-probe-image.ts';
 
 /** Name of the probe's machine; users may not define one of this name while the probe runs. */
@@ -43,6 +44,7 @@ export function planKvmProbe(qemu: QemuFacts, imagePath: string, accel: 'kvm' | 
     uefi: null,
     varsDirectory: '/nonexistent',
     vhostNet: false,
+    userNetwork: noUserNetwork,
     hostMemory: definition.memory,
     time: { now: 0, zone: 'UTC' },
   });

@@ -69,9 +69,13 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
         );
       const facts = await broker.call('inspect', { machine: machine.name });
       if (!facts.ok) return facts;
-      const report = audit(run, facts.value, now());
-      machine.life.audit = { ok: report.ok, at: report.at };
-      return success(report);
+      const own = audit(run, facts.value, now());
+      const helpers = await run.networks?.audits();
+      if (helpers?.ok === false) return helpers;
+      const beside = helpers?.value ?? [];
+      const ok = own.ok && beside.every((helper) => helper.ok);
+      machine.life.audit = { ok, at: own.at };
+      return success(beside.length === 0 ? own : { ...own, ok, helpers: beside });
     },
     auditPid: async ({ params }) => {
       const facts = await broker.call('inspect-pid', { pid: params.pid });

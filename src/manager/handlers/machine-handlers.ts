@@ -96,6 +96,7 @@ function describeMachine({ machines, placed }: MachineHandlerServices, machine: 
     audit: run === undefined ? null : life.audit,
     notRestarted: life.after.restarts.givenUp,
     consoleWriter: run?.console.writer ?? null,
+    networks: [...(run?.networks?.states ?? [])],
     notAdmittedFor: refusals.map(({ message, ruleAt }) =>
       ruleAt === undefined ? message : `${message}: ${ruleAt}`,
     ),

@@ -3,6 +3,7 @@ import { filesOf } from '../../definition/named-files.ts';
 import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import type { HostFacts, QemuFacts } from '../../plan/launch-plan.ts';
+import { noUserNetwork } from '../../plan/user-network.ts';
 import { explainAdmission, type AdmissionRow } from '../../policy/explain-admission.ts';
 import type { Policy } from '../../policy/policy.ts';
 import { findLines } from '../../policy/policy-lines.ts';
@@ -12,6 +13,7 @@ import { askedLaunch } from '../asked-launch.ts';
 import { claimantsOf } from '../claimant.ts';
 import type { HostBasics } from '../facts/host.ts';
 import { hookEvents, hookFaults } from '../hooks/named-hooks.ts';
+import { forwardRows } from '../networks/network-grounds.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { LookUpOwner } from '../owners.ts';
 import type { Planner } from '../planner.ts';
@@ -55,10 +57,12 @@ export function createPolicyHandlers(
             owner: metadata.owner,
             binaries: current.value.qemuBinaries,
           });
+      const owner = services.owner(metadata.owner);
       const rows = [
         ...explainAdmission(launch, groundsOf(current.value, storage)),
         ...warningRows(definition, current.value),
         ...hookRows(definition, current.value),
+        ...(owner.ok ? forwardRows(definition, current.value, owner.value) : []),
       ];
       const grants = rows.map(({ what, resource, rule, refusal }) => {
         const { ruleAt, message, hint } = told({
@@ -131,6 +135,7 @@ async function launchWithoutPlan(
       qemu: facts.ok ? facts.value : null,
       kvm: definition.accel === 'tcg' ? { works: false, reason: 'not asked for' } : await kvm(),
       files: {},
+      userNetwork: noUserNetwork,
       claimants: ownership.ok ? claimantsOf(paths, ownership.value) : {},
       varsDirectory: storage.path,
     },

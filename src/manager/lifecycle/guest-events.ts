@@ -53,6 +53,7 @@ export function describeEvent(event: QmpEvent): ToldEvent | undefined {
       };
     case 'POWERDOWN':
     case 'BALLOON_CHANGE':
+    case 'NETDEV_STREAM_DISCONNECTED':
     case 'other':
       return undefined;
   }

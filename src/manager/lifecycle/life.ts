@@ -12,6 +12,7 @@ import type { EventHistory } from '../events.ts';
 import type { HookCall, HookReport } from '../hooks/run-hook.ts';
 import type { HostPhase } from '../host-phase.ts';
 import type { Log } from '../log.ts';
+import type { Networks } from '../networks/user-networks.ts';
 import { success, type Outcome } from '../outcome.ts';
 import type { AuditNote, RunNote, RunNotes } from '../store/run-notes.ts';
 import { AfterRun } from './after-run.ts';
@@ -33,6 +34,7 @@ export interface LifeServices {
   readonly log: Log;
   readonly now: () => Date;
   readonly phase: HostPhase;
+  readonly networks: Networks;
   readonly runHook: (call: HookCall) => Promise<HookReport>;
   /** The broker keeps something of a machine that does not run: it is to be looked for when the broker answers. */
   readonly onLost: () => void;
@@ -259,6 +261,7 @@ export class Life {
     return async () => {
       const connected = alive && (await run.connect(run.released)).ok;
       if (connected) await this.probe();
+      if (launched.alive && run.begun) await this.#services.networks.adopt(run);
       void this.#watch(run, connected);
       this.#connecting = undefined;
       over.resolve();
@@ -386,6 +389,7 @@ export class Life {
   #onEvent(run: Run, event: QmpEvent): void {
     if (event.name === 'SHUTDOWN') run.shutdown = { guest: event.guest, reason: event.reason };
     if (event.name === 'RESET' && event.guest) run.onGuestReset?.();
+    if (event.name === 'NETDEV_STREAM_DISCONNECTED') run.networks?.nudge();
     if (this.state === 'running' && event.name === 'STOP') this.#board.set('paused');
     if (this.state === 'paused' && event.name === 'RESUME') this.#board.set('running');
     const told = describeEvent(event);

@@ -9,6 +9,7 @@ import { ScrollBack } from '../console/scroll-back.ts';
 import { Agent } from './agent.ts';
 import { connectQemu } from './connect-qemu.ts';
 import { Viewers } from '../vnc/viewers.ts';
+import type { UserNetworks } from '../networks/user-networks.ts';
 import { ProcessWatch } from './process-watch.ts';
 
 /** What the manager did, or saw the guest do, that will end the process; `cut off`: nobody finished its start. */
@@ -42,6 +43,8 @@ export class Run implements AsyncDisposable {
   readonly console: Console;
   readonly viewers = new Viewers();
   readonly agent: Agent;
+  /** Once its cards are served. */
+  networks: UserNetworks | undefined;
   session: QmpSession | undefined;
   ending: Ending = 'none';
   /** Whether its start is known to have been finished: every wall was proved then. */
@@ -99,6 +102,7 @@ export class Run implements AsyncDisposable {
     this.#disposed.abort();
     this.viewers.end();
     this.agent[Symbol.dispose]();
+    this.networks?.release();
     await this.session?.[Symbol.asyncDispose]();
     this.process[Symbol.dispose]();
     await this.console.end(message);

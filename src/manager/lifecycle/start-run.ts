@@ -10,6 +10,7 @@ import type { ProcessFacts } from '../../protocol/broker.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { Planned, Planner } from '../planner.ts';
+import type { Networks } from '../networks/user-networks.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { explainLaunchFailure } from './launch-failure.ts';
 import { lockedImage } from './locked-image.ts';
@@ -27,6 +28,7 @@ export interface StartServices {
   /** The other running machine that has this file of the launch open. */
   readonly findLockHolder: (starting: Run, path: string) => Promise<string | undefined>;
   readonly gate: StartGate;
+  readonly networks: Networks;
   /** The broker may have something of a machine that was not started: it is to be looked for when the broker answers. */
   readonly onLost: () => void;
   /** Keeps what QEMU said before its log is swept away with the rest. */
@@ -133,6 +135,8 @@ async function bringUp(
   // SECURITY: promise 5. No instruction of the guest runs before every wall was seen on the live process; that it runs
   // behind one that differs is the definition's word, which the planner held against the policy.
   if (!audit.ok && definition.onAuditFailure === 'stop') return auditFailure(definition.name, audit);
+  const served = await services.networks.begin(run, planned.plan.helpers);
+  if (!served.ok) return served;
   leave();
   if (!paused) await services.gate.quiet(longestHoldMs, signal);
   if (signal.aborted) return cancelled(definition.name);

@@ -1,4 +1,4 @@
-/** The image tool: the first qemu-img of the policy that can be used, with the files of the system that it needs. */
+/** Programs beside QEMU: the first of the policy that can be used, with the files of the system that it needs. */
 import { statSync } from 'node:fs';
 import type { JobTool } from '../../plan/disk-job.ts';
 import type { Policy } from '../../policy/policy.ts';
@@ -7,11 +7,30 @@ import { listLibraries, loaderPath } from './library-closure.ts';
 import { uniqueByTarget } from './qemu-modules.ts';
 import { resolveSystemPath, targetInJail, type DirectoryFindings } from './system-path.ts';
 
-/** Faults: qemu-missing; qemu-unsafe where a file lies outside /usr or others than root can change it. */
-export async function gatherImageTool(binary: string): Promise<Outcome<JobTool>> {
+/** What a tool is for: the key of the policy that lists it, and what is said where there is none. */
+export interface ToolKind {
+  readonly key: 'imageTools' | 'networkHelpers';
+  readonly code: 'qemu-missing' | 'helper-missing';
+  /** `image tool`. */
+  readonly what: string;
+  readonly package: string;
+  /** Those that are better than others of the list come first. */
+  readonly order?: (binaries: readonly string[]) => readonly string[];
+}
+
+export const imageTool: ToolKind = {
+  key: 'imageTools',
+  code: 'qemu-missing',
+  what: 'image tool',
+  package: 'qemu-utils',
+};
+
+/** Faults: the kind's code; qemu-unsafe where a file lies outside /usr or others than root can change it. */
+export async function gatherTool(binary: string, kind: ToolKind): Promise<Outcome<JobTool>> {
   const findings: DirectoryFindings = new Map();
   const resolved = await resolveSystemPath(binary, findings);
-  if (!resolved.ok) return resolved.why.endsWith(': ENOENT') ? missing(binary) : unsafe(binary, resolved.why);
+  if (!resolved.ok)
+    return resolved.why.endsWith(': ENOENT') ? missing(binary, kind) : unsafe(binary, resolved.why);
   const [libraries, loader] = await Promise.all([
     listLibraries(resolved.source, findings),
     resolveSystemPath(loaderPath, findings),
@@ -27,31 +46,32 @@ export async function gatherImageTool(binary: string): Promise<Outcome<JobTool>>
 }
 
 /** Looks anew when a file of the closure was replaced, or the policy lists others. */
-export class ImageToolSource {
+export class ToolSource {
   readonly #policy: () => Outcome<Policy>;
+  readonly #kind: ToolKind;
   #known: { readonly listed: string; readonly stamp: string; readonly tool: JobTool } | undefined;
 
-  constructor(policy: () => Outcome<Policy>) {
+  constructor(policy: () => Outcome<Policy>, kind: ToolKind) {
     this.#policy = policy;
+    this.#kind = kind;
   }
 
   async read(): Promise<Outcome<JobTool>> {
     const policy = this.#policy();
     if (!policy.ok) return policy;
-    const { imageTools } = policy.value;
-    const listed = imageTools.join('\n');
+    const { key, code, what, package: deb, order = (binaries) => binaries } = this.#kind;
+    const binaries = policy.value[key];
+    const listed = binaries.join('\n');
     if (this.#known?.listed === listed && this.#known.stamp === stampOf(this.#known.tool))
       return success(this.#known.tool);
     let first: Outcome<JobTool> | undefined;
-    for (const binary of imageTools) {
-      const tool = await gatherImageTool(binary);
+    for (const binary of order(binaries)) {
+      const tool = await gatherTool(binary, this.#kind);
       if (tool.ok) this.#known = { listed, stamp: stampOf(tool.value), tool: tool.value };
       if (tool.ok) return tool;
       first ??= tool;
     }
-    return (
-      first ?? failure('qemu-missing', 'the policy lists no image tool', 'list qemu-img under `imageTools`')
-    );
+    return first ?? failure(code, `the policy lists no ${what}`, `list that of ${deb} under \`${key}\``);
   }
 }
 
@@ -64,11 +84,11 @@ function stampOf({ closure }: JobTool): string {
     .join('\n');
 }
 
-function missing(binary: string): Outcome<never> {
+function missing(binary: string, { code, what, package: deb, key }: ToolKind): Outcome<never> {
   return failure(
-    'qemu-missing',
-    `there is no image tool at ${binary}`,
-    'apt-get install qemu-utils, or list another under `imageTools` in /etc/qward/policy.json',
+    code,
+    `there is no ${what} at ${binary}`,
+    `apt-get install ${deb}, or list another under \`${key}\` in /etc/qward/policy.json`,
   );
 }
 

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { definitionOf } from '../../plan/sample-facts.ts';
+import { forwardFaults, forwardRows } from './network-grounds.ts';
+
+const definition = definitionOf(
+  'name: web\nnics:\n  - { id: net, kind: user, forward: [2222, "192.0.2.1:80"] }\n',
+);
+const policy = {
+  forwards: [
+    { addresses: ['127.0.0.1'], from: 1024, to: 65_535, who: null },
+    { addresses: ['192.0.2.1'], from: 1, to: 1023, who: { users: ['alice'], groups: [] } },
+  ],
+};
+const owner = (name: string, ownerIsAdministrator = false) => ({
+  person: { name, isIn: () => false },
+  ownerIsAdministrator,
+});
+
+test('a rule with who is for the machines of these users, and of administrators', () => {
+  assert.deepEqual(forwardFaults(definition, policy, owner('alice')), []);
+  assert.deepEqual(forwardFaults(definition, policy, owner('carol', true)), []);
+  const [fault, ...more] = forwardFaults(definition, policy, owner('bob'));
+  assert.deepEqual(
+    [fault?.code, fault?.rule, fault?.path, more],
+    ['policy-refused', 'forwards', ['nics', 0, 'forward', 1], []],
+  );
+  assert.match(fault?.message ?? '', /^tcp port 80 of 192\.0\.2\.1 is not one/);
+});
+
+test('each forward is told with the rule that gives it', () => {
+  assert.deepEqual(
+    forwardRows(definition, policy, owner('alice')).map(({ resource, rule }) => [resource, rule]),
+    [
+      ['127.0.0.1:2222 -> 2222', 'forwards[0]'],
+      ['192.0.2.1:80 -> 80', 'forwards[1]'],
+    ],
+  );
+});
