@@ -102,7 +102,6 @@ has qward.poweroff && poweroff -f
 has qward.agent && answer_as_agent &
 has qward.qemu-ga && /usr/sbin/qemu-ga --method=virtio-serial --path="$(agent_port)" --statedir=/tmp --pidfile=/tmp/qemu-ga.pid &
 has qward.net && set_up_network &
-after() { sed -n "s/.*qward\.$1=\([0-9]*\).*/\1/p" /proc/cmdline; }
 [ -n "$(after panic)" ] && { sleep "$(after panic)"; say panicking; echo c >/proc/sysrq-trigger; } &
 [ -n "$(after reboot)" ] && { sleep "$(after reboot)"; say rebooting; reboot -f; } &
 { has qward.counter || has qward.synced; } && for disk in /dev/vda /dev/sda /dev/nvme0n1; do
