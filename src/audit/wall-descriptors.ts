@@ -75,6 +75,11 @@ function faultOfPath(descriptor: OpenDescriptor, expected: MachineWalls): string
     !mayWrite(descriptor)
   )
     return null;
+  const shown = (launch.shown ?? []).find(({ path }) => isBeneath(withoutDeleted(target), [path]));
+  if (shown !== undefined)
+    return shown.access === 'ro' && mayWrite(descriptor)
+      ? `${target} is open for writing, planned to be read`
+      : null;
   const granted = launch.descriptors.filter(
     (one) => one.kind === 'file' && isFile(descriptor, one.path, expected),
   );
@@ -108,6 +113,12 @@ function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] 
   const { descriptors, sockets } = state.facts;
   const paths = Object.values(expected.sockets);
   const reach = reachOf(expected.launch.argv);
+  // Where the jail shows sockets, the other ends of as many connections as its arguments name are its own doing.
+  const unnamed = sockets.filter(
+    ({ path, namespace, listening }) => path === '' && namespace === 'own' && !listening,
+  );
+  const shows = (expected.launch.shown ?? []).some(({ kind }) => kind === 'socket');
+  const connects = shows ? unnamed.slice(0, reach.connects).map(({ inode }) => inode) : [];
   return descriptors.flatMap(({ fd, target, inode }) => {
     if (!target.startsWith('socket:[')) return [];
     const socket = sockets.find((one) => one.inode === inode);
@@ -116,7 +127,8 @@ function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] 
     // SECURITY: promise 5. The very sockets that the manager handed over, and no other in their place.
     if (socket.path === '' && socket.namespace === 'host')
       return expected.handedSockets.includes(inode) ? [] : [`${fd}: ${target}, a Unix socket without a path`];
-    return paths.includes(socket.path)
+    const mine = connects.includes(inode);
+    return paths.includes(socket.path) || mine
       ? []
       : [`${fd}: ${target}, bound to ${socket.path || 'nothing, made by itself'}`];
   });
@@ -143,6 +155,7 @@ function faultsOfMappings(state: ProcessState, expected: MachineWalls): string[]
   const { launch } = expected;
   const planned = [
     ...launch.root.map(({ target }) => target),
+    ...(launch.shown ?? []).map(({ path }) => path),
     ...launch.descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : [])),
     ...Object.values(expected.files).flatMap(({ device, inode }) => [`/${device}:${inode}`, `/*:${inode}`]),
   ];

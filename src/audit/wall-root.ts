@@ -50,7 +50,9 @@ function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] 
   const faults: string[] = [];
   if (exe !== launch.binary) faults.push(`runs ${exe}`);
   const known = launch.program === 'hook' ? skeletonOfHook : skeleton;
-  for (const name of root.entries) if (!known.has(name)) faults.push(`/${name} in its root`);
+  const shown = new Set((launch.shown ?? []).map(({ path }) => path.split('/')[1] ?? ''));
+  for (const name of root.entries)
+    if (!known.has(name) && !shown.has(name)) faults.push(`/${name} in its root`);
   for (const mount of state.mounts) {
     const fault = faultOfMount(mount, state, expected) ?? faultOfPropagation(mount, state);
     if (fault !== null) faults.push(fault);
@@ -75,6 +77,17 @@ function faultOfMount(mount: Mount, state: ProcessState, expected: MachineWalls)
     return null;
   if (expected.rootless !== null && mount.target === '/dev' && !mount.readOnly)
     return `${place} can be written`;
+  const given = (expected.launch.shown ?? []).find(
+    ({ path }) => mount.target === path || mount.target.startsWith(`${path}/`),
+  );
+  // SECURITY: promise 6. What is shown is what was asked for, and to be written only where that was asked for; what the host
+  // mounts beneath it later has the host's own options.
+  if (given !== undefined) {
+    if (!paths.includes(mount.target)) return `${place} is not what was planned`;
+    return mount.target === given.path && given.access === 'ro' && !mount.readOnly
+      ? `${place} can be written`
+      : null;
+  }
   if (paths.length > 0) return `${place} is not planned`;
   return isOwn(mount, state) ? null : `${place} is not planned`;
 }

@@ -1,6 +1,6 @@
 /** The walls of confinement, in the order of a reader: how each is named, and how it is compared with the live process. */
 import { wallNames, type WallName } from '../plan/launch-plan.ts';
-import { isPasst, isRootless, relaxedTo, type ExpectedWalls } from './expected-walls.ts';
+import { isPasst, isRootless, relaxedTo, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import type { Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { compareCgroup, compareDeviceCgroup } from './wall-cgroup.ts';
@@ -26,6 +26,12 @@ export interface Wall {
   readonly mandatory: boolean | ((expected: ExpectedWalls) => boolean);
   readonly describe: (expected: ExpectedWalls) => string;
   readonly compare: (state: ProcessState, expected: ExpectedWalls) => Finding;
+}
+
+function shownOf({ launch: { shown = [] } }: MachineWalls): string {
+  return shown.length === 0
+    ? ''
+    : `, and ${shown.map(({ path, access }) => `${path} (${access})`).join(', ')}`;
 }
 
 const ownNamespace = (title: string, key: 'mnt' | 'pid' | 'ipc' | 'uts' | 'cgroup'): Wall => ({
@@ -82,7 +88,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
         ? "its own, nothing of the host's data"
         : isPasst(expected)
           ? 'its own, an empty file system, read-only'
-          : `its own, ${expected.launch.root.length} read-only paths of the system`,
+          : `its own, ${expected.launch.root.length} read-only paths of the system${shownOf(expected)}`,
     compare: compareRoot,
   },
   dev: {

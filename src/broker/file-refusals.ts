@@ -32,6 +32,11 @@ const explanations: Readonly<Record<string, Omit<Refusal, 'rule'> & { readonly r
     hint: 'name an image file',
     rule: 'regular-files',
   },
+  EOTHERKIND: {
+    code: 'file-kind',
+    message: 'is not a file or directory where one is asked for, or not a Unix socket',
+    hint: 'name files in confinement.files, sockets in confinement.sockets, devices in confinement.devices',
+  },
   ENOTBLK: {
     code: 'file-kind',
     message: 'is not a block device',

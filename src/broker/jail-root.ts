@@ -11,16 +11,25 @@ import { closeSync, mkdirSync, openSync, rmdirSync, symlinkSync, writeFileSync, 
 import { dirname } from 'node:path';
 import prober from '../../resources/drill/prober.json' with { type: 'json' };
 import { openSystemPath } from '../linux/descriptors.ts';
-import { bindReadOnly, makePrivate, mountTmpfs, unmount } from '../linux/mount.ts';
+import { attachMount, bindReadOnly, makePrivate, mountTmpfs, unmount } from '../linux/mount.ts';
 import type { Refusal } from '../protocol/broker.ts';
 import { drillProgram, type JailedProgram, type SystemPath } from '../protocol/launch.ts';
+import type { ShownMount } from './open-shown.ts';
 import { errorCode } from '../linux/errno.ts';
 
 export interface JailRoots {
   /** Looks at each source anew and gives the tree that shows them; for drill and passt one of their own, with what they need in it. */
   readonly open: (root: readonly SystemPath[], program?: JailedProgram) => TreeOutcome;
+  /** A tree for one launch, which shows these mounts as well; the caller removes it once the runtime has copied it. */
+  readonly openOwn: (machine: string, root: readonly SystemPath[], own: OwnTree) => TreeOutcome;
+  readonly remove: (directory: string) => void;
   /** Removes every tree. */
   readonly close: () => void;
+}
+
+interface OwnTree {
+  readonly program: JailedProgram;
+  readonly shown: readonly ShownMount[];
 }
 
 /** More sets than a host has QEMU versions and hooks: a manager that asks for ever new ones does not fill the mount table. */
@@ -46,8 +55,28 @@ export function openJailRoots(parent: string): JailRoots {
   const trees = new Map<string, string>();
   return {
     open: (root, program = 'qemu') => openRoot(parent, { root, program, trees }),
+    openOwn: (machine, root, own) => openOwn(`${parent}/of-${machine}`, root, own),
+    remove,
     close: () => close(parent),
   };
+}
+
+function openOwn(tree: string, root: readonly SystemPath[], { program, shown }: OwnTree): TreeOutcome {
+  const opened = openSources(root);
+  if (!opened.ok) return opened;
+  try {
+    build(tree, { root, program, sources: opened.sources });
+    try {
+      for (const { target, directory } of shown) makePoint(`${tree}${target}`, directory);
+      for (const { mount, target } of shown) attachMount(mount, `${tree}${target}`);
+    } catch (error) {
+      remove(tree);
+      throw error;
+    }
+    return { ok: true, directory: tree };
+  } finally {
+    closeSources(opened.sources);
+  }
 }
 
 /** What is mounted on a mount goes with it, in one step. */
@@ -177,12 +206,13 @@ function build(tree: string, { root, program, sources }: Omit<Wanted, 'trees'>):
 }
 
 function show({ fd, kind }: Source, target: string): void {
-  if (kind === 'directory') mkdirSync(target, { recursive: true, mode: 0o755 });
-  else {
-    mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
-    closeSync(openSync(target, 'a', 0o644));
-  }
+  makePoint(target, kind === 'directory');
   bindReadOnly(fd, target);
+}
+
+function makePoint(target: string, directory: boolean): void {
+  mkdirSync(directory ? target : dirname(target), { recursive: true, mode: 0o755 });
+  if (!directory) closeSync(openSync(target, 'a', 0o644));
 }
 
 /** Before anything is bound: it is written into the tree's own tmpfs, and bound on itself, since nothing runs from there. */

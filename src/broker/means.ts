@@ -5,10 +5,12 @@
 import type { JailSite, OciConfig, OciMount } from '../jail/bundle.ts';
 import type { OpenFile } from '../linux/descriptors.ts';
 import type { UserIds } from '../linux/open-as.ts';
+import type { FileGrounds } from '../policy/file-rules.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Refusal, Rootless } from '../protocol/broker.ts';
 import type { Descriptor, LaunchRequest } from '../protocol/launch.ts';
 import type { HandlerOutcome } from './context.ts';
+import type { ShownMount, ShownOutcome } from './open-shown.ts';
 import type { MachinePlaces } from './places.ts';
 import type { LaunchRecord } from './records.ts';
 
@@ -51,8 +53,15 @@ export interface Means {
   readonly takeIds: (machine: string, policy: Policy) => JailIds | Extract<HandlerOutcome, { ok: false }>;
   /** Of the trial of a runtime. */
   readonly trialIds: () => JailIds;
+  /** What the jail shows of the host at its own paths; `uid` is the machine's. The caller closes the mounts. */
+  readonly openShown: (launch: LaunchRequest, grounds: FileGrounds, uid: number) => Promise<ShownOutcome>;
   /** The directory that shows a jail's root, and what the runtime is to mount in it. In a bundle that is there. */
-  readonly openRoot: (launch: Pick<LaunchRequest, 'machine' | 'root' | 'program'>) => JailRootOutcome;
+  readonly openRoot: (
+    launch: Pick<LaunchRequest, 'machine' | 'root' | 'program' | 'shown'>,
+    shown: readonly ShownMount[],
+  ) => JailRootOutcome;
+  /** Once the runtime has made the jail, or not. */
+  readonly leaveRoot: (root: JailRoot, shown: readonly ShownMount[]) => void;
   /** What the OCI runtime is told. */
   readonly compile: (launch: LaunchRequest, site: JailSite, root: JailRoot) => OciConfig;
   /** With what the runtime finds a user's own systemd. */

@@ -30,6 +30,7 @@ test('well-formed requests come through unchanged', () => {
       launch: {
         ...launch,
         relaxed: [{ relax: 'seccomp', to: 'off' }],
+        shown: [],
         pins: [{ thread: 'CPU 0/KVM', cpus: [0, 3] }],
       },
     },
@@ -94,6 +95,10 @@ test('every field of a launch is bounded', () => {
     { descriptors: [{ kind: 'device', path: '/dev/sda' }] },
     { descriptors: [{ kind: 'socket', name: '../x' }] },
     { devices: ['/dev/shm/x'] },
+    { shown: [{ kind: 'device', path: '/dev/sda', access: 'rw', claimant: null }] },
+    { shown: [{ kind: 'file', path: 'x', access: 'rw', claimant: null }] },
+    { shown: [{ kind: 'file', path: '/x', access: 'rwx', claimant: null }] },
+    { shown: [{ kind: 'file', path: '/x', access: 'rw', claimant: 0 }] },
     { devices: ['/dev/../etc'] },
     { devices: ['/etc/shadow'] },
     { pins: [{ thread: 'a', cpus: [1024] }] },

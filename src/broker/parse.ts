@@ -9,6 +9,7 @@ import {
   maxDevices,
   maxPins,
   maxRelaxed,
+  maxShown,
   relaxableWalls,
   relaxedTo,
   netSocketNames,
@@ -18,6 +19,7 @@ import {
   type LaunchRequest,
   type Pin,
   type Relaxed,
+  type Shown,
 } from '../protocol/launch.ts';
 import {
   integer,
@@ -87,9 +89,10 @@ const launch = record<Required<LaunchRequest>>(
     root: list(256, record({ source: path, target: path })),
     limits,
     relaxed,
+    shown: list(maxShown, record<Shown>({ kind: oneOf(['file', 'socket']), path, access, claimant })),
     pins,
   },
-  { relaxed: [], pins: [] },
+  { relaxed: [], shown: [], pins: [] },
 );
 
 const request = tagged<BrokerRequest>('call', {

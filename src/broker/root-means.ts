@@ -10,6 +10,7 @@ import { giveFile } from './give-file.ts';
 import { closeHost, listFilter, openHost } from './host-filter.ts';
 import { openJailRoots } from './jail-root.ts';
 import type { JailIds, Means } from './means.ts';
+import { openShown } from './open-shown.ts';
 import type { MachinePlaces } from './places.ts';
 import { overlaps, rangeAccount } from './slots.ts';
 import { endRecorded, runs } from './sweep.ts';
@@ -25,9 +26,14 @@ export function rootMeans(context: () => BrokerContext, { brokerRun }: BrokerCon
   return {
     takeIds: (machine, policy) => takeIds(context(), machine, policy),
     trialIds: () => sameOf(trialUid(context())),
-    openRoot: ({ root, program }) => {
-      const opened = roots.open(root, program);
+    openShown,
+    openRoot: ({ machine, root, program }, shown) => {
+      const opened =
+        shown.length === 0 ? roots.open(root, program) : roots.openOwn(machine, root, { program, shown });
       return opened.ok ? { ...opened, mounts: [] } : opened;
+    },
+    leaveRoot: ({ directory }, shown) => {
+      if (shown.length > 0) roots.remove(directory);
     },
     compile: compileBundle,
     close: () => {

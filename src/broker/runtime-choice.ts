@@ -93,7 +93,7 @@ async function tryRuntime(binary: string, context: BrokerContext): Promise<strin
   mkdirSync(bundle, { recursive: true, mode: 0o700 });
   const [input, output] = [openSync('/dev/null', 'r'), openSync(`${bundle}/output`, 'w+', 0o600)];
   try {
-    const root = means.openRoot(launch);
+    const root = means.openRoot(launch, []);
     if (!root.ok) return root.refusals[0]?.message ?? 'no root';
     const cgroups = context.cgroups.layout;
     const walls = { cgroup: cgroupsPath, cgroups, label: labelFor('qemu') };

@@ -22,6 +22,36 @@ export interface PartsWithFiles {
     readonly backing: readonly { readonly path: string }[];
   }[];
   readonly cdroms: readonly { readonly id: string; readonly path?: string | undefined }[];
+  readonly confinement?: {
+    readonly files: readonly { readonly path: string; readonly access: NeededFile['access'] }[];
+    readonly sockets: readonly (string | { readonly path: string })[];
+  };
+}
+
+/** What the jail shows at its own path: files, directories and sockets; beneath /usr it is the system's, and nobody's to give. */
+export function shownFiles({ confinement }: Pick<PartsWithFiles, 'confinement'>): readonly NamedFile[] {
+  const { files = [], sockets = [] } = confinement ?? {};
+  const place = (list: 'files' | 'sockets', index: number): NamedFile['place'] => [
+    'confinement',
+    list,
+    index,
+  ];
+  return [
+    ...files.flatMap(({ path, access }, index): readonly NamedFile[] =>
+      path.startsWith('/usr/')
+        ? []
+        : [{ path, access, place: place('files', index), subject: `file "${path}"` }],
+    ),
+    ...sockets.map((socket, index): NamedFile => {
+      const path = typeof socket === 'string' ? socket : socket.path;
+      return { path, access: 'rw', place: place('sockets', index), subject: `socket "${path}"` };
+    }),
+  ];
+}
+
+/** Every host path of the definition for which a user's claim may be needed, once, with the widest access. */
+export function claimableFiles(parts: PartsWithFiles): readonly NeededFile[] {
+  return widest([...namedFiles(parts), ...shownFiles(parts)]);
 }
 
 /** Every mention of a file in the definition, in its order. */
@@ -48,10 +78,14 @@ export function namedFiles({ boot, disks, cdroms }: PartsWithFiles): readonly Na
   return files;
 }
 
-/** Every host path of the definition once, with the widest access. */
+/** Every image, kernel and RAM disk of the definition once, with the widest access. */
 export function filesOf(parts: PartsWithFiles): readonly NeededFile[] {
+  return widest(namedFiles(parts));
+}
+
+function widest(files: readonly NeededFile[]): readonly NeededFile[] {
   const access = new Map<string, NeededFile['access']>();
-  for (const file of namedFiles(parts))
+  for (const file of files)
     if (file.access === 'rw' || !access.has(file.path)) access.set(file.path, file.access);
   return [...access].map(([path, mode]) => ({ path, access: mode }));
 }

@@ -3,7 +3,7 @@
  * makes before it defines a machine. The schema is large, and the manager holds the definition against it anyway.
  */
 import { isPlainMap, valueAt, type KeyPath, type Plain } from './key-path.ts';
-import { filesOf, type NeededFile, type PartsWithFiles } from './named-files.ts';
+import { claimableFiles, type NeededFile, type PartsWithFiles } from './named-files.ts';
 import { readYaml } from './read-yaml.ts';
 
 export interface WrittenFiles {
@@ -20,7 +20,7 @@ export function writtenFiles(source: string): WrittenFiles | undefined {
   if (faults.length > 0 || name === undefined) return undefined;
   const parts = partsOf(value);
   const readonlyDisks = parts.disks.filter((disk) => disk.readonly).map(({ id }) => id);
-  return { name, files: filesOf(parts), readonlyDisks };
+  return { name, files: claimableFiles(parts), readonlyDisks };
 }
 
 function partsOf(value: Plain): PartsWithFiles {
@@ -40,12 +40,29 @@ function partsOf(value: Plain): PartsWithFiles {
       id: textAt(cdrom, ['id']) ?? '',
       path: textAt(cdrom, ['path']),
     })),
+    confinement: {
+      files: itemsAt(value, ['confinement', 'files']).flatMap((file) => {
+        const path = textAt(file, ['path']);
+        const access = textAt(file, ['access']) === 'rw' ? 'rw' : 'ro';
+        return path === undefined ? [] : [{ path, access }];
+      }),
+      sockets: pathsAt(value, ['confinement', 'sockets']),
+    },
   };
 }
 
 function textAt(value: Plain, path: KeyPath): string | undefined {
   const text = valueAt(value, path);
   return typeof text === 'string' ? text : undefined;
+}
+
+/** Items that are paths, or have one. */
+function pathsAt(value: Plain, path: KeyPath): readonly string[] {
+  const items = valueAt(value, path);
+  if (!Array.isArray(items)) return [];
+  return (items as readonly Plain[]).flatMap((item) =>
+    typeof item === 'string' ? [item] : (textAt(item, ['path']) ?? []),
+  );
 }
 
 function itemsAt(value: Plain, path: KeyPath): readonly Plain[] {

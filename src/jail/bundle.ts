@@ -82,7 +82,7 @@ export interface OciConfig {
   readonly mounts: readonly OciMount[];
   readonly linux: {
     readonly namespaces: readonly { readonly type: string }[];
-    readonly rootfsPropagation: 'private';
+    readonly rootfsPropagation: 'private' | 'rslave';
     readonly cgroupsPath?: string;
     readonly uidMappings?: readonly IdMapping[];
     readonly gidMappings?: readonly IdMapping[];
@@ -119,7 +119,8 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
     linux: {
       // SECURITY: promise 2. Six namespaces of its own; without a path the runtime makes new ones.
       namespaces,
-      rootfsPropagation: 'private',
+      // What is mounted later beneath a directory that is shown appears; nothing goes back.
+      rootfsPropagation: (launch.shown ?? []).length > 0 ? 'rslave' : 'private',
       cgroupsPath: site.cgroup,
       // SECURITY: promise 3. Nodes are made inside the jail; the host's /dev keeps its owners and modes.
       devices: nodes.map((node) => ({

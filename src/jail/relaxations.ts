@@ -34,6 +34,9 @@ export function capabilitiesOf(launch: LaunchRequest): CapabilitySets {
 /** Undefined: no filter of qward's. Each grant brings the calls that it is of no use without. */
 export function filterOf(launch: LaunchRequest, profile: SeccompProfile): OciSeccomp | undefined {
   if (relaxations(launch, 'seccomp').length > 0) return undefined;
-  const granted = (launch.relaxed ?? []).map(({ relax, to }) => `${relax} ${to}`);
+  const shown = (launch.shown ?? []).map(({ kind, access }) =>
+    kind === 'socket' ? 'sockets' : `files ${access}`,
+  );
+  const granted = [...shown, ...(launch.relaxed ?? []).map(({ relax, to }) => `${relax} ${to}`)];
   return compileSeccomp(profile, { groups: granted, calls: relaxations(launch, 'syscall') });
 }

@@ -147,6 +147,33 @@ function isKernels(fd: number): boolean {
   return kernelFileSystems.has(facts.readBigUInt64LE(0));
 }
 
+const SYS_faccessat2 = 439;
+const AT_EACCESS = 0x200;
+const AT_EMPTY_PATH = 0x1000;
+
+/**
+ * A descriptor (O_PATH) of a regular file, directory or socket that the calling thread may use so, following no link. Nothing is
+ * opened by it. Throws SystemError, and NotOpenedError.
+ */
+export function openToShow(path: string, access: Access, kind: 'file' | 'socket'): OpenFile {
+  const file = withStats(openat2(-100, path, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
+  const { fd, stats } = file;
+  try {
+    const fits = kind === 'socket' ? stats.isSocket() : stats.isFile() || stats.isDirectory();
+    if (!fits) throw new NotOpenedError('EOTHERKIND', stats);
+    if (isKernels(fd)) throw new NotOpenedError('EKERNEL', stats);
+    const [search, write] = [stats.isDirectory() ? 1 : 0, access === 'rw' ? 2 : 0];
+    const wanted = (kind === 'socket' ? 0 : 4) | search | write;
+    const empty = cString('');
+    const call = [fd, addressOf(empty), wanted, AT_EACCESS | AT_EMPTY_PATH];
+    checked(syscall(SYS_faccessat2, call), 'faccessat2', path);
+    return file;
+  } catch (error) {
+    closeSync(fd);
+    throw error instanceof NotOpenedError ? error : new NotOpenedError(errorCode(error), stats);
+  }
+}
+
 /** At most `length` bytes from the start of the file. */
 export function readHead(fd: number, length: number): Buffer {
   const head = Buffer.alloc(length);

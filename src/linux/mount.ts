@@ -1,5 +1,5 @@
 /** Mounting small file systems: mount(2), umount2(2). */
-import { addressOf, checked, cString, lastErrno, libc, SystemError } from './libc.ts';
+import { addressOf, checked, cString, lastErrno, libc, syscall, SystemError } from './libc.ts';
 
 const MS_NOSUID = 2n;
 const MS_NODEV = 4n;
@@ -35,6 +35,16 @@ export function bindReadOnly(fd: number, target: string): void {
   };
   call(addressOf(source), MS_BIND);
   call(0n, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV);
+}
+
+const SYS_move_mount = 429;
+const MOVE_MOUNT_F_EMPTY_PATH = 4;
+
+/** Attaches a mount that stands nowhere (open_tree(2)) at `target`. */
+export function attachMount(mount: number, target: string): void {
+  const [empty, place] = [cString(''), cString(target)];
+  const call = [mount, addressOf(empty), -100, addressOf(place), MOVE_MOUNT_F_EMPTY_PATH];
+  checked(syscall(SYS_move_mount, call), 'move_mount', target);
 }
 
 /** Mounts made on this one appear in no other mount namespace (mount_namespaces(7)). */

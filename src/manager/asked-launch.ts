@@ -4,7 +4,7 @@ import type { MachineDefinition } from '../definition/schema.ts';
 import { chooseAccelerator } from '../plan/accelerator.ts';
 import type { HostFacts } from '../plan/launch-plan.ts';
 import { planLimits } from '../plan/limits.ts';
-import { devicesOf, relaxedPart } from '../plan/relaxed.ts';
+import { devicesOf, relaxedPart, shownPart } from '../plan/relaxed.ts';
 import { requiredFiles } from '../plan/required-files.ts';
 import type { Descriptor, LaunchRequest } from '../protocol/launch.ts';
 
@@ -33,6 +33,7 @@ export function askedLaunch(definition: MachineDefinition, facts: HostFacts, bin
     descriptors,
     devices: [...(accel.kind === 'kvm' ? ['/dev/kvm'] : []), ...devicesOf(definition)],
     ...relaxedPart(definition),
+    ...shownPart(definition, facts.claimants),
     root: [],
     limits: planLimits(definition, facts, { accel, descriptors: descriptors.length }),
   };

@@ -20,7 +20,8 @@ export function claimantOf(
 ): number | null {
   // Root never claims: its rights are given by the policy alone.
   if (ownerUid === 0) return null;
-  const givenToAll = placeOf(path, policy, policy.storageRoots)?.who === null;
+  const place = placeOf(path, policy, policy.storageRoots) ?? policy.sockets.find((one) => one.path === path);
+  const givenToAll = place?.who === null;
   return ownerIsAdministrator && givenToAll ? null : ownerUid;
 }
 

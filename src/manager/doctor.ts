@@ -1,4 +1,5 @@
 /** What this host can and cannot give, each with the cure. */
+import type { MachineDefinition } from '../definition/schema.ts';
 import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
 import { accountOf } from '../linux/accounts.ts';
 import type { UserNetworkFacts } from '../plan/user-network.ts';
@@ -13,6 +14,7 @@ import { notYours } from './session/own-kvm.ts';
 import { sessionChecks } from './session/session-checks.ts';
 import type { PolicySource } from './policy-source.ts';
 import type { BrokenFile } from './store/definition-store.ts';
+import { unsharedMounts } from './shown-mounts.ts';
 import { newerCure, wroteIt } from './store/newer.ts';
 
 export interface Check {
@@ -36,6 +38,8 @@ export interface DoctorServices {
   readonly userNetwork: () => Promise<UserNetworkFacts>;
   readonly onStatus: (status: BrokerStatus) => void;
   readonly brokenFiles: () => readonly BrokenFile[];
+  /** Of all machines. */
+  readonly definitions: () => readonly MachineDefinition[];
   readonly history: Pick<History, 'state'>;
 }
 
@@ -61,6 +65,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
     userNetworkCheck(userNetwork),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
     historyCheck(services.history.state),
+    ...mountChecks(services.definitions()),
   ];
   return checks.map((check) => ({ ...check, cure: services.policy.named(check.cure) }));
 }
@@ -245,6 +250,20 @@ function stateCheck(broken: readonly BrokenFile[], damaged: BrokerStatus['damage
     found: [...broken, ...damaged].map(({ path, reason }) => `${path}: ${reason}`).join('; '),
     cure: [...new Set(cures)].join('; '),
   };
+}
+
+function mountChecks(definitions: readonly MachineDefinition[]): readonly Check[] {
+  const found = unsharedMounts(definitions);
+  if (found.length === 0) return [];
+  const points = [...new Set(found.map(({ point }) => point))];
+  return [
+    {
+      check: 'shown directories',
+      state: 'degraded',
+      found: `what is mounted later beneath ${found.map(({ path }) => path).join(', ')} does not reach the machines that are shown it`,
+      cure: points.map((point) => `mount --make-rshared ${point}`).join('; '),
+    },
+  ];
 }
 
 function historyCheck({ fault, waiting, lost, damaged }: HistoryState): Check {

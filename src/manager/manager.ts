@@ -365,6 +365,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         now,
         history,
         brokenFiles: () => [...brokenFiles, ...parts.notes.newer.values()],
+        definitions: () => machines.all().flatMap(({ record }) => record?.definition ?? []),
       }),
       ...createDiskHandlers({
         broker,

@@ -1,6 +1,6 @@
 /** Files that no definition may name: qward's own. */
 import type { Fault } from '../definition/fault.ts';
-import { namedFiles, type PartsWithFiles } from '../definition/named-files.ts';
+import { namedFiles, shownFiles, type PartsWithFiles } from '../definition/named-files.ts';
 import type { OwnRule } from '../protocol/rules.ts';
 
 /**
@@ -8,7 +8,7 @@ import type { OwnRule } from '../protocol/rules.ts';
  * machine: a definition that names another machine's as a disk is refused before anything is asked of the broker.
  */
 export function ownStateFaults(parts: PartsWithFiles, own: readonly string[]): readonly Fault[] {
-  return namedFiles(parts).flatMap(({ path, subject, place }) => {
+  return [...namedFiles(parts), ...shownFiles(parts)].flatMap(({ path, subject, place }) => {
     const directory = own.find((one) => path === one || path.startsWith(`${one}/`));
     if (directory === undefined) return [];
     return [

@@ -1,7 +1,7 @@
 /** From a definition to a launch plan: what the host gives is gathered, each file looked at, and then it is planned. */
 import type { FileIdentity } from '../audit/expected-walls.ts';
 import type { Fault } from '../definition/fault.ts';
-import { filesOf } from '../definition/named-files.ts';
+import { claimableFiles } from '../definition/named-files.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import { parseImageHeader } from '../plan/image-header.ts';
 import type { FileFacts, HostFacts, LaunchPlan, QemuFacts } from '../plan/launch-plan.ts';
@@ -93,7 +93,7 @@ async function plan(
     if (!made.ok) return made;
   }
   const claimants = claimantsOf(
-    filesOf(definition).map(({ path }) => path),
+    claimableFiles(definition).map(({ path }) => path),
     ownership.value,
   );
   const wanted = requiredFiles(definition, varsDirectory).map((file) => ({

@@ -22,9 +22,18 @@ import { planNotes } from './notes.ts';
 import { planPassthrough } from './passthrough/plan-passthrough.ts';
 import { keyOption, type Option } from './options.ts';
 import { iommuOptions, soundOptions, watchdogOptions } from './small-devices.ts';
-import { devicesOf, plannedRelaxations, relaxationFaults, relaxedPart, sandboxOptions } from './relaxed.ts';
 import { pinsPart } from './pins.ts';
 import { planHelpers } from './user-network.ts';
+import {
+  devicesOf,
+  plannedRelaxations,
+  relaxationFaults,
+  relaxedPart,
+  sandboxOptions,
+  shownGrants,
+  shownPart,
+  systemFilesOf,
+} from './relaxed.ts';
 import { planWalls } from './walls.ts';
 
 /** Plans a start. Every fault at once, or a plan that the broker can be asked for. */
@@ -37,7 +46,10 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
   const tooMany = descriptorFaults(table.descriptors.length);
   if (tooMany.length > 0) return { ok: false, faults: tooMany };
   const modules = [...modulesOf[accel.kind], ...graphicsModules(definition)];
-  const root = systemRoot(facts.qemu, modules, firmware);
+  const root = systemRoot(facts.qemu, modules, [
+    ...firmware.root,
+    ...systemFilesOf(definition).map((path) => ({ source: path, target: path })),
+  ]);
   const passthrough = planPassthrough(
     definition,
     root.map(({ target }) => target),
@@ -60,13 +72,14 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
     limits: planLimits(definition, facts, { accel, descriptors: table.descriptors.length }),
     ...relaxedPart(definition),
     ...pinsPart(definition, accel),
+    ...shownPart(definition, facts.claimants),
   };
   return {
     ok: true,
     plan: {
       version: 1,
       launch,
-      grants: [...table.grants, ...hostGrants(launch, accel)],
+      grants: [...table.grants, ...shownGrants(definition), ...hostGrants(launch, accel)],
       walls: planWalls(launch, facts.session === true),
       accel,
       fdsets: table.fdsets,
@@ -149,13 +162,17 @@ const modulesOf: Readonly<Record<Accelerator['kind'], readonly string[]>> = {
   tcg: ['accel-tcg-x86_64'],
 };
 
-function systemRoot(qemu: QemuFacts, modules: readonly string[], firmware: Firmware): readonly SystemPath[] {
+function systemRoot(
+  qemu: QemuFacts,
+  modules: readonly string[],
+  more: readonly SystemPath[],
+): readonly SystemPath[] {
   const paths = new Map<string, SystemPath>();
   for (const path of [...qemu.closure, ...modules.flatMap((name) => qemu.modules[name] ?? [])])
     paths.set(path.target, path);
   const covered = (target: string): boolean =>
     [...paths.keys()].some((shown) => target === shown || target.startsWith(`${shown}/`));
-  for (const path of firmware.root) if (!covered(path.target)) paths.set(path.target, path);
+  for (const path of more) if (!covered(path.target)) paths.set(path.target, path);
   return [...paths.values()].sort((left, right) => (left.target < right.target ? -1 : 1));
 }
 

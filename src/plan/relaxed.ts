@@ -2,7 +2,15 @@
 import { relaxationsOf, relaxationText, type Relaxation } from '../definition/relaxations.ts';
 import type { Fault } from '../definition/fault.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
-import { relaxableWalls, relaxations, type LaunchRequest, type Relaxed } from '../protocol/launch.ts';
+import { shownFiles } from '../definition/named-files.ts';
+import {
+  relaxableWalls,
+  relaxations,
+  type LaunchRequest,
+  type Relaxed,
+  type Shown,
+} from '../protocol/launch.ts';
+import type { Grant } from './launch-plan.ts';
 import { keyOption, type Option } from './options.ts';
 import { alwaysDenied, categoryOf, sandboxCategories } from './sandbox-categories.ts';
 
@@ -31,6 +39,34 @@ export function devicesOf(definition: MachineDefinition): readonly string[] {
   return [...new Set(relaxationsOf(definition).flatMap(({ relax, to }) => (relax === 'device' ? [to] : [])))];
 }
 
+/** Files beneath /usr are the operating system's: they join the jail's root, as QEMU's own do. */
+export function shownPart(
+  definition: MachineDefinition,
+  claimants: Readonly<Record<string, number>>,
+): Pick<LaunchRequest, 'shown'> {
+  const shown = shownFiles(definition).map(({ path, access, place }): Shown => ({
+    kind: place[1] === 'sockets' ? 'socket' : 'file',
+    path,
+    access,
+    claimant: Object.hasOwn(claimants, path) ? (claimants[path] ?? null) : null,
+  }));
+  return shown.length === 0 ? {} : { shown };
+}
+
+export function systemFilesOf({ confinement }: MachineDefinition): readonly string[] {
+  return confinement.files.flatMap(({ path }) => (path.startsWith('/usr/') ? [path] : []));
+}
+
+export function shownGrants(definition: MachineDefinition): readonly Grant[] {
+  return shownFiles(definition).map(({ path, access, place }) => ({
+    fd: null,
+    subject: place[1] === 'sockets' ? 'socket' : 'file',
+    resource: path,
+    access,
+    reason: `confinement.${String(place[1])}: at its own path`,
+  }));
+}
+
 export function plannedRelaxations(definition: MachineDefinition): readonly PlannedRelaxation[] {
   return relaxationsOf(definition).map((one) => ({
     what: relaxationText(one),
@@ -52,9 +88,50 @@ export function sandboxOptions(definition: MachineDefinition): readonly Option[]
   return [keyOption('-sandbox', 'on', Object.fromEntries(denials))];
 }
 
+/** Directories that every jail has by itself. */
+const taken = /^\/(?:lib|lib64|bin|sbin|proc|dev|sys)(?:\/|$)|^\/usr$/;
+
+function faultsOfFile(
+  { confinement }: MachineDefinition,
+  file: string,
+  path: Relaxation['path'],
+): readonly Fault[] {
+  const fault = (message: string, hint: string): Fault => ({
+    code: 'definition-invalid',
+    message,
+    hint,
+    path,
+  });
+  const place = `confinement.files[${String(path[2])}]`;
+  const around = confinement.files.find((other) => file.startsWith(`${other.path}/`));
+  if (taken.test(file))
+    return [
+      fault(
+        `${place}: the jail has a directory of its own at "${file}"`,
+        'Name devices in confinement.devices; what lies beneath /usr by its path there.',
+      ),
+    ];
+  if (around !== undefined)
+    return [
+      fault(
+        `${place}: "${file}" lies in "${around.path}", which is shown already`,
+        'Name the outer one alone.',
+      ),
+    ];
+  const twice = confinement.files.filter((other) => other.path === file).length > 1;
+  if (twice) return [fault(`${place}: "${file}" is named twice`, 'Name it once.')];
+  const written = confinement.files.find((other) => other.path === file)?.access === 'rw';
+  if (written && file.startsWith('/usr/'))
+    return [
+      fault(`${place}: what lies beneath /usr is the system's, and nobody's to write`, 'Copy it elsewhere.'),
+    ];
+  return [];
+}
+
 /** What the kernel would refuse, or the audit, is told before. */
 export function relaxationFaults(definition: MachineDefinition): readonly Fault[] {
   return relaxationsOf(definition).flatMap(({ relax, to, path }): readonly Fault[] => {
+    if (relax === 'file') return faultsOfFile(definition, to, path);
     if (relax !== 'syscall' || !alwaysDenied.has(to)) return [];
     return [
       {

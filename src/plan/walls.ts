@@ -37,6 +37,7 @@ export function planWalls(launch: LaunchRequest, session = false): readonly Plan
   const nodes = launch.devices.map((node) => node.replace('/dev/', ''));
   const last = 2 + launch.descriptors.length;
   const devices = guestDevices(launch.argv);
+  const shown = (launch.shown ?? []).length;
   const [ofUser] = relaxations(launch, 'user');
   const capabilities = relaxations(launch, 'capability');
   const openDevices = relaxations(launch, 'device-cgroup').length > 0;
@@ -56,7 +57,7 @@ export function planWalls(launch: LaunchRequest, session = false): readonly Plan
         : `${capabilities.join(', ')} in all five sets, and no other`,
     'no-new-privileges': '1',
     seccomp: seccompWall(launch),
-    root: `a tree of its own with ${launch.root.length} read-only paths of QEMU's`,
+    root: `a tree of its own with ${launch.root.length} read-only paths of QEMU's${shown === 0 ? '' : `, and ${shown} of the host at their own paths`}`,
     dev: [...runtimeNodes, ...nodes].join(', '),
     'mount-namespace': own,
     'pid-namespace': namespace('pid'),

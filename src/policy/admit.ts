@@ -4,6 +4,7 @@ import { hookJobPattern, hookWord, maxHookWords } from '../protocol/hook.ts';
 import { drillProgram, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
 import { admitPasst } from './admit-passt.ts';
 import { admitRelaxations } from './admit-relaxations.ts';
+import { admitShown } from './shown-rules.ts';
 import { grantOf, type FileGrounds } from './file-rules.ts';
 import { absolutePath, policyFile, type Policy } from './policy.ts';
 import { policyRefusal as refusal, unlisted } from './refusals.ts';
@@ -20,6 +21,7 @@ export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
     // SECURITY: promise 1. Nor does anything lie at, in or around the place where the broker writes the prober.
     ...admitNesting(launch.program === 'drill' ? [{ target: drillProgram }, ...launch.root] : launch.root),
     ...admitLimits(launch, policy),
+    ...admitShown(launch, grounds),
     ...admitRelaxations(launch, policy, grounds.roots),
   ];
 }

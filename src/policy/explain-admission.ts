@@ -39,6 +39,12 @@ export function explainAdmission(launch: LaunchRequest, grounds: FileGrounds): r
     ...launch.devices.map((device) =>
       row('device', device, { devices: [device] }, itemOf(policy, 'devices', device)),
     ),
+    ...(launch.shown ?? []).map((one) => {
+      const grant = one.kind === 'file' ? grantOf(one, grounds) : null;
+      const place = grant?.ok === true ? grant.place : null;
+      const rule = one.kind === 'socket' ? 'sockets' : place === null ? 'ownerClaims' : (place.rule ?? null);
+      return row(`${one.kind} (${one.access})`, one.path, { shown: [one] }, rule);
+    }),
     ...(launch.relaxed ?? []).map((one) => {
       const line = lineOf(one, launch.machine, policy);
       const rule = line < 0 ? 'relaxations' : `relaxations[${line}]`;
@@ -60,7 +66,7 @@ const limitKeys = [
 
 function nothingOf(launch: LaunchRequest): LaunchRequest {
   const limits = { ...launch.limits, memory: 0, pids: 0, openFiles: 0, fileSize: 0 };
-  return { ...launch, descriptors: [], devices: [], root: [], limits, relaxed: [] };
+  return { ...launch, descriptors: [], devices: [], root: [], limits, relaxed: [], shown: [] };
 }
 
 function programRow(launch: LaunchRequest, policy: Policy, refusal: Refusal | null): AdmissionRow {

@@ -165,6 +165,7 @@ const parseWhole = record<Policy>(
       ),
     ),
     qemuBinaries: list(maxItems, path),
+    sockets: list(maxItems, record({ path, who: whoOrAll }, { who: null })),
     devices: list(maxItems, text(maxTextLength, deviceNode, 'the path of a device such as /dev/kvm')),
     ceilings: record({ memory: size, pids: count, openFiles: count, fileSize: size }, defaultPolicy.ceilings),
   },

@@ -72,6 +72,8 @@ export interface Policy {
   /** Ports of the host that user networks may lead to guests. */
   readonly forwards: readonly ForwardRule[];
   readonly qemuBinaries: readonly string[];
+  /** Unix sockets of the host that machines may connect to. */
+  readonly sockets: readonly { readonly path: string; readonly who: Who | null }[];
   /** Host devices that a machine may get: /dev/kvm, /dev/vhost-net, and others as nodes in its jail. */
   readonly devices: readonly string[];
   /** The most that one machine may ask for; sizes in bytes. */
@@ -106,6 +108,7 @@ export const defaultPolicy: Policy = {
   networkHelpers: ['/usr/bin/passt', '/usr/bin/passt.avx2'],
   forwards: [{ addresses: ['127.0.0.1', '::1'], from: 1024, to: 65_535, who: null }],
   qemuBinaries: ['/usr/bin/qemu-system-x86_64'],
+  sockets: [],
   devices: ['/dev/kvm', '/dev/vhost-net'],
   ceilings: { memory: 4 * TiB, pids: 4096, openFiles: 4096, fileSize: 64 * TiB },
 };

@@ -116,6 +116,17 @@ export interface SystemPath {
   readonly target: string;
 }
 
+/** A file, directory or Unix socket of the host that the jail shows at its own path, as a mount. */
+export interface Shown {
+  readonly kind: 'file' | 'socket';
+  readonly path: string;
+  /** Of a socket rw. */
+  readonly access: Access;
+  /** As of a descriptor. */
+  readonly claimant: number | null;
+}
+export const maxShown = 96;
+
 /** Limits of the process: cgroup and rlimits. Sizes in bytes. */
 export interface LaunchLimits {
   readonly memory: number;
@@ -161,6 +172,8 @@ export interface LaunchRequest {
   readonly relaxed?: readonly Relaxed[];
   /** Set by the request `pin`, once QEMU has its threads; none where it is absent. */
   readonly pins?: readonly Pin[];
+  /** The same. */
+  readonly shown?: readonly Shown[];
 }
 
 /** Machine names as the broker admits them (confinement.md, "Rules"). */

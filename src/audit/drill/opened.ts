@@ -27,8 +27,18 @@ export function isOpened(probe: Probe, launch: LaunchRequest, place: Surrounding
     (launch.relaxed ?? []).some(({ relax, to }) => {
       if (relax === 'syscall') return probe.steps(place).some(({ call }) => call === callNumbers[to]);
       return probesOf[`${relax} ${to}`]?.split(' ').includes(probe.name) === true;
-    }) || openedByDevices(probe, launch, place)
+    }) ||
+    openedByDevices(probe, launch, place) ||
+    openedByFiles(probe, launch, place)
   );
+}
+
+const pathsOf: Readonly<Record<string, string>> = { 'read-passwd': '/etc/passwd', 'list-home': '/home' };
+
+/** A probe that reaches for a path which the jail shows on purpose. */
+function openedByFiles({ name }: Probe, { shown = [] }: LaunchRequest, { image }: Surroundings): boolean {
+  const wanted = name === 'image-by-path' ? image : pathsOf[name];
+  return shown.some(({ path }) => wanted === path || wanted?.startsWith(`${path}/`) === true);
 }
 
 function openedByDevices({ name }: Probe, { devices }: LaunchRequest, { disk }: Surroundings): boolean {

@@ -136,31 +136,35 @@ async function launchSwept(
   context.records.write(record);
   mkdirSync(places.bundle, { recursive: true, mode: 0o700 });
   const { means } = context;
-  const root = means.openRoot(launch);
+  const grounds = groundsOf(context, launch.machine, policy);
+  const shown = await means.openShown(launch, grounds, ids.uid);
+  if (!shown.ok) return shown;
+  const root = means.openRoot(launch, shown.mounts);
+  for (const { mount } of shown.mounts) closeSync(mount);
   if (!root.ok) return root;
-  const open = launch.program === 'passt' ? means.closeHost(policy.uidRange) : [];
-  if (open.length > 0) return { ok: false, refusals: open };
-  means.makeDirectory(places);
-  const opened = await openDescriptors(launch.descriptors, {
-    directory: places.directory,
-    grounds: groundsOf(context, launch.machine, policy),
-    ids,
-    means,
-  });
-  if (!opened.ok) return opened;
   try {
-    const site = {
-      ...ids,
-      rootDirectory: root.directory,
-      cgroup: places.cgroupsPath,
-      cgroups: context.cgroups.layout,
-      label,
-      deviceNumbers: nodes.numbers,
-    };
-    writeWhole(`${places.bundle}/config.json`, JSON.stringify(means.compile(launch, site, root)), false);
-    return await run(context, { places, record, opened, binary: runtime.binary });
+    const open = launch.program === 'passt' ? means.closeHost(policy.uidRange) : [];
+    if (open.length > 0) return { ok: false, refusals: open };
+    means.makeDirectory(places);
+    const directory = places.directory;
+    const opened = await openDescriptors(launch.descriptors, { directory, grounds, ids, means });
+    if (!opened.ok) return opened;
+    try {
+      const site = {
+        ...ids,
+        rootDirectory: root.directory,
+        cgroup: places.cgroupsPath,
+        cgroups: context.cgroups.layout,
+        label,
+        deviceNumbers: nodes.numbers,
+      };
+      writeWhole(`${places.bundle}/config.json`, JSON.stringify(means.compile(launch, site, root)), false);
+      return await run(context, { places, record, opened, binary: runtime.binary });
+    } finally {
+      for (const fd of opened.fds) closeSync(fd);
+    }
   } finally {
-    for (const fd of opened.fds) closeSync(fd);
+    means.leaveRoot(root, shown.mounts);
   }
 }
 

@@ -3,7 +3,7 @@
  * of the system, read-only, in the machine's own user and mount namespace. Mounts that several jails share (jail-root.ts) are
  * root's alone to make.
  */
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import prober from '../../../resources/drill/prober.json' with { type: 'json' };
 import { drillProgram, type LaunchRequest } from '../../protocol/launch.ts';
@@ -18,7 +18,7 @@ export const skeletonOf = (context: BrokerContext, machine: string): string =>
 
 export function openSkeleton(
   context: BrokerContext,
-  { machine, root, program }: Pick<LaunchRequest, 'machine' | 'root' | 'program'>,
+  { machine, root, program, shown = [] }: Pick<LaunchRequest, 'machine' | 'root' | 'program' | 'shown'>,
 ): JailRootOutcome {
   const opened = openSources(root);
   if (!opened.ok) return opened;
@@ -42,7 +42,17 @@ export function openSkeleton(
       source,
       options: ['bind', 'ro', 'nosuid', 'nodev'],
     }));
-    return { ok: true, directory: tree, mounts };
+    for (const { path } of shown)
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
+        mkdirSync(`${tree}${path}`, { recursive: true });
+      else place(`${tree}${path}`, '');
+    const own = shown.map(({ path, access }) => ({
+      destination: path,
+      type: 'none',
+      source: path,
+      options: ['rbind', access, 'nosuid', 'nodev', 'noexec', 'rslave'],
+    }));
+    return { ok: true, directory: tree, mounts: [...mounts, ...own] };
   } finally {
     closeSources(opened.sources);
   }

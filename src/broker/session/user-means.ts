@@ -7,6 +7,7 @@ import { errorCode } from '../../linux/errno.ts';
 import type { Refusal } from '../../protocol/broker.ts';
 import { compileRootless, uidWithin } from '../../jail/rootless.ts';
 import { userNamespaceFault } from '../../linux/user-namespaces.ts';
+import { shownGrant } from '../../policy/shown-rules.ts';
 import { refuse, type BrokerContext } from '../context.ts';
 import type { FileDescriptor, FileGiving, JailIds, Means } from '../means.ts';
 import { openReadOnlyByMount } from './read-only-mount.ts';
@@ -22,7 +23,16 @@ export function userMeans(context: () => BrokerContext): Means {
       return fault === undefined ? ids : refuse('wall-missing', fault.message, fault.hint);
     },
     trialIds: () => ids,
+    // The runtime binds them itself, with the user's rights: there are no others.
+    openShown: ({ shown = [] }, grounds) => {
+      const refusals = shown.flatMap((one) => {
+        const grant = shownGrant(one, grounds);
+        return grant.ok ? [] : [grant.refusal];
+      });
+      return Promise.resolve(refusals.length === 0 ? { ok: true, mounts: [] } : { ok: false, refusals });
+    },
     openRoot: (launch) => openSkeleton(context(), launch),
+    leaveRoot: () => undefined,
     compile: (launch, site, { mounts }) => {
       const threadLimit = ids.rootless?.threadLimit === true;
       return compileRootless(launch, { ...site, mounts, threadLimit });

@@ -1,5 +1,5 @@
 /** Calls about the policy: what is in force, and what of a machine it admits. */
-import { filesOf } from '../../definition/named-files.ts';
+import { claimableFiles } from '../../definition/named-files.ts';
 import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import type { HostFacts, QemuFacts } from '../../plan/launch-plan.ts';
@@ -127,7 +127,7 @@ async function launchWithoutPlan(
   { owner: uid, binaries }: { readonly owner: number; readonly binaries: readonly string[] },
 ): Promise<LaunchRequest> {
   const [basics, facts, ownership] = [await host(), await qemu(), owner(uid)];
-  const paths = filesOf(definition).map(({ path }) => path);
+  const paths = claimableFiles(definition).map(({ path }) => path);
   return askedLaunch(
     definition,
     {

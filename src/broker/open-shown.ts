@@ -1,0 +1,102 @@
+/** As root: what a jail shows of the host at its own paths, each as a mount that stands nowhere yet. */
+import { closeSync } from 'node:fs';
+import { NotOpenedError, openToShow, type OpenFile } from '../linux/descriptors.ts';
+import { errorCode } from '../linux/errno.ts';
+import { cloneMount } from '../linux/idmapped.ts';
+import { withRightsOf } from '../linux/open-as.ts';
+import type { FileGrounds } from '../policy/file-rules.ts';
+import { shownGrant, type ShownGrant } from '../policy/shown-rules.ts';
+import type { Refusal } from '../protocol/broker.ts';
+import type { LaunchRequest, Shown } from '../protocol/launch.ts';
+import { explainFile } from './file-refusals.ts';
+
+/** A mount for a jail's tree. The caller closes `mount`. */
+export interface ShownMount {
+  readonly mount: number;
+  readonly target: string;
+  readonly directory: boolean;
+}
+
+export type ShownOutcome =
+  | { readonly ok: true; readonly mounts: readonly ShownMount[] }
+  | { readonly ok: false; readonly refusals: readonly Refusal[] };
+
+/** All of them or none; `uid` is the machine's. */
+export async function openShown(
+  { shown = [] }: Pick<LaunchRequest, 'shown'>,
+  grounds: FileGrounds,
+  uid: number,
+): Promise<ShownOutcome> {
+  const mounts: ShownMount[] = [];
+  const refusals: Refusal[] = [];
+  try {
+    for (const one of shown) {
+      const opened = await openOne(one, shownGrant(one, grounds), uid);
+      if ('mount' in opened) mounts.push(opened);
+      else refusals.push(opened);
+    }
+    return refusals.length === 0 ? { ok: true, mounts: mounts.splice(0) } : { ok: false, refusals };
+  } finally {
+    for (const { mount } of mounts) closeSync(mount);
+  }
+}
+
+async function openOne(one: Shown, grant: ShownGrant, uid: number): Promise<ShownMount | Refusal> {
+  if (!grant.ok) return grant.refusal;
+  const { claimant } = grant;
+  const open = (): OpenFile => openToShow(one.path, one.access, one.kind);
+  let file: OpenFile;
+  try {
+    // SECURITY: promise 4. What a user gave is looked at with that user's rights, and none of root's.
+    file = claimant === null ? open() : withRightsOf(claimant, open);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === '') throw error;
+    const stats = error instanceof NotOpenedError ? error.stats : null;
+    return explainFile(one, code, { place: null, user: claimant?.name ?? null, stats });
+  }
+  const { fd, stats } = file;
+  // SECURITY: promise 4. In a directory the machine has no more than the user has: only the user's own files are its own there.
+  const owner = stats.isDirectory() && claimant !== null ? claimant : stats;
+  try {
+    const mount = await clone(fd, one, { stats, owner, uid });
+    return { mount, target: one.path, directory: stats.isDirectory() };
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === '') throw error;
+    return {
+      code: 'file-unreadable',
+      message: `"${one.path}": its file system cannot show it to the machine (${code})`,
+      hint: 'let others read it, or move it to ext4, xfs, btrfs or tmpfs',
+    };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+type Stats = OpenFile['stats'];
+
+/** As the machine's own where its file system can show it so, else as it is, where everybody may use it so. */
+async function clone(
+  fd: number,
+  { access }: Shown,
+  {
+    stats,
+    owner,
+    uid,
+  }: {
+    readonly stats: Stats;
+    readonly owner: { readonly uid: number; readonly gid: number };
+    readonly uid: number;
+  },
+): Promise<number> {
+  const wanted = access === 'rw' ? 0o006 : 0o004;
+  const forAll = (stats.mode & wanted) === wanted;
+  if (forAll && !stats.isDirectory()) return await cloneMount(fd, { access, owner: null, uid });
+  try {
+    return await cloneMount(fd, { access, owner, uid });
+  } catch (error) {
+    if (!forAll || errorCode(error) === '') throw error;
+    return await cloneMount(fd, { access, owner: null, uid });
+  }
+}
