@@ -562,6 +562,24 @@ export const routes = {
       lines: z.array(z.object({ at: z.string(), from: z.enum(['qemu', 'qward', 'hook']), text: z.string() })),
     }),
   },
+  why: {
+    ...endpoints.why,
+    right: 'console',
+    summary:
+      'What was denied to QEMU, as its own log and lines of the kernel tell, each with the grant that would allow it.',
+    params: onMachine,
+    body: z.strictObject({
+      kernel: z
+        .array(z.string().max(2000))
+        .max(200)
+        .default([])
+        .describe("Lines of the kernel's log about denials, as far as the caller may read it."),
+    }),
+    result: z.object({
+      name,
+      denials: z.array(z.object({ said: z.string(), wanted: z.string(), cure: z.string() })),
+    }),
+  },
   consoleOutput: {
     ...endpoints.consoleOutput,
     right: 'console',

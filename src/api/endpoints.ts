@@ -37,6 +37,7 @@ export const endpoints = {
   drill: { method: 'POST', path: '/v1/machines/:name/drill' },
   auditPid: { method: 'GET', path: '/v1/audit/:pid' },
   logs: { method: 'GET', path: '/v1/machines/:name/logs' },
+  why: { method: 'POST', path: '/v1/machines/:name/why' },
   consoleOutput: { method: 'GET', path: '/v1/machines/:name/console/output' },
   console: { method: 'GET', path: '/v1/machines/:name/console', stream: true },
   vnc: { method: 'GET', path: '/v1/machines/:name/vnc', stream: true },

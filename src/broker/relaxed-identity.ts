@@ -1,6 +1,6 @@
 /** Who and under which label a machine's process is, where relaxations say otherwise than uid of its own and qward's profile. */
 import { existsSync } from 'node:fs';
-import { labelFor, selinuxLabel } from '../jail/apparmor.ts';
+import { labelFor, profilesOf, selinuxLabel } from '../jail/apparmor.ts';
 import { accountNamed } from '../linux/accounts.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Refusal } from '../protocol/broker.ts';
@@ -51,7 +51,7 @@ function labelOf(launch: LaunchRequest): string | undefined | Refusal {
       ? selinux
       : missing('an SELinux label, and this host has no SELinux');
   const [profile] = relaxations(launch, 'apparmor');
-  const label = labelFor(launch.program, undefined, relaxations(launch, 'apparmor'));
+  const label = labelFor(launch.program, undefined, profilesOf(launch));
   if (profile === undefined || profile === 'unconfined' || (label !== undefined && label !== ''))
     return label;
   return missing(`the AppArmor profile ${profile}, which this host has not loaded`);

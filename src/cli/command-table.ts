@@ -60,6 +60,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     explain: async () => (await import('./commands/explain.ts')).explain,
     audit: async () => (await import('./commands/audit.ts')).audit,
     drill: async () => (await import('./commands/drill.ts')).drill,
+    why: async () => (await import('./commands/why.ts')).why,
     claims: async () => (await import('./commands/claims.ts')).claims,
     claim: async () => (await import('./commands/claim.ts')).claim,
     unclaim: async () => (await import('./commands/unclaim.ts')).unclaim,

@@ -30,6 +30,14 @@ function faultsOfDisk({ path, value: disk }: Placed<DiskDefinition>): readonly B
       'a raw image has no backing chain',
       'Only qcow2 images have one. Is format: qcow2 meant?',
     );
+  if (disk.rawio && disk.bus !== 'scsi')
+    add(['rawio'], `raw commands need bus: scsi, and this disk is on ${disk.bus}`, 'Set bus: scsi.');
+  if (disk.rawio && (disk.format !== 'raw' || disk.limits !== undefined))
+    add(
+      ['rawio'],
+      `raw commands reach a block device itself, and nothing between (${disk.format === 'raw' ? 'limits' : disk.format})`,
+      'Use format: raw without limits, on a block device.',
+    );
   disk.backing.forEach((image, index) => {
     if (image.format === 'raw' && index < disk.backing.length - 1)
       add(

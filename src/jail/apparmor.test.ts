@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HiddenProfiles, labelFor, labelsIn, loaded } from './apparmor.ts';
+import { HiddenProfiles, labelFor, labelsIn, loaded, profilesOf } from './apparmor.ts';
 
 const profiles = 'man_filter (enforce)\nqward-qemu (enforce)\nqward-qemu-img (complain)\n';
 
@@ -34,4 +34,17 @@ test('profiles that are hidden from root are not taken for a host without AppArm
     );
     assert.equal(loaded(failing(code), false), undefined);
   }
+});
+
+test('a machine that is given more has the profile for it, and one that names a profile that', () => {
+  assert.deepEqual(profilesOf({ devices: ['/dev/kvm'] }), []);
+  assert.deepEqual(profilesOf({ devices: ['/dev/foo'] }), ['qward-qemu-relaxed']);
+  const relaxed = [{ relax: 'capability', to: 'sys_rawio' }] as const;
+  assert.deepEqual(profilesOf({ devices: [], relaxed }), ['qward-qemu-relaxed']);
+  assert.deepEqual(profilesOf({ devices: [], relaxed: [...relaxed, { relax: 'apparmor', to: 'mine' }] }), [
+    'mine',
+  ]);
+  assert.equal(labelFor('qemu', profiles, ['unconfined']), 'unconfined');
+  assert.equal(labelFor('qemu', 'mine (enforce)\n', ['mine']), 'mine (enforce)');
+  assert.equal(labelFor('qemu', undefined, ['mine']), undefined);
 });

@@ -15,6 +15,18 @@ const profileOf: Readonly<Record<JailedProgram, string>> = {
   passt: 'qward-passt',
 };
 
+/** Of a machine that is given more than QEMU itself needs. */
+const relaxedProfile = 'qward-qemu-relaxed';
+
+/** Profiles that a launch asks for instead of its program's; none: it asks for no other. */
+export function profilesOf(launch: Pick<LaunchRequest, 'relaxed' | 'shown' | 'devices'>): readonly string[] {
+  const named = relaxations(launch, 'apparmor');
+  if (named.length > 0) return named;
+  const devices = launch.devices.filter((path) => path !== '/dev/kvm');
+  const more = [...(launch.relaxed ?? []), ...(launch.shown ?? []), ...devices];
+  return more.length > 0 ? [relaxedProfile] : [];
+}
+
 /**
  * The label that a program's process must have; empty where AppArmor is on and qward's profiles are not loaded, undefined
  * where the host has no AppArmor. A profile in complain mode is used, and the audit shows that it enforces nothing.

@@ -350,7 +350,15 @@ function createApi(parts: ApiParts): FastifyInstance {
     streams: createStreamHandlers({ machines, events, history }),
     handlers: {
       ...createGuestHandlers(now),
-      ...createMachineHandlers({ machines, managerState: paths.managerState, placed: parts.policy.placed }),
+      ...createMachineHandlers({
+        machines,
+        managerState: paths.managerState,
+        uidOf: async (name) => {
+          const status = await broker.call('status', {});
+          return status.ok ? status.value.slots.find(({ machine }) => machine === name)?.uid : undefined;
+        },
+        placed: parts.policy.placed,
+      }),
       ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
       ...createAutostartHandlers(parts),
       ...createShutdownHandlers(parts),

@@ -32,6 +32,13 @@ function diskDevice(board: Board, controllers: Controllers, disk: DiskDefinition
       // The emulated NVMe has no error policy: it reports errors to the guest (QEMU 7.2).
       return { driver: 'nvme', ...busProperties(board, controllers.place()) };
     case 'scsi':
+      // scsi-block hands the guest's commands to the device as they are, and says of it what it says of itself.
+      if (disk.rawio)
+        return {
+          driver: 'scsi-block',
+          ...controllers.plugScsi(disk.controller, disk.unit),
+          ...onError(disk),
+        };
       return {
         driver: 'scsi-hd',
         ...controllers.plugScsi(disk.controller, disk.unit),
@@ -77,11 +84,12 @@ export function driveOptions(
       ...diskDevice(board, controllers, disk),
       id: disk.id,
       drive: nodes.top,
-      serial: serialOf(disk),
+      // Of a device that answers itself nothing is made up.
+      serial: disk.rawio ? undefined : serialOf(disk),
       bootindex: bootIndexes.get(disk.id),
       'share-rw': disk.shared ? true : undefined,
-      'write-cache': disk.cache === 'writethrough' ? 'off' : 'on',
-      ...blockProperties(disk),
+      'write-cache': disk.rawio ? undefined : disk.cache === 'writethrough' ? 'off' : 'on',
+      ...(disk.rawio ? {} : blockProperties(disk)),
     });
     return [...nodes.options, device];
   });

@@ -114,6 +114,15 @@ function diskFaults(disk: DiskDefinition, index: number, files: Files): readonly
   return chain.flatMap((link, depth) => {
     const facts = factsOf(files, link.path);
     if (facts?.ok !== true) return [];
+    if (disk.rawio && facts.blockDevice !== true)
+      return [
+        {
+          code: 'file-kind',
+          message: `disk "${disk.id}": "${disk.path}" is a file, and raw commands need a block device`,
+          hint: 'Name a block device that the policy lists with rawio: true, or leave rawio out.',
+          path: ['disks', index, 'rawio'],
+        },
+      ];
     const fault = formatFault(link.subject, link, facts.image);
     // A header of another format says nothing about the chain; a raw image has no header at all.
     if (fault !== null) return [fault];

@@ -116,3 +116,18 @@ test('files, directories and sockets that are granted are reached by their own p
     server.close();
   }
 });
+
+test('what was denied at run time is answered with the grant that would allow it', async () => {
+  // Nothing tells that this property is a path; QEMU does, when it fails.
+  const words = ['-machine', 'firmware=/srv/none/bios.bin'];
+  await define(instance, smallMachine('denied', [`qemu: {args: ${JSON.stringify(words)}}`]));
+  const { status, stderr } = await instance.qward(['start', 'denied']);
+  assert.equal(status, 1);
+  assert.match(stderr, /qward why denied/);
+  const why = await instance.qward(['why', 'denied']);
+  assert.equal(why.status, 0);
+  assert.match(why.stdout, /wanted file "\/srv\/none\/bios\.bin"/);
+  assert.match(why.stdout, /confinement: \{files: \[\{path: "\/srv\/none\/bios\.bin", access: ro\}\]\}/);
+  await define(instance, smallMachine('content'));
+  assert.match((await instance.qward(['why', 'content'])).stdout, /nothing that it said/);
+});

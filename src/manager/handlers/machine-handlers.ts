@@ -1,6 +1,7 @@
 /** Calls on a machine that is there: its life, its logs, its monitor. */
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Fault } from '../../definition/fault.ts';
+import { explainDenials } from '../../plan/passthrough/denials.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { CommandFailure } from '../../qmp/command-result.ts';
 import { ScrollBack } from '../console/scroll-back.ts';
@@ -21,17 +22,21 @@ type MachineCalls =
   | 'wait'
   | 'logs'
   | 'consoleOutput'
+  | 'why'
   | 'qmp'
   | 'monitor';
 
 export interface MachineHandlerServices {
   readonly machines: Machines;
   readonly managerState: string;
+  /** The uid that the broker keeps for a machine; undefined: none, or it does not answer. */
+  readonly uidOf: (machine: string) => Promise<number | undefined>;
   /** Names the line of the policy that a fault comes from. */
   readonly placed: (fault: Fault) => Fault;
 }
 
 const qmpTimeoutMs = 30_000;
+const whyLines = 500;
 
 export function createMachineHandlers(services: MachineHandlerServices): Pick<Handlers, MachineCalls> {
   return {
@@ -58,6 +63,29 @@ export function createMachineHandlers(services: MachineHandlerServices): Pick<Ha
     logs: async ({ machine, query }) => {
       await machine.life.keepLog();
       return success({ name: machine.name, lines: [...(await machine.log.tail(query.lines))] });
+    },
+    why: async ({ machine, body }) => {
+      const { record, run, life, log } = machine;
+      if (record === null)
+        return failure('machine-unknown', `machine "${machine.name}" is not defined`, 'it has no grants');
+      const lines = await log.tail(whyLines);
+      const uid = run?.launched.uid ?? (await services.uidOf(machine.name));
+      const denials = explainDenials(
+        {
+          log: [
+            ...(life.lastEnd?.log ?? []),
+            ...lines.flatMap(({ from, text }) => (from === 'qemu' ? [text] : [])),
+          ],
+          // SECURITY: promise 4. Of what the caller read, what this machine's process was denied, and no other's.
+          kernel: body.kernel.filter(
+            (line) => uid !== undefined && new RegExp(`\\b(?:fs)?uid=${uid}\\b`).test(line),
+          ),
+          signal: life.lastEnd?.signal ?? null,
+        },
+        record.definition,
+        run?.launched.launch.root.map(({ target }) => target) ?? [],
+      );
+      return success({ name: machine.name, denials: [...denials] });
     },
     consoleOutput: async ({ machine }) => {
       const { output, lost } = await readConsole(services.managerState, machine);

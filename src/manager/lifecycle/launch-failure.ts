@@ -41,6 +41,10 @@ const patterns: readonly Pattern[] = [
   },
 ];
 
+/** What a jail refuses is answered by what would allow it. */
+const denied =
+  /(?:[Cc]ould not|[Uu]nable to|[Ff]ailed to) (?:open|load)|(?:Permission denied|No such file or directory|Operation not permitted|Read-only file system)/;
+
 export function explainLaunchFailure(failed: FailedLaunch): Fault {
   const { machine, log, end, lock } = failed;
   const words = quote(log);
@@ -62,7 +66,9 @@ export function explainLaunchFailure(failed: FailedLaunch): Fault {
   return {
     code: 'qemu-refused',
     message: `machine "${machine}" was not started: ${how}; ${words}`,
-    hint: '`qward explain` shows the arguments, `qward logs` the whole output',
+    hint: log.some((line) => denied.test(line))
+      ? `\`qward why ${machine}\` names the grant that would allow it; \`qward logs\` shows the whole output`
+      : '`qward explain` shows the arguments, `qward logs` the whole output',
   };
 }
 

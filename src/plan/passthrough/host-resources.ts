@@ -70,8 +70,6 @@ const words = new Set([
   'dfilter',
   'seed',
   'usbdevice',
-  'machine',
-  'M',
 ]);
 /** The key that the first word of a list stands under. */
 const impliedKeys: Readonly<Record<string, string>> = {

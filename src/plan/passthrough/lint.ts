@@ -42,7 +42,7 @@ export function lintArguments(args: readonly string[], granted: Granted, shown: 
   return { findings, refusals };
 }
 
-interface Grants {
+export interface Grants {
   readonly granted: Granted;
   readonly shown: readonly string[];
 }
@@ -104,7 +104,7 @@ function refuse(option: QemuOption): readonly Fault[] {
 const within = (path: string, directory: string): boolean =>
   path === directory || path.startsWith(directory === '/' ? '/' : `${directory}/`);
 
-function grantOf({ kind, name, access }: HostResource, { granted, shown }: Grants): string | null {
+export function grantOf({ kind, name, access }: HostResource, { granted, shown }: Grants): string | null {
   const relaxations = relaxationsOf(granted);
   const labelled = (found: (typeof relaxations)[number] | undefined): string | null =>
     found === undefined ? null : labelOf(found.path);
@@ -162,7 +162,7 @@ const labelOf = (path: readonly (string | number)[]): string =>
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/')) || '/';
 
 /** The exact line of YAML, where there is one. */
-function cureOf({ kind, name, access }: HostResource): string {
+export function cureOf({ kind, name, access }: HostResource): string {
   const quoted = JSON.stringify(name);
   switch (kind) {
     case 'file':
