@@ -1,6 +1,6 @@
 /** Machines of other managers: imported, defined, started in a jail, and exported again, by the real command line. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { done, statusOf } from '../support/driver.ts';
@@ -166,4 +166,47 @@ test('a machine of Xen, one of qemu-init and a command line of QEMU each start i
   const again = await instance.qward(['import', 'qemu', '--pid', String(pid), '--name', 'seen']);
   assert.match(again.stdout, /^name: seen$/m);
   await done(instance, 'kill bare');
+});
+
+test('a whole host of libvirt: what it runs or starts is refused, and what the policy needs is said', async () => {
+  const root = join(directory, 'host');
+  const etc = join(root, 'etc/libvirt');
+  for (const path of ['qemu/autostart', 'qemu/networks']) mkdirSync(join(etc, path), { recursive: true });
+  mkdirSync(join(root, 'run/libvirt/qemu'), { recursive: true });
+  const card = "<interface type='network'><source network='lan'/><model type='virtio'/></interface>";
+  writeFileSync(join(etc, 'qemu/Quiet.xml'), domain('Quiet', card));
+  for (const name of ['busy', 'early']) writeFileSync(join(etc, `qemu/${name}.xml`), domain(name));
+  writeFileSync(join(root, 'run/libvirt/qemu/busy.xml'), '<domstatus/>');
+  symlinkSync('../early.xml', join(etc, 'qemu/autostart/early.xml'));
+  writeFileSync(
+    join(etc, 'qemu/networks/lan.xml'),
+    "<network><name>lan</name><forward mode='bridge'/><bridge name='br7'/></network>",
+  );
+  writeFileSync(join(etc, 'qemu.conf'), 'user = "root"\n#security_driver = "none"\nseccomp_sandbox = 0\n');
+  const image = join(instance.paths.images, 'quiet.qcow2');
+  chownSync(image, 64055, 64055);
+
+  const looked = await instance.qward(['import', 'libvirt', '--all', root]);
+  assert.match(looked.stdout, /^name: quiet$[\s\S]*^name: busy$/m);
+  assert.doesNotMatch(await done(instance, 'list'), /quiet/);
+
+  const { status, stdout, stderr } = await instance.qward(['import', 'libvirt', '--all', root, '--define']);
+  assert.equal(status, 1, stderr);
+  assert.match(stdout, /^quiet: defined$/m);
+  assert.doesNotMatch(stdout, /busy|early/);
+  assert.match(stderr, /^busy runs under libvirt\n {2}Shut it down first: virsh shutdown busy$/m);
+  assert.match(
+    stderr,
+    /^early is started by libvirt .*\n {2}virsh autostart --disable early; .* qward autostart on early$/m,
+  );
+  assert.match(stderr, /the network lan is the bridge br7/);
+  assert.match(stderr, /the policy needs: "bridges": \["br7"\]/);
+  assert.match(
+    stderr,
+    /qemu\.conf: user = "root": .* confinement: \{user: root\}, and in the policy: "allowRoot": true/,
+  );
+  assert.match(stderr, /qemu\.conf: seccomp_sandbox = 0: .*"relax": "seccomp", "to": "off"/);
+  assert.doesNotMatch(stderr, /security_driver/);
+  assert.match(stderr, /quiet\.qcow2 belongs to libvirt-qemu/);
+  assert.equal(statSync(image).uid, 64055, 'an import changes no owner');
 });

@@ -36,6 +36,11 @@ export const importMachines = defineCommand({
     replace: { kind: 'flag', short: 'r', help: 'Also change machines that are defined already.' },
     dryRun: { kind: 'flag', short: 'n', help: 'Change nothing; with --define say what would be done.' },
     name: { kind: 'text', value: 'NAME', complete: 'none', help: 'Call the machine so.' },
+    all: {
+      kind: 'flag',
+      short: 'a',
+      help: 'libvirt: all machines of this host, or of the one mounted at FILE.',
+    },
     pid: { kind: 'number', value: 'PID', complete: 'none', help: 'qemu: the command line of this process.' },
     strict: { kind: 'flag', help: 'Status 1 where something is left out.' },
   },
@@ -46,6 +51,7 @@ export const importMachines = defineCommand({
       line: 'qward import libvirt "/etc/libvirt/qemu/*.xml" --define --dry-run',
       meaning: 'what would become of all',
     },
+    { line: 'sudo qward import libvirt --all', meaning: 'a whole host, looked at first' },
     { line: 'qward import libvirt web.xml --start', meaning: 'in one step' },
     { line: 'qward import qemu-init ~/etc --define', meaning: 'all that it has registered' },
     { line: 'qward import xl /etc/xen/web.cfg', meaning: 'a machine of Xen' },
@@ -53,9 +59,11 @@ export const importMachines = defineCommand({
     { line: 'qward import qemu --pid 4711', meaning: 'of a process that runs' },
   ],
   exits: { 1: '--strict: something is left out' },
-  async run(context, { arguments: { FORMAT: format, FILE: words }, options: { name, pid, ...flags } }) {
+  async run(context, { arguments: { FORMAT: format, FILE: words }, options: { name, pid, all, ...flags } }) {
     if (pid !== undefined && (format !== 'qemu' || words.length > 0))
       return usage('import: --pid is for qemu, in place of a command line');
+    if (all)
+      return await importHost(context, format, words, { ...flags, define: flags.define || flags.start });
     if (words.length === 0 && pid === undefined)
       return usage(
         `import: ${format === 'qemu' ? 'a command line behind "--", or --pid,' : 'FILE'} is missing`,
@@ -68,6 +76,18 @@ export const importMachines = defineCommand({
     return await take(context, found, { ...flags, define: flags.define || flags.start });
   },
 });
+
+async function importHost(
+  context: Context,
+  format: string,
+  words: readonly string[],
+  options: TakeInOptions,
+): Promise<CommandResult> {
+  if (format !== 'libvirt' || words.length > 1)
+    return usage('import: --all is for libvirt, with one directory at most, where a host is mounted');
+  const { libvirtHost } = await import('../import/libvirt-host.ts');
+  return await take(context, libvirtHost(words[0] ?? '/', !options.define), options);
+}
 
 async function machinesOf(
   context: Context,

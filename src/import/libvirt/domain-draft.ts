@@ -31,9 +31,13 @@ export class DomainDraft extends MachineDraft<XmlNode> {
   /** Kinds of device in the order of `<boot dev=…/>`. */
   readonly bootDevices: string[] = [];
 
-  constructor(root: XmlElement, keys: readonly DefinitionKey[]) {
+  /** Bridges of networks, where they are known, by the names of the networks. */
+  readonly bridges: ReadonlyMap<string, string>;
+
+  constructor(root: XmlElement, keys: readonly DefinitionKey[], bridges: ReadonlyMap<string, string>) {
     super(root, keys);
     this.root = root;
+    this.bridges = bridges;
     this.devices = childOf(root, 'devices');
     this.board = boardOf(attributeOf(childOf(root, 'os', 'type'), 'machine') ?? '');
   }

@@ -99,7 +99,7 @@ function replaceList(draft: DomainDraft, list: string, items: readonly Plain[], 
 export function finishDomain(draft: DomainDraft): void {
   const { machine } = draft;
   const off = (key: string): void => void draft.set(machine, key, false, draft.devices ?? draft.root);
-  if (machine.values['machine'] === undefined && draft.board === 'pc')
+  if (machine.values['machine'] === undefined && draft.board !== 'q35')
     draft.set(machine, 'machine', 'pc', childOf(draft.root, 'os') ?? draft.root);
   if (machine.values['console'] === undefined) off('console');
   if (draft.devicesOf('rng').length === 0) off('rng');

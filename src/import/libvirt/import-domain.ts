@@ -40,6 +40,8 @@ export interface ImportOptions {
   readonly name?: string;
   /** Every key of definitions, where the caller has them already: they take 20 ms. */
   readonly keys?: readonly DefinitionKey[];
+  /** Bridges of networks of libvirt, by the names of the networks. */
+  readonly bridges?: ReadonlyMap<string, string>;
 }
 
 export const domainRules = (): RuleTable =>
@@ -127,18 +129,18 @@ function entriesOf(walk: Walk, draft: DomainDraft): readonly Entry[] {
 export function importDomains(xml: string, options: ImportOptions = {}): readonly DomainImport[] {
   const reading = parseXml(xml);
   if (!reading.ok) return [{ ok: false, faults: [reading.fault] }];
-  const { name, keys = definitionKeys() } = options;
-  return reading.roots.map((root) => importRoot(root, name, keys));
+  const { name, keys = definitionKeys(), bridges = new Map<string, string>() } = options;
+  return reading.roots.map((root) => importRoot(new DomainDraft(root, keys, bridges), name, keys));
 }
 
 function importRoot(
-  root: XmlElement,
+  draft: DomainDraft,
   called: string | undefined,
   keys: readonly DefinitionKey[],
 ): DomainImport {
+  const { root } = draft;
   const refused = refusal(root);
   if (refused !== undefined) return { ok: false, faults: [refused] };
-  const draft = new DomainDraft(root, keys);
   const walk = new Walk(draft, domainRules());
   if (called !== undefined) draft.set(draft.machine, 'name', called, root);
   finishDomain(draft);

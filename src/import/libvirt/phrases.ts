@@ -5,6 +5,7 @@ export const noKey = 'a definition has no key for it';
 export const addressesAreChosen = changed('qward chooses addresses on the buses of the guest');
 export const tuning = changed('tuning of QEMU; its own value is taken');
 export const liveState = changed('state of a running machine, not part of its definition');
+export const nothingShares = changed('memory is QEMU’s own: no other process shares it');
 export const hostPaths = changed('no path of the host: what the jail shows is made by qward');
 export const wholeNotYet = (what: string, cure = '') =>
   whole(unsupported(`${what}${cure === '' ? '' : `: ${cure}`}`));

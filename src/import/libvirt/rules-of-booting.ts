@@ -22,9 +22,7 @@ function firmware(place: Place): Verdict {
 function machineType(place: Place): Verdict {
   const { draft, value } = place;
   if (draft.board === 'other' || draft.board === 'isapc')
-    return unsupported(
-      `qward has no board "${value}"; machine: ${draft.board === 'isapc' ? 'pc' : 'q35'} is taken`,
-    );
+    return unsupported(`qward has no board "${value}"; machine: pc is taken`);
   place.setMachine('machine', draft.board);
   const version = /^pc-(?:i440fx-|q35-)(\d+\.\d+)$/.exec(value)?.[1];
   if (version !== undefined) return place.setMachine('machineVersion', version);

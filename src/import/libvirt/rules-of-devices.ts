@@ -1,6 +1,6 @@
 /** What a machine has once, and what it cannot have. */
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
-import { attributeOf } from '../xml/xml-node.ts';
+import { attributeOf, childOf } from '../xml/xml-node.ts';
 import { tuning, wholeNotYet } from './phrases.ts';
 import { isOn, wholeNumberOf } from './quantities.ts';
 import type { Outcome, Place, Rules } from './rule-table.ts';
@@ -51,10 +51,23 @@ function panic(place: Place): Verdict {
   return whole(unsupported(`no panic device ${model}`));
 }
 
+/** Between 1000 and a million, the same for the same text. */
+function stableNumber(text: string): number {
+  const sum = Array.from(text).reduce(
+    (hash, letter) => (hash * 31 + (letter.codePointAt(0) ?? 0)) % 999_000,
+    7,
+  );
+  return 1000 + sum;
+}
+
 function vsockCid(place: Place): Verdict {
   const cid = wholeNumberOf(attributeOf(place.element, 'address') ?? '');
   if (cid !== undefined) return place.setMachine('vsock.cid', cid);
-  return unsupported('a number of its own is needed: vsock: {cid: 3} or above');
+  if (!place.draft.has('', 'vsock'))
+    return unsupported('a number of its own is needed: vsock: {cid: 3} or above');
+  const own = stableNumber(place.draft.text('name'));
+  place.setMachine('vsock.cid', own);
+  return changed(`numbers are not given at the start: ${own} is one for this machine`);
 }
 
 const iommuModels: Readonly<Record<string, string>> = { intel: 'intel', amd: 'amd', virtio: 'virtio' };
@@ -133,10 +146,13 @@ export const rulesOfDevices: Rules = {
   'devices/tpm': wholeNotYet('no TPM'),
   'devices/shmem': wholeNotYet('no memory shared between machines'),
   'devices/nvram': wholeNotYet('for POWER only'),
-  'devices/memory': (place) =>
-    wholeNotYet(
-      `no memory device of model ${attributeOf(place.element, 'model') ?? ''}; memory: has all of it`,
-    ),
+  'devices/memory': (place) => {
+    const model = attributeOf(place.element, 'model') ?? '';
+    const inCell = childOf(place.element, 'target', 'node') !== undefined && place.draft.has('', 'numa');
+    return model === 'dimm' && inCell
+      ? whole(changed('memory that is plugged in at the start is memory of its NUMA cell'))
+      : wholeNotYet(`no memory device of model ${model}; memory: has all of it`);
+  },
   'devices/lease': wholeNotYet('no lock manager; QEMU locks the images'),
   'devices/crypto': wholeNotYet('no crypto device'),
   'devices/pstore': wholeNotYet('no pstore device'),

@@ -18,7 +18,7 @@ const alternatives: Readonly<Record<string, string>> = {
 };
 
 /** What is at the other end; text where it cannot be. */
-function otherEnd(card: XmlElement): PlainMap | string {
+function otherEnd(card: XmlElement, bridges: ReadonlyMap<string, string>): PlainMap | string {
   const type = attributeOf(card, 'type') ?? '';
   const source = childOf(card, 'source');
   if (type === 'bridge') {
@@ -27,7 +27,9 @@ function otherEnd(card: XmlElement): PlainMap | string {
   }
   if (type === 'network') {
     const network = attributeOf(source, 'network');
-    return network === undefined ? 'a network without a name' : { kind: 'network', network };
+    if (network === undefined) return 'a network without a name';
+    const bridge = bridges.get(network);
+    return bridge === undefined ? { kind: 'network', network } : { kind: 'bridge', bridge };
   }
   if (type === 'user') return { kind: 'user' };
   return alternatives[type] ?? `no cards of type ${type}; sockets between QEMUs are a bridge here`;
@@ -35,7 +37,7 @@ function otherEnd(card: XmlElement): PlainMap | string {
 
 function card(place: Place): Outcome {
   const { element, draft } = place;
-  const end = otherEnd(element);
+  const end = otherEnd(element, draft.bridges);
   if (typeof end === 'string') return wholeNotYet(end);
   if (end['kind'] === 'network' && !draft.has('nics', 'network'))
     return wholeNotYet('no networks made by qward yet; name a bridge');
@@ -110,7 +112,10 @@ export const rulesOfNics: Rules = {
   'devices/interface/mac@currentAddress': liveState,
   'devices/interface/model@type': model,
   'devices/interface/source@bridge': imported,
-  'devices/interface/source@network': imported,
+  'devices/interface/source@network': (place) => {
+    const bridge = place.draft.bridges.get(place.value);
+    return bridge === undefined ? imported : changed(`the network ${place.value} is the bridge ${bridge}`);
+  },
   'devices/interface/source@portgroup': unsupported('networks have no port groups'),
   'devices/interface/source@portid': liveState,
   'devices/interface/source@dev': changed(

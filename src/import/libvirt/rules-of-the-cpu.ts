@@ -1,11 +1,12 @@
 /** CPUs, their features, NUMA, the clock, and what the board has. */
 import type { Plain } from '../../definition/key-path.ts';
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
-import { attributeOf, childOf, childrenOf } from '../xml/xml-node.ts';
-import { noKey } from './phrases.ts';
+import { attributeOf, childOf, childrenOf, textOf, type XmlElement } from '../xml/xml-node.ts';
+import { noKey, nothingShares } from './phrases.ts';
 import { bytesOf, cpuListOf, isOn, memoryText, wholeNumberOf } from './quantities.ts';
 import type { Place, Rules } from './rule-table.ts';
 
+const mib = 1024 ** 2;
 const shownCpu = 'the guest sees the CPU of the host with all that QEMU can give of it';
 
 function cpuMode(place: Place): Verdict {
@@ -75,11 +76,25 @@ function physicalAddresses(place: Place): Verdict {
   return whole(bits === undefined ? unsupported('no number') : place.setMachine('cpu.addressBits', bits));
 }
 
+/** Memory that is plugged in at the start, by the number of its cell. */
+function dimmsOf(devices: XmlElement | undefined, cell: string): number {
+  return childrenOf(devices, 'memory')
+    .filter((one) => attributeOf(one, 'model') === 'dimm' && textOf(childOf(one, 'target', 'node')) === cell)
+    .reduce((sum, one) => {
+      const size = childOf(one, 'target', 'size');
+      return sum + (bytesOf(textOf(size), attributeOf(size, 'unit')) ?? 0);
+    }, 0);
+}
+
 function numaCells(place: Place): Verdict {
   const cells = childrenOf(place.element, 'cell');
-  const numa = cells.map((cell): Plain => {
+  let sum = 0;
+  const numa = cells.map((cell, index): Plain => {
     const memory = bytesOf(attributeOf(cell, 'memory') ?? '', attributeOf(cell, 'unit'));
     const cpus = cpuListOf(attributeOf(cell, 'cpus') ?? '');
+    const dimms = dimmsOf(place.draft.devices, attributeOf(cell, 'id') ?? String(index));
+    const bytes = mib * Math.ceil((memory ?? 0) / mib) + dimms;
+    sum += bytes;
     const siblings = childrenOf(childOf(cell, 'distances'), 'sibling');
     const distances = new Map(
       siblings.map((one) => [attributeOf(one, 'id'), wholeNumberOf(attributeOf(one, 'value') ?? '')]),
@@ -89,10 +104,12 @@ function numaCells(place: Place): Verdict {
       .filter((one) => one !== undefined);
     return {
       ...(cpus === undefined ? {} : { cpus }),
-      memory: memoryText(memory ?? 0),
+      memory: memoryText(bytes),
       ...(siblings.length > 0 && row.length === cells.length ? { distances: row } : {}),
     };
   });
+  // The cells are what the guest has, as under libvirt.
+  if (place.draft.has('', 'numa') && sum > 0) place.setMachine('memory', memoryText(sum));
   return place.setMachine('numa', numa);
 }
 
@@ -232,8 +249,7 @@ export const rulesOfTheCpu: Rules = {
   'cpu/numa/cell@cpus': imported,
   'cpu/numa/cell@memory': imported,
   'cpu/numa/cell@unit': imported,
-  'cpu/numa/cell@memAccess': (place) =>
-    place.value === 'shared' ? place.setMachine('memoryBacking.shared', true) : imported,
+  'cpu/numa/cell@memAccess': (place) => (place.value === 'shared' ? nothingShares : imported),
   'cpu/numa/cell@discard': changed('what memory the guest does not use goes back to the host by the balloon'),
   'cpu/numa/cell/distances/sibling@id': imported,
   'cpu/numa/cell/distances/sibling@value': imported,

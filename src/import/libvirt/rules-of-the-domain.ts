@@ -75,7 +75,10 @@ function event(key: string, values: Readonly<Record<string, readonly [value: str
 
 function maxMemory(place: Place): Verdict {
   const bytes = sizeIn(place.element);
-  return bytes === undefined ? unsupported('no size') : place.setMachine('memoryMaximum', memoryText(bytes));
+  if (bytes === undefined) return unsupported('no size');
+  const most = 64 * 1024 ** 4;
+  const verdict = place.setMachine('memoryMaximum', memoryText(Math.min(bytes, most)));
+  return bytes > most && verdict.is === 'imported' ? changed('64 TiB at most') : verdict;
 }
 
 function domainType(place: Place): Verdict {

@@ -1,7 +1,7 @@
 /** What a machine may use of the host: CPU time, memory, disk time, where it runs. */
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
 import { attributeOf, childOf, textOf } from '../xml/xml-node.ts';
-import { noKey } from './phrases.ts';
+import { noKey, nothingShares } from './phrases.ts';
 import { bytesOf, cpuListOf, memoryText, wholeNumberOf } from './quantities.ts';
 import type { Place, Rules } from './rule-table.ts';
 
@@ -107,15 +107,12 @@ export const rulesOfTuning: Rules = {
   'memoryBacking/hugepages': hugePages,
   'memoryBacking/hugepages/page@size': imported,
   'memoryBacking/hugepages/page@unit': imported,
-  'memoryBacking/hugepages/page@nodeset': unsupported(
-    'huge pages are for all of the guest’s memory, not for single NUMA cells',
-  ),
+  'memoryBacking/hugepages/page@nodeset': changed('huge pages are for all of the guest’s memory'),
   'memoryBacking/nosharepages': imported,
   'memoryBacking/locked': flag('locked'),
   'memoryBacking/source@type': (place) =>
     place.value === 'file' ? changed('memory is anonymous, never a file') : imported,
-  'memoryBacking/access@mode': (place) =>
-    place.value === 'shared' ? place.setMachine('memoryBacking.shared', true) : imported,
+  'memoryBacking/access@mode': (place) => (place.value === 'shared' ? nothingShares : imported),
   'memoryBacking/allocation@mode': (place) =>
     place.value === 'immediate' ? place.setMachine('memoryBacking.preallocate', true) : imported,
   'memoryBacking/allocation@threads': changed('memory is allocated by one thread'),
