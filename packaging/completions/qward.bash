@@ -357,7 +357,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--define --start --replace --dry-run --name --pid --strict --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--define --start --replace --dry-run --name --all --pid --strict --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_words "libvirt qemu-init xl qemu" ;;
         *) compopt -o default ;;

@@ -371,6 +371,7 @@ complete -c qward -n '__fish_seen_subcommand_from import' -l start -d 'Define an
 complete -c qward -n '__fish_seen_subcommand_from import' -l replace -s r -d 'Also change machines that are defined already.'
 complete -c qward -n '__fish_seen_subcommand_from import' -l dry-run -s n -d 'Change nothing; with --define say what would be done.'
 complete -c qward -n '__fish_seen_subcommand_from import' -l name -x -d 'Call the machine so.'
+complete -c qward -n '__fish_seen_subcommand_from import' -l all -s a -d 'libvirt: all machines of this host, or of the one mounted at FILE.'
 complete -c qward -n '__fish_seen_subcommand_from import' -l pid -x -d 'qemu: the command line of this process.'
 complete -c qward -n '__fish_seen_subcommand_from import' -l strict -d 'Status 1 where something is left out.'
 complete -c qward -n '__fish_seen_subcommand_from import' -l help -s h -d 'Show help.'

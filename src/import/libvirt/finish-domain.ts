@@ -53,13 +53,18 @@ function setVideo(draft: DomainDraft): void {
 /** A controller where a device needs one, and none where no device does, goes without saying. */
 function setUsb(draft: DomainDraft): void {
   const { machine } = draft;
-  const onUsb = (list: string): boolean => draft.items(list).some(({ values }) => values['bus'] === 'usb');
+  const onUsb = (list: string): boolean =>
+    draft
+      .items(list)
+      .some(({ values }) => values['bus'] === 'usb' || (list === 'serials' && values['type'] === 'usb'));
   const tablet =
     machine.values['vnc'] === true &&
     machine.values['inputs'] === undefined &&
     draft.items('inputs').length === 0;
   const needed =
-    tablet || ['inputs', 'disks', 'cdroms'].some(onUsb) || draft.valueAt(machine, 'sound.model') === 'usb';
+    tablet ||
+    ['inputs', 'disks', 'cdroms', 'serials'].some(onUsb) ||
+    draft.valueAt(machine, 'sound.model') === 'usb';
   if (draft.valueAt(machine, 'usb.model') === (needed ? 'xhci' : 'none')) draft.unset(machine, 'usb.model');
 }
 

@@ -54,6 +54,8 @@ function videoMemory(place: Place): Verdict {
   const bytes = bytesOf(place.value);
   const model = attributeOf(place.element, 'type');
   if (bytes === undefined) return unsupported('no size');
+  // What libvirt writes, and QEMU has, where nothing is said.
+  if (bytes === 16 * 1024 ** 2) return imported;
   if (model !== 'vga' && model !== 'bochs') return changed('the graphics card has the memory that it needs');
   return place.setMachine('video.memory', bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}MiB` : bytes);
 }

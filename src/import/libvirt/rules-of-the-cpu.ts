@@ -134,7 +134,8 @@ function hyperv(place: Place): Verdict {
   const { element, value } = place;
   if (!isOn(value)) return imported;
   if (element.name === 'spinlocks' || element.name === 'vendor_id') return imported;
-  if (element.name === 'evmcs') return unsupported('it is for nested virtualisation, which stays off');
+  if (element.name === 'evmcs')
+    return changed('it has no meaning without nested virtualisation, which stays off');
   const own = enlightenments[element.name];
   return own === undefined ? unsupported(noKey) : place.include('cpu.hyperv.enlightenments', own);
 }

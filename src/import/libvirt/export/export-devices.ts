@@ -2,20 +2,10 @@
 import { element, type XmlTree } from '../../xml/write-xml.ts';
 import { millisecondsOf, type Values } from './definition-values.ts';
 
-/** `tcp 127.0.0.1:2222 -> 22` */
-function forwarding(words: readonly string[]): readonly XmlTree[] {
-  return words.flatMap((word) => {
-    const match = /^(?:(tcp|udp) )?(?:(.+):)?(\d+)(?: -> (\d+))?$/.exec(word);
-    if (match === null) return [];
-    const [, proto = 'tcp', address, start = '', to] = match;
-    const range = element('range', { start, to: to === start ? undefined : to });
-    return [element('portForward', { proto, address: address?.replaceAll(/[[\]]/g, '') }, range)];
-  });
-}
-
+/** Debian's libvirt 9.0 refuses passt as a back-end, and with it ports that are forwarded: they are kept as a key of our own. */
 function otherEnd(nic: Values): readonly XmlTree[] {
   const kind = nic.text('kind') ?? '';
-  if (kind === 'user') return [element('backend', { type: 'passt' }), ...forwarding(nic.words('forward'))];
+  if (kind === 'user') return [];
   return [element('source', { [kind]: nic.text(kind) })];
 }
 
@@ -81,12 +71,16 @@ const usbModels: Readonly<Record<string, string>> = {
 /** Whether something of the machine sits on USB. */
 export function needsUsb(values: Values): boolean {
   const inputs = values.at('inputs') === undefined ? values.is('vnc') : undefined;
-  const onUsb = (key: string) => values.items(key).some((one) => one.text('bus') === 'usb');
+  const onUsb = (key: string) =>
+    values
+      .items(key)
+      .some((one) => one.text('bus') === 'usb' || (key === 'serials' && one.text('type') === 'usb'));
   return (
     inputs === true ||
     onUsb('inputs') ||
     onUsb('disks') ||
     onUsb('cdroms') ||
+    onUsb('serials') ||
     values.text('sound.model') === 'usb'
   );
 }
@@ -173,7 +167,8 @@ function balloon(values: Values): XmlTree {
 
 function iommu(values: Values): XmlTree | undefined {
   const model = values.text('iommu.model') ?? 'none';
-  if (model !== 'intel' && model !== 'virtio') return undefined;
+  // libvirt 9.0 does not know amd, and has the others on q35 only.
+  if ((model !== 'intel' && model !== 'virtio') || values.text('machine') !== 'q35') return undefined;
   const driver = {
     intremap: values.state('iommu.interruptRemapping'),
     caching_mode: values.state('iommu.cachingMode'),

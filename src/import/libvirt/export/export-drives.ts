@@ -82,6 +82,10 @@ function limits(disk: Values): XmlTree | undefined {
   return all.length === 0 ? undefined : element('iotune', {}, ...all);
 }
 
+/** What libvirt's schema takes as a serial number. */
+const schemaText = (serial: string | undefined): string | undefined =>
+  serial !== undefined && /^[A-Za-z0-9_.+ -]+$/.test(serial) ? serial : undefined;
+
 const optionalText = (name: string, value: string | undefined): XmlTree | undefined =>
   value === undefined ? undefined : textElement(name, value);
 
@@ -113,14 +117,16 @@ function blockio(disk: Values): XmlTree | undefined {
   const attributes = {
     logical_block_size: disk.bytes('blockSize.logical'),
     physical_block_size: disk.bytes('blockSize.physical'),
-    discard_granularity: disk.bytes('discardGranularity'),
   };
   return Object.values(attributes).every((one) => one === undefined)
     ? undefined
     : element('blockio', attributes);
 }
 
-/** libvirt 9.0 has no disks on NVMe: they are written as virtio, and the key of our own says what they are. */
+/**
+ * libvirt 9.0 has no disks on NVMe: they are written as virtio, and the key of our own says what they are. Nor has it a
+ * granularity of discards.
+ */
 export function exportDisk(disk: Values, names: TargetNames, order: number | undefined): XmlTree {
   const path = disk.text('path') ?? '';
   const own = disk.text('bus') ?? 'virtio';
@@ -135,7 +141,7 @@ export function exportDisk(disk: Values, names: TargetNames, order: number | und
     element('target', {
       dev: names.next(bus),
       bus,
-      removable: disk.is('removable') ? 'on' : undefined,
+      removable: disk.is('removable') && bus === 'usb' ? 'on' : undefined,
       rotation_rate: disk.number('rotationRate'),
     }),
     limits(disk),
@@ -143,8 +149,8 @@ export function exportDisk(disk: Values, names: TargetNames, order: number | und
     disk.is('shared') ? element('shareable') : undefined,
     bootElement(order),
     blockio(disk),
-    optionalText('serial', disk.text('serial')),
-    optionalText('wwn', disk.text('wwn')),
+    optionalText('serial', schemaText(disk.text('serial'))),
+    bus === 'ide' || bus === 'scsi' ? optionalText('wwn', disk.text('wwn')) : undefined,
     optionalText('vendor', disk.text('vendor')),
     optionalText('product', disk.text('product')),
     element('alias', { name: `ua-${disk.text('id') ?? ''}` }),
@@ -168,7 +174,7 @@ export function exportCdrom(
     element('target', { dev: names.next(bus), bus }),
     element('readonly'),
     bootElement(order),
-    optionalText('serial', cdrom.text('serial')),
+    optionalText('serial', schemaText(cdrom.text('serial'))),
     element('alias', { name: `ua-${cdrom.text('id') ?? ''}` }),
   );
 }
