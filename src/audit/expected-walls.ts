@@ -1,4 +1,5 @@
 /** What the walls of a machine must look like on its live process. */
+import { hasThreadLimit } from '../protocol/rootless.ts';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import {
   relaxations,
@@ -20,6 +21,7 @@ export interface MachineWalls {
   readonly gid: number;
   /** Of a session's machine: in a user namespace of its own, with what groups of the user's; null: of the system instance. */
   readonly rootless: Rootless | null;
+  readonly runtime: LaunchedMachine['runtime'];
   /** Path of the cgroup below the mount of each hierarchy; empty: none of its own. */
   readonly cgroup: string;
   readonly launch: LaunchRequest;
@@ -46,6 +48,10 @@ export type ExpectedWalls = MachineWalls | null;
 /** Of a session's machine. */
 export const isRootless = (expected: ExpectedWalls): boolean => (expected?.rootless ?? null) !== null;
 
+/** Of a session's machine whose threads no cgroup bounds, where the kernel can. */
+export const boundsThreads = (expected: ExpectedWalls, kernel: string): boolean =>
+  expected !== null && isRootless(expected) && hasThreadLimit(expected, kernel);
+
 /** Image tools, hooks and network helpers are no QEMU. */
 export const hasNoGuest = (program: JailedProgram): boolean =>
   program === 'qemu-img' || program === 'hook' || program === 'passt';
@@ -60,12 +66,13 @@ export interface SinceLaunch {
 
 /** From what was asked for, what the broker said, and what the manager did since. */
 export function expectedWalls(launched: LaunchedMachine, since: SinceLaunch = {}): MachineWalls {
-  const { uid, gid, rootless = null, cgroup, launch, log, sockets } = launched;
+  const { uid, gid, rootless = null, runtime, cgroup, launch, log, sockets } = launched;
   const { files = {}, handedSockets = [] } = since;
   return {
     uid,
     gid,
     rootless,
+    runtime,
     cgroup,
     launch,
     log,

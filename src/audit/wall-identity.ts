@@ -29,7 +29,8 @@ export function compareUid(state: ProcessState, expected: ExpectedWalls): Findin
 }
 
 export function compareGroups(state: ProcessState, expected: ExpectedWalls): Finding {
-  if (expected !== null && expected.rootless !== null) return compareOwnGroups(state, expected.rootless);
+  if (expected !== null && expected.rootless !== null)
+    return compareOwnGroups(state, expected.gid, expected.rootless);
   const faults = faultsOfThreads(state, (fields) => {
     const groups = fields.get('Groups');
     return groups === '' ? [] : [`groups ${groups ?? 'unknown'}`];
@@ -38,9 +39,14 @@ export function compareGroups(state: ProcessState, expected: ExpectedWalls): Fin
 }
 
 /** A user drops no group: the one that opens /dev/kvm is planned, any other is what a session cannot take away. */
-function compareOwnGroups(state: ProcessState, { groups, kvmGroup }: Rootless): Finding {
+function compareOwnGroups(state: ProcessState, gid: number, { groups, kvmGroup }: Rootless): Finding {
   const found = (fields: ReadonlyMap<string, string>): readonly number[] =>
-    (fields.get('Groups') ?? '').split(/\s+/).filter(Boolean).map(Number);
+    (fields.get('Groups') ?? '')
+      .split(/\s+/)
+      .filter(Boolean)
+      .map(Number)
+      // The own gid stands there as well, as a rule.
+      .filter((group) => group !== gid);
   const faults = faultsOfThreads(state, (fields) =>
     found(fields).flatMap((group) => (groups.includes(group) ? [] : [`group ${group}, which is not yours`])),
   );

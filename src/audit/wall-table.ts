@@ -1,6 +1,13 @@
 /** The walls of confinement, in the order of a reader: how each is named, and how it is compared with the live process. */
 import { wallNames, type WallName } from '../plan/launch-plan.ts';
-import { isPasst, isRootless, relaxedTo, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
+import {
+  boundsThreads,
+  isPasst,
+  isRootless,
+  relaxedTo,
+  type ExpectedWalls,
+  type MachineWalls,
+} from './expected-walls.ts';
 import type { Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { compareCgroup, compareDeviceCgroup } from './wall-cgroup.ts';
@@ -33,6 +40,9 @@ function shownOf({ launch: { shown = [] } }: MachineWalls): string {
     ? ''
     : `, and ${shown.map(({ path, access }) => `${path} (${access})`).join(', ')}`;
 }
+
+/** What is expected where the kernel can. */
+const anyKernel = '6';
 
 const ownNamespace = (title: string, key: 'mnt' | 'pid' | 'ipc' | 'uts' | 'cgroup'): Wall => ({
   title,
@@ -150,7 +160,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     describe: (expected) =>
       expected === null
         ? 'no core file; message queues, locked memory and open files bounded'
-        : `${(expected.launch.pins ?? []).length === 0 ? '' : 'threads on their CPUs; '}no core file, message queue or locked memory; ${expected.rootless?.threadLimit === true ? `${expected.launch.limits.pids} threads, ` : ''}${expected.launch.limits.openFiles} open files, files of ${expected.launch.limits.fileSize} bytes`,
+        : `${(expected.launch.pins ?? []).length === 0 ? '' : 'threads on their CPUs; '}no core file, message queue or locked memory; ${boundsThreads(expected, anyKernel) ? `${expected.launch.limits.pids} threads, ` : ''}${expected.launch.limits.openFiles} open files, files of ${expected.launch.limits.fileSize} bytes`,
     compare: compareRlimits,
   },
   descriptors: {

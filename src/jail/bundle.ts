@@ -22,6 +22,7 @@ export interface JailSite {
   /** cgroup below the mount of each hierarchy, `/qward/web1`; a scope of systemd, `qward.slice:qward:web1`. */
   readonly cgroup: string;
   readonly cgroups: 'v1' | 'v2' | 'hybrid';
+  readonly runtime?: string;
   /** As apparmor.ts has it. */
   readonly label?: string | undefined;
   readonly deviceNumbers: Readonly<

@@ -5,7 +5,7 @@ import { compileBundle, type JailSite, type OciConfig, type OciMount } from './b
 export interface RootlessSite extends JailSite {
   /** What the root directory is to show, bound by the runtime. */
   readonly mounts: readonly OciMount[];
-  /** RLIMIT_NPROC counts within a user namespace (Linux 5.14): it bounds threads as a cgroup does elsewhere. */
+  /** As protocol/rootless.ts has it. */
   readonly threadLimit: boolean;
 }
 

@@ -115,8 +115,6 @@ export interface Rootless {
   readonly groups: readonly number[];
   /** The one of /dev/kvm, where that is what opens it. */
   readonly kvmGroup: number | null;
-  /** Threads are bounded by RLIMIT_NPROC, which counts within a user namespace (Linux 5.14). */
-  readonly threadLimit: boolean;
 }
 
 /** A machine that the broker started and has not reaped yet. */

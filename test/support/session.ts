@@ -15,7 +15,9 @@ import {
   lstatSync,
   writeFileSync,
 } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { QwardClient } from '../../src/api/client.ts';
@@ -52,6 +54,8 @@ export interface SessionUserOptions {
   /** With a runtime directory as pam_systemd makes it. */
   readonly runtime?: boolean;
   readonly uid?: number;
+  /** In a mount namespace in which cgroup v2 is the only hierarchy, whatever the host has: crun takes no other. */
+  readonly cgroup2?: boolean;
 }
 
 const firstUid = 960_000_000;
@@ -69,12 +73,15 @@ export async function sessionUser(options: SessionUserOptions = {}): Promise<Ses
   const home = own(join(directory, 'home'));
   const runtime = options.runtime === true ? { XDG_RUNTIME_DIR: own(join(directory, 'u')) } : {};
   const environment = { HOME: home, PATH: '/usr/bin:/bin', LANG: 'C.UTF-8', ...runtime };
-  const groups = options.groups ?? [];
+  // A login puts the own gid among the supplementary groups.
+  const groups = [uid, ...(options.groups ?? [])];
+  const keeper = options.cgroup2 === true ? await keepNamespace() : undefined;
   const asUser = [
+    ...(keeper === undefined ? [] : ['/usr/bin/nsenter', `--mount=/proc/${keeper.pid}/ns/mnt`]),
     '/usr/bin/setpriv',
     `--reuid=${uid}`,
     `--regid=${uid}`,
-    groups.length === 0 ? '--clear-groups' : `--groups=${groups.join(',')}`,
+    `--groups=${groups.join(',')}`,
     '--inh-caps=-all',
     '--bounding-set=-all',
     '--',
@@ -115,12 +122,27 @@ export async function sessionUser(options: SessionUserOptions = {}): Promise<Ses
     },
     [Symbol.asyncDispose]: async () => {
       await endAll(uid);
+      keeper?.kill('SIGKILL');
       removeExposedCheckout(directory);
       for (const name of readdirSync('/tmp').filter((one) => one.startsWith('qward-')))
         removeOf(`/tmp/${name}`, uid);
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function keepNamespace(): Promise<ChildProcess> {
+  const mounts =
+    'mount --make-rprivate / && umount --lazy /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup';
+  const child = spawn(
+    '/usr/bin/unshare',
+    ['--mount', '/bin/sh', '-c', `${mounts} && echo there && exec sleep infinity`],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  await once(child.stdout, 'data');
+  return child;
 }
 
 function ownGuest(home: string, uid: number): DemoGuest {

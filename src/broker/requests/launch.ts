@@ -155,6 +155,7 @@ async function launchSwept(
         rootDirectory: root.directory,
         cgroup: places.cgroupsPath,
         cgroups: context.cgroups.layout,
+        runtime: runtime.name,
         label,
         deviceNumbers: nodes.numbers,
       };

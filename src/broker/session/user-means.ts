@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import type { OpenFile } from '../../linux/descriptors.ts';
 import { errorCode } from '../../linux/errno.ts';
 import type { Refusal } from '../../protocol/broker.ts';
+import { hasThreadLimit } from '../../protocol/rootless.ts';
 import { compileRootless, uidWithin } from '../../jail/rootless.ts';
 import { userNamespaceFault } from '../../linux/user-namespaces.ts';
 import { shownGrant } from '../../policy/shown-rules.ts';
@@ -34,7 +35,7 @@ export function userMeans(context: () => BrokerContext): Means {
     openRoot: (launch) => openSkeleton(context(), launch),
     leaveRoot: () => undefined,
     compile: (launch, site, { mounts }) => {
-      const threadLimit = ids.rootless?.threadLimit === true;
+      const threadLimit = hasThreadLimit(site, release());
       return compileRootless(launch, { ...site, mounts, threadLimit });
     },
     environment: busEnvironment(),
@@ -66,19 +67,14 @@ function busEnvironment(): Readonly<Record<string, string>> {
 /** The user's own. */
 function ownIds(): JailIds {
   const [uid = -1, gid = -1] = [process.getuid?.(), process.getgid?.()];
-  const groups = (process.getgroups?.() ?? []).filter((group) => group !== gid);
+  // The own gid stands among them as well, as a rule.
+  const groups = process.getgroups?.() ?? [];
   return {
     uid,
     gid,
     within: uidWithin,
-    rootless: { groups, kvmGroup: kvmGroup(), threadLimit: countsThreads(release()) },
+    rootless: { groups, kvmGroup: kvmGroup() },
   };
-}
-
-/** Before, all processes of the user count, and none could be started. */
-export function countsThreads(kernel: string): boolean {
-  const [major = 0, minor = 0] = kernel.split('.').map(Number);
-  return major > 5 || (major === 5 && minor >= 14);
 }
 
 function kvmGroup(): number | null {

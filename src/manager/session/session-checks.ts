@@ -1,8 +1,10 @@
 /** What a session can and cannot give on this host, for `qward doctor`. */
 import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { accountOf } from '../../linux/accounts.ts';
 import { userNamespaceFault } from '../../linux/user-namespaces.ts';
 import type { BrokerStatus } from '../../protocol/broker.ts';
+import { hasThreadLimit } from '../../protocol/rootless.ts';
 import type { Check } from '../doctor.ts';
 
 export function sessionChecks(status: BrokerStatus | undefined): readonly Check[] {
@@ -56,7 +58,7 @@ function groupName(gid: number): string {
   return line?.split(':')[0] ?? String(gid);
 }
 
-function limitCheck({ scopes }: BrokerStatus): Check {
+function limitCheck({ scopes, runtime }: BrokerStatus): Check {
   const check = 'limits of machines';
   if (scopes === true)
     return { check, state: 'ok', found: 'each machine is a scope of your own systemd', cure: '' };
@@ -64,7 +66,9 @@ function limitCheck({ scopes }: BrokerStatus): Check {
   return {
     check,
     state: 'degraded',
-    found: 'no cgroup of yours: memory and CPU of a machine have no limit; its threads have',
+    found: hasThreadLimit({ runtime: runtime ?? undefined, cgroup: '' }, release())
+      ? 'no cgroup of yours: memory and CPU of a machine have no limit; its threads have'
+      : 'no cgroup of yours: memory, CPU and threads of a machine have no limit',
     cure: `log in by a session of systemd-logind, or: loginctl enable-linger ${name}; with cgroup v2 and dbus-user-session`,
   };
 }
