@@ -33,8 +33,8 @@ function filesIn(root: string, directory: string): string[] {
 }
 
 /** `NAME.conf` is a drop-in for the units NAME. */
-function unit(from: string): Placed {
-  const directory = 'usr/lib/systemd/system';
+function unit(from: string, whose: 'system' | 'user'): Placed {
+  const directory = `usr/lib/systemd/${whose}`;
   if (extname(from) !== '.conf') return { from, to: `${directory}/` };
   return { from, to: `${directory}/${basename(from, '.conf')}.d/50-qward.conf` };
 }
@@ -47,8 +47,8 @@ function placed(root: string): readonly Placed[] {
   const all = (directory: string): string[] => filesIn(root, `packaging/${directory}`);
   return [
     ...all('man').map(man),
-    ...all('systemd').map(unit),
-    ...all('systemd-user').map((from) => ({ from, to: 'usr/lib/systemd/user/' })),
+    ...all('systemd').map((from) => unit(from, 'system')),
+    ...all('systemd-user').map((from) => unit(from, 'user')),
     ...all('sysvinit').map((from) => ({ from, to: 'etc/init.d/', mode: 0o755 })),
     // OpenRC's own place is that of sysvinit's scripts; on Debian it runs those.
     ...all('openrc').map((from) => ({ from, to: `${documents}/examples/openrc/` })),

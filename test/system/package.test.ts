@@ -74,8 +74,10 @@ test('every unit, manual page, profile and completion of the checkout is in it, 
   ])
     assert.ok(listing.includes(`./usr/share/${path}\n`), path);
   assert.ok(!listing.includes('./etc/qward/policy.json'), 'the policy is made by postinst');
+  for (const whose of ['system', 'user'])
+    assert.ok(listing.includes(`./usr/lib/systemd/${whose}/qward-.scope.d/50-qward.conf\n`), whose);
   assert.ok(listing.includes('./etc/qward/instances.json\n'));
-  for (const name of packaged('systemd-user'))
+  for (const name of packaged('systemd-user').filter((unit) => !unit.endsWith('.conf')))
     assert.ok(listing.includes(`./usr/lib/systemd/user/${name}\n`), name);
 });
 
