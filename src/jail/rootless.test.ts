@@ -33,6 +33,7 @@ const site: RootlessSite = {
   deviceNumbers: { '/dev/kvm': { type: 'c', major: 10, minor: 232 } },
   mounts: [bind],
   threadLimit: true,
+  ioWeights: true,
 };
 
 test('every wall of the system’s jail stands in the rootless one', () => {
@@ -64,6 +65,15 @@ test('/dev, which would be its own, is read-only, and what the root shows is bou
   const { mounts } = compileRootless(launch, site);
   assert.ok(mounts.find(({ destination }) => destination === '/dev')?.options.includes('ro'));
   assert.deepEqual(mounts.at(-1), bind);
+});
+
+test('a weight of I/O is asked for where the user’s systemd may give one', () => {
+  const weighed = { ...launch, limits: { ...launch.limits, ioWeight: 50 } };
+  const scope = { ...site, cgroup: 'qward.slice:qward:web1' };
+  const unifiedOf = (ioWeights: boolean): unknown =>
+    compileRootless(weighed, { ...scope, ioWeights }).linux.resources['unified'];
+  assert.deepEqual(unifiedOf(true), { 'cpu.weight': '100', 'io.weight': 'default 50' });
+  assert.deepEqual(unifiedOf(false), { 'cpu.weight': '100' });
 });
 
 test('without a cgroup there is none in it, and with one the limits of the system’s', () => {

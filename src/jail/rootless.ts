@@ -7,6 +7,8 @@ export interface RootlessSite extends JailSite {
   readonly mounts: readonly OciMount[];
   /** As protocol/rootless.ts has it. */
   readonly threadLimit: boolean;
+  /** The user's systemd may weigh I/O too: as a rule it is given memory, threads and CPU alone. */
+  readonly ioWeights: boolean;
 }
 
 /** runc makes no user namespace without a uid 0 in it; that it is one within gives it nothing, since it has no capability. */
@@ -36,10 +38,17 @@ export function compileRootless(launch: LaunchRequest, site: RootlessSite): OciC
       uidMappings: only(site.uid),
       gidMappings: only(site.gid),
       ...(limited && cgroupsPath !== undefined
-        ? { cgroupsPath, resources }
+        ? { cgroupsPath, resources: site.ioWeights ? resources : withoutIo(resources) }
         : { resources: { devices: resources.devices } }),
     },
   };
+}
+
+type Resources = OciConfig['linux']['resources'];
+
+function withoutIo({ unified, ...resources }: Resources): Resources {
+  const kept = Object.entries(Object(unified)).filter(([name]) => name !== 'io.weight');
+  return { ...resources, unified: Object.fromEntries(kept) };
 }
 
 /** In a user namespace /dev would be the process's own to write in; the nodes in it are binds of the host's. */

@@ -1,9 +1,9 @@
 /** The ways of a session's broker, which is its user and no more: means.ts says what each is for. */
-import { closeSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname } from 'node:path';
 import type { OpenFile } from '../../linux/descriptors.ts';
-import { errorCode } from '../../linux/errno.ts';
+import { errorCode, unlessMissing } from '../../linux/errno.ts';
 import type { Refusal } from '../../protocol/broker.ts';
 import { hasThreadLimit } from '../../protocol/rootless.ts';
 import { compileRootless, uidWithin } from '../../jail/rootless.ts';
@@ -36,7 +36,8 @@ export function userMeans(context: () => BrokerContext): Means {
     leaveRoot: () => undefined,
     compile: (launch, site, { mounts }) => {
       const threadLimit = hasThreadLimit(site, release());
-      return compileRootless(launch, { ...site, mounts, threadLimit });
+      const ioWeights = controllersOf(context().scopeBase).includes('io');
+      return compileRootless(launch, { ...site, mounts, threadLimit, ioWeights });
     },
     environment: busEnvironment(),
     close: () => undefined,
@@ -56,6 +57,12 @@ export function userMeans(context: () => BrokerContext): Means {
     openHost: () => undefined,
     listFilter: () => '',
   };
+}
+
+/** What the user's systemd was given of cgroup v2; nothing where it is not there. */
+function controllersOf(cgroup: string): readonly string[] {
+  const path = `/sys/fs/cgroup${cgroup}/cgroup.controllers`;
+  return unlessMissing(() => readFileSync(path, 'utf8').trim().split(' ')) ?? [];
 }
 
 /** Where the runtimes find the user's own systemd. */
