@@ -1,12 +1,12 @@
 /** Every open descriptor of the process against what was planned: what it is, and for what it was opened. */
 import type { OpenDescriptor } from '../protocol/broker.ts';
-import { isPasst, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
+import { isPasst, isRootless, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { reachOf } from './reach-of-arguments.ts';
 
 /** st_mode bits: inode(7). */
-const typeMask = { directory: 0o040000, block: 0o060000, regular: 0o100000 } as const;
+const typeMask = { character: 0o020000, directory: 0o040000, block: 0o060000, regular: 0o100000 } as const;
 /** O_ACCMODE of open(2): 0 reads, 1 writes, 2 both. */
 const mayWrite = (descriptor: OpenDescriptor): boolean => (descriptor.flags & 3) !== 0;
 const withoutDeleted = (path: string): string => path.replace(/ \(deleted\)$/, '');
@@ -42,7 +42,7 @@ function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] 
   // /dev/null, as it is called where there is no /dev any more.
   const input = isPasst(expected) ? '/null' : '/dev/null';
   const faults = descriptors.flatMap((descriptor) => {
-    if (descriptor.fd === 0 && descriptor.target === input) return [];
+    if (descriptor.fd === 0 && (descriptor.target === input || isBoundNull(descriptor, expected))) return [];
     if (isInternal(descriptor, state) || descriptor.target.startsWith('socket:[')) return [];
     const fault = faultOfPath(descriptor, expected);
     return fault === null ? [] : [`${descriptor.fd}: ${fault}`];
@@ -54,6 +54,13 @@ function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] 
     ...faultsOfMappings(state, expected),
   ];
 }
+
+/** In a session /dev/null is a bind of the host's, which passt's new root has left without a path. */
+const isBoundNull = (descriptor: OpenDescriptor, expected: MachineWalls): boolean =>
+  isPasst(expected) &&
+  isRootless(expected) &&
+  descriptor.target === '/' &&
+  descriptor.type === typeMask.character;
 
 /**
  * By what it is, not by its number: QEMU duplicates what it is given and closes the first

@@ -31,10 +31,12 @@ export function compareRoot(state: ProcessState, expected: ExpectedWalls): Findi
 /** It has left the root that the jail gave it for an empty file system of no size. */
 function faultsOfPasst(
   { facts: { root, mappedFiles }, mounts }: ProcessState,
-  { launch, files }: MachineWalls,
+  { launch, files, rootless }: MachineWalls,
 ): string[] {
   const program = files[launch.binary];
-  const runs = program !== undefined && mappedFiles.includes(`/${program.device}:${program.inode}`);
+  // A user does not see the device of a file without a path.
+  const shown = rootless === null ? program?.device : '*';
+  const runs = program !== undefined && mappedFiles.includes(`/${shown}:${program.inode}`);
   return [
     ...(runs ? [] : [`does not run ${launch.binary}`]),
     ...root.entries.map((name) => `/${name} in its root`),

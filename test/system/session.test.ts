@@ -229,3 +229,18 @@ test('what the user lets start is started by one command, as the user’s own sy
   assert.deepEqual(readdirSync(`${user.run()}/machines`), []);
   await done('autostart off web');
 });
+
+test('a network card of kind user: passt in a jail of its own, as the user, and what it cannot close is said', async () => {
+  const defined = await user.define({ name: 'net', more: 'nics:\n  - {id: net0, kind: user}' });
+  assert.equal(defined.status, 0, defined.stderr);
+  assert.equal(await done('start net'), 'net: started');
+  const passt = processesOfUids(user.uid, 1).filter((pid) => titleOf(pid).includes('passt'));
+  assert.equal(passt.length, 1);
+  for (const pid of passt) assert.equal(fieldOf(pid, 'NoNewPrivs'), '1');
+  assert.match(await done('audit net'), /network-namespace\s+missing[^\n]*a user has no packet filter/);
+  await done('kill net');
+  assert.deepEqual(
+    processesOfUids(user.uid, 1).filter((pid) => titleOf(pid).includes('passt')),
+    [],
+  );
+});
