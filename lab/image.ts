@@ -57,6 +57,10 @@ export async function labImage(say: (line: string) => void, init: Init = 'system
     say('setting it up');
     await configure(root);
     await (init === 'systemd' ? underSystemd(root) : underSysvinit(root));
+    if (init === 'openrc') {
+      await inside(root, 'apt-get', 'update');
+      await inside(root, 'apt-get', 'install', '--yes', '--no-install-recommends', 'openrc');
+    }
     await inside(root, 'update-initramfs', '-u', '-k', 'all');
     say('making its disk');
     finish(building, root);

@@ -28,9 +28,8 @@ async function main(): Promise<void> {
   });
   if (process.getuid?.() !== 0) throw new Error('must be started as root: debootstrap makes device nodes');
   const files = chosen(positionals, values.all);
-  const image = await labImage(say);
   if (values.shell !== undefined) {
-    await using host = LabHost.create(image);
+    await using host = LabHost.create(await labImage(say));
     await host.boot();
     const { status, output } = await host.run(values.shell);
     process.stdout.write(output);

@@ -22,7 +22,8 @@ const ofInit: Readonly<Record<Init, readonly string[]>> = {
     'dbus-user-session',
   ],
   sysvinit: ['sysvinit-core', 'sysv-rc', 'initscripts', 'cgroupfs-mount'],
-  openrc: ['sysvinit-core', 'openrc', 'initscripts'],
+  // debootstrap takes the first of what fulfils a dependency, which is sysv-rc: OpenRC takes its place afterwards.
+  openrc: ['sysvinit-core', 'sysv-rc', 'initscripts'],
 };
 
 /**
