@@ -5,23 +5,13 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  readFileSync,
   readdirSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
-import {
-  diskMib,
-  guestFiles,
-  initramfsModules,
-  inits,
-  packagesFor,
-  recipeKey,
-  suite,
-  type Init,
-} from './recipe.ts';
+import { diskMib, guestFiles, initramfsModules, packages, recipeKey, suite } from './recipe.ts';
 
 export interface LabImage {
   /** A raw ext4 file system; booted with an overlay above it, never written. */
@@ -33,8 +23,8 @@ export interface LabImage {
 export const labCache = resolve(import.meta.dirname, '../.cache/lab');
 
 /** The image of this recipe. Takes some two minutes where it has to be made; `say` tells each step. Needs root. */
-export async function labImage(say: (line: string) => void, init: Init = 'systemd'): Promise<LabImage> {
-  const directory = join(labCache, recipeKey(init));
+export async function labImage(say: (line: string) => void): Promise<LabImage> {
+  const directory = join(labCache, recipeKey());
   const image = imageIn(directory);
   if (existsSync(image.disk)) return image;
   const building = join(labCache, 'building');
@@ -44,23 +34,11 @@ export async function labImage(say: (line: string) => void, init: Init = 'system
   mkdirSync(building);
   const root = join(building, 'root');
   try {
-    const packages = packagesFor(init);
-    say(`making a host with ${init} by debootstrap (${packages.length} packages, one to three minutes)`);
-    await enclosed('debootstrap', [
-      '--variant=minbase',
-      `--include=${packages.join(',')}`,
-      `--cache-dir=${join(labCache, 'packages')}`,
-      suite,
-      root,
-      mirror(),
-    ]);
+    say(`making the host's file system with debootstrap (${packages.length} packages, one to three minutes)`);
+    await debootstrap(root, packages);
     say('setting it up');
     await configure(root);
-    await (init === 'systemd' ? underSystemd(root) : underSysvinit(root));
-    if (init === 'openrc') {
-      await inside(root, 'apt-get', 'update');
-      await inside(root, 'apt-get', 'install', '--yes', '--no-install-recommends', 'openrc');
-    }
+    await underSystemd(root);
     await inside(root, 'update-initramfs', '-u', '-k', 'all');
     say('making its disk');
     finish(building, root);
@@ -76,6 +54,17 @@ function imageIn(directory: string): LabImage {
   const [disk, kernel, initrd] = ['disk.img', 'vmlinuz', 'initrd.img'].map((name) => join(directory, name));
   return { disk: disk ?? '', kernel: kernel ?? '', initrd: initrd ?? '' };
 }
+
+/** A file system with these packages. */
+export const debootstrap = (root: string, wanted: readonly string[]): Promise<void> =>
+  enclosed('debootstrap', [
+    '--variant=minbase',
+    `--include=${wanted.join(',')}`,
+    `--cache-dir=${join(labCache, 'packages')}`,
+    suite,
+    root,
+    mirror(),
+  ]);
 
 /** Where this host has its packages from. */
 function mirror(): string {
@@ -135,7 +124,8 @@ async function configure(root: string): Promise<void> {
   await inside(root, 'chmod', '0755', '/usr/local/sbin/lab-agent');
 }
 
-const inside = (root: string, ...words: string[]): Promise<void> => enclosed('chroot', [root, ...words]);
+export const inside = (root: string, ...words: string[]): Promise<void> =>
+  enclosed('chroot', [root, ...words]);
 
 /** Nobody logs in, nothing is fetched, and what only costs time at boot is left out. */
 async function underSystemd(root: string): Promise<void> {
@@ -148,15 +138,6 @@ async function underSystemd(root: string): Promise<void> {
     'apt-daily-upgrade.timer',
   ];
   await inside(root, 'systemctl', 'mask', ...idle, 'e2scrub_reap.service', 'man-db.timer', 'fstrim.timer');
-}
-
-/** OpenRC on Debian is started by the same inittab. The agent comes when all of the boot is done. */
-function underSysvinit(root: string): void {
-  const table = join(root, 'etc/inittab');
-  const lines = readFileSync(table, 'utf8')
-    .split('\n')
-    .filter((line) => !line.includes('getty'));
-  writeFileSync(table, [...lines, 'lab:2345:respawn:/usr/local/sbin/lab-agent', ''].join('\n'));
 }
 
 function finish(building: string, root: string): void {
@@ -177,8 +158,8 @@ function finish(building: string, root: string): void {
 
 /** Images of recipes that are no more. */
 function removeOthers(): void {
-  const kept = inits.map(recipeKey);
+  const kept = recipeKey();
   for (const name of readdirSync(labCache))
-    if (/^[0-9a-f]{16}$/.test(name) && !kept.includes(name))
+    if (/^[0-9a-f]{16}/.test(name) && !name.startsWith(kept))
       rmSync(join(labCache, name), { recursive: true, force: true });
 }

@@ -6,6 +6,9 @@ import { makePackage } from '../scripts/package.ts';
 import { buildDemoGuest } from '../test/support/demo-guest.ts';
 import type { LabHost } from './host.ts';
 
+/** A host that runs scripts. */
+type Demands = Pick<LabHost, 'demand'>;
+
 export interface Payload extends Disposable {
   readonly directory: string;
 }
@@ -60,7 +63,7 @@ export const preseed = (answers: Readonly<Record<string, string>>): string =>
 
 /** How the boot before this one ended, by its journal, which must be kept on disk. */
 export async function lastShutdown(
-  host: LabHost,
+  host: Demands,
 ): Promise<{ readonly ends: string; readonly signalled: readonly string[]; readonly seconds: number }> {
   const units = '_PID=1 + _SYSTEMD_UNIT=qward-machines.service';
   const journal = await host.demand(`journalctl -b -1 -o short-unix --no-pager ${units}`);
@@ -84,7 +87,7 @@ export async function lastShutdown(
  * the one on its disk, which must be a sound image.
  */
 export async function countersOf(
-  host: LabHost,
+  host: Demands,
   ...names: readonly string[]
 ): Promise<readonly { readonly said: number; readonly written: number }[]> {
   const output = await host.demand(`set -e

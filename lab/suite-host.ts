@@ -3,14 +3,12 @@ import { after, before } from 'node:test';
 import { LabHost } from './host.ts';
 import { labImage } from './image.ts';
 import { installScript, makePayload } from './payload.ts';
-import type { Init } from './recipe.ts';
 
 export interface SuiteOptions {
   /** Adds to /lab of the host, beside the package and the demo guest. */
   readonly bring?: (directory: string) => Promise<void>;
   /** A script that must succeed before the first test. */
   readonly prepare?: string;
-  readonly init?: Init;
 }
 
 /** Of all suites but one: guests run in it beside the host's own programs. */
@@ -18,8 +16,8 @@ const memoryMib = 3072;
 const installLimitMs = 300_000;
 
 /** With what `makePayload` makes in /lab, and nothing of qward installed. */
-export async function suiteHost({ bring, prepare, init }: SuiteOptions = {}): Promise<LabHost> {
-  const image = await labImage((line) => console.log(line), init);
+export async function suiteHost({ bring, prepare }: SuiteOptions = {}): Promise<LabHost> {
+  const image = await labImage((line) => console.log(line));
   const payload = await makePayload();
   await bring?.(payload.directory);
   const host = LabHost.create(image, { payload: payload.directory, memoryMib });

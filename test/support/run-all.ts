@@ -30,7 +30,7 @@ interface StageResult {
 }
 
 /** Of lab/suites; `npm run lab -- --all` has the others. */
-const labSuites = ['package', 'boot'];
+const labSuites = ['package', 'boot', 'sysvinit', 'openrc'];
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
