@@ -17,6 +17,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     autostart: async () => (await import('./commands/autostart.ts')).autostart,
     wait: async () => (await import('./commands/wait.ts')).wait,
     console: async () => (await import('./commands/console.ts')).console,
+    ssh: async () => (await import('./commands/ssh.ts')).ssh,
     vnc: async () => (await import('./commands/vnc.ts')).vnc,
     screenshot: async () => (await import('./commands/screenshot.ts')).screenshot,
     'send-key': async () => (await import('./commands/send-key.ts')).sendKey,
@@ -34,6 +35,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     'time-sync': async () => (await import('./commands/time-sync.ts')).timeSync,
   },
   Definitions: {
+    create: async () => (await import('./commands/create.ts')).create,
     define: async () => (await import('./commands/define.ts')).define,
     edit: async () => (await import('./commands/edit.ts')).edit,
     show: async () => (await import('./commands/show.ts')).show,

@@ -1,14 +1,11 @@
-import { resolve } from 'node:path';
-import { parseByteSize } from '../../definition/byte-size.ts';
-import { defineCommand, type CommandFault, type CommandResult } from '../command.ts';
+import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
-import { DiskUsage, formatOf, sourceFormats } from '../disk/disk-input.ts';
-import { addImage, faultsBeforeAdding, type NewImage } from '../images/add-image.ts';
+import { sourceFormats } from '../disk/disk-input.ts';
+import { addImage, faultsBeforeAdding } from '../images/add-image.ts';
 import { readCatalogue, type CatalogueImage } from '../images/catalogue.ts';
-import { parseChecksum } from '../images/checksum.ts';
-import { imageName, imageNameExpected, loginName } from '../images/image-name.ts';
+import { imageName } from '../images/image-name.ts';
+import { imageFromCatalogue, imageFromSource, type AddOptions } from '../images/image-of-words.ts';
 import { findImage, listImages, removeImage, storesOf, type Stores } from '../images/image-store.ts';
-import { parseImageUrl } from '../images/image-url.ts';
 import { interruptible } from '../interruptible.ts';
 import { renderCatalogue, renderImages, renderStored } from '../render/image.ts';
 import { done, failed, onlyHere, usage } from '../results.ts';
@@ -99,14 +96,6 @@ export const image = defineCommand({
   },
 });
 
-interface AddOptions {
-  readonly sha256: string | undefined;
-  readonly sha512: string | undefined;
-  readonly format: string | undefined;
-  readonly user: string | undefined;
-  readonly limit: string | undefined;
-}
-
 function usageFault(
   action: string,
   words: { readonly name: string | undefined; readonly source: string | undefined },
@@ -148,10 +137,10 @@ interface AddOrder {
   readonly options: AddOptions;
 }
 
-const defaultLimit = '16GiB';
-
 async function add(context: Context, order: AddOrder): Promise<CommandResult> {
-  const wanted = order.source === undefined ? fromCatalogue(order) : fromSource(order, order.source);
+  const { name, known, source, options } = order;
+  const wanted =
+    source === undefined ? imageFromCatalogue(name, known, options) : imageFromSource(name, source, options);
   if (Array.isArray(wanted)) return failed(wanted, 2);
   const uid = await context.client.reach.uid();
   const faults = await faultsBeforeAdding(wanted, order.stores, uid);
@@ -163,77 +152,4 @@ async function add(context: Context, order: AddOrder): Promise<CommandResult> {
     if (!added.ok) return failed(added.faults, signal.aborted ? 130 : undefined);
     return done(added.image, (style) => (context.quiet ? '' : renderStored(added.image, style)));
   });
-}
-
-/** What the catalogue says of the name, or every fault. */
-export function fromCatalogue({
-  known,
-  name,
-  options,
-}: Omit<AddOrder, 'stores' | 'source'>): NewImage | CommandFault[] {
-  const found = known.find((one) => one.name === name);
-  const faults = strayFaults(options);
-  if (found === undefined)
-    faults.push({
-      message: `"${name}" is not in the catalogue (${known.map((one) => one.name).join(', ')})`,
-      hint: `name its source: qward image add ${name} URL --sha256 HEX`,
-    });
-  userFault(options.user, faults);
-  const most = limitOf(options.limit, faults);
-  if (found === undefined || faults.length > 0) return faults;
-  const { url, checksums, algorithm, format, user, memory } = found;
-  return {
-    name,
-    from: { url: new URL(url) },
-    checksum: { list: new URL(checksums), algorithm },
-    format,
-    user: options.user ?? user,
-    memory,
-    most,
-  };
-}
-
-function strayFaults({ sha256, sha512, format }: AddOptions): CommandFault[] {
-  return Object.entries({ sha256, sha512, format })
-    .filter(([, value]) => value !== undefined)
-    .map(([key]) => ({ message: `image add: --${key} is for a SOURCE: the catalogue says it`, hint: '' }));
-}
-
-function userFault(user: string | undefined, faults: CommandFault[]): void {
-  if (user !== undefined && !loginName.test(user))
-    faults.push({ message: `--user: a name to log in with expected, not "${user}"`, hint: '' });
-}
-
-function limitOf(text: string | undefined, faults: CommandFault[]): number {
-  const bytes = parseByteSize(text ?? defaultLimit);
-  if (bytes === undefined)
-    faults.push({ message: `--limit: a size such as 4GiB is expected, not "${text ?? ''}"`, hint: '' });
-  return bytes ?? 0;
-}
-
-function fromSource({ name, options }: AddOrder, source: string): NewImage | CommandFault[] {
-  const faults: CommandFault[] = [];
-  const wrong = (message: string, hint = ''): undefined => void faults.push({ message, hint });
-  if (!imageName.test(name)) wrong(`"${name}" is not a name for an image: ${imageNameExpected}`);
-  const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(source) ? parseImageUrl(source) : undefined;
-  if (typeof url === 'string') wrong(url);
-  const { sha256, sha512, user = null } = options;
-  const given = sha256 === undefined ? sha512 : sha256;
-  if (given === undefined || (sha256 !== undefined && sha512 !== undefined))
-    wrong('image add: one checksum is needed', 'name it: --sha256 HEX, or --sha512 HEX');
-  const checksum = parseChecksum(sha256 === undefined ? 'sha512' : 'sha256', given ?? '');
-  if (typeof checksum === 'string' && given !== undefined) wrong(checksum);
-  if (user !== null && !loginName.test(user)) wrong(`--user: a name to log in with expected, not "${user}"`);
-  const most = limitOf(options.limit, faults);
-  try {
-    const path = url instanceof URL ? url.pathname : source;
-    const format = formatOf(path, options.format, sourceFormats);
-    if (faults.length > 0 || typeof checksum === 'string' || typeof url === 'string') return faults;
-    const from = url === undefined ? { file: resolve(source) } : { url };
-    return { name, from, checksum, format, user, memory: null, most };
-  } catch (error) {
-    if (!(error instanceof DiskUsage)) throw error;
-    wrong(error.message);
-    return faults;
-  }
 }

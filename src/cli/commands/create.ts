@@ -1,0 +1,153 @@
+import { defineCommand, type CommandResult } from '../command.ts';
+import { faultsOfCreation, makeMachine, type Created, type Creation } from '../create/make-machine.ts';
+import { checkWish } from '../create/wishes.ts';
+import { addImage, faultsBeforeAdding } from '../images/add-image.ts';
+import { readCatalogue, type CatalogueImage } from '../images/catalogue.ts';
+import { imageOfCatalogue } from '../images/image-of-words.ts';
+import { findImage, storesOf, type StoredImage } from '../images/image-store.ts';
+import { interruptible } from '../interruptible.ts';
+import { escapeLine, escapeLines } from '../render/escape.ts';
+import type { Style } from '../render/style.ts';
+import { done, failed, onlyHere } from '../results.ts';
+
+export const create = defineCommand({
+  name: 'create',
+  summary: 'Make a machine from an image or from the disc of an installer.',
+  details:
+    'From an image (`qward image`; one of the catalogue is fetched first) it makes a disk, and a seed by which cloud-init lets your key in ' +
+    'and gives the guest a host key that `qward ssh` knows; then the definition, which is yours to edit. With --iso it makes an empty ' +
+    'disk and a machine with a screen. Every fault is said before anything is made; where something fails on the way, all of it is taken back.',
+  arguments: { NAME: { help: 'Name of the new machine.', complete: 'none' } },
+  options: {
+    image: {
+      kind: 'text',
+      short: 'i',
+      value: 'NAME',
+      complete: 'none',
+      help: 'The image that it starts from.',
+    },
+    iso: { kind: 'text', value: 'FILE', complete: 'file', help: 'The disc of an installer.' },
+    cpus: { kind: 'number', short: 'c', value: 'COUNT', help: 'Virtual CPUs; default: 1, with --iso 2.' },
+    memory: {
+      kind: 'text',
+      short: 'm',
+      value: 'SIZE',
+      complete: 'none',
+      help: 'Memory; default: what the image needs, with --iso 4GiB.',
+    },
+    disk: {
+      kind: 'text',
+      short: 'd',
+      value: 'SIZE',
+      complete: 'none',
+      help: 'Size of the disk; default: that of the image.',
+    },
+    sshKey: {
+      kind: 'texts',
+      short: 'k',
+      value: 'FILE',
+      complete: 'file',
+      help: 'Public keys that may log in; default: the one in ~/.ssh.',
+    },
+    user: {
+      kind: 'text',
+      short: 'u',
+      value: 'USER',
+      complete: 'none',
+      help: 'Whom the keys are for; default: the user that the image has.',
+    },
+    network: {
+      kind: 'text',
+      short: 'n',
+      value: 'KIND',
+      complete: 'none',
+      help: '"user" with a port of loopback for ssh (the default), "none", or "bridge:NAME".',
+    },
+    uefi: { kind: 'flag', help: 'Boot by UEFI.' },
+    start: { kind: 'flag', short: 's', help: 'Start it.' },
+    dryRun: { kind: 'flag', help: 'Check everything, and print the definition.' },
+    catalogue: {
+      kind: 'text',
+      value: 'FILE',
+      complete: 'file',
+      help: 'Another catalogue than that of qward.',
+    },
+  },
+  examples: [
+    { line: 'qward create web --image debian-12 --start', meaning: 'from nothing to `qward ssh web`' },
+    {
+      line: 'qward create web --image debian-12 --cpus 2 --memory 2G --disk 20G --ssh-key ~/.ssh/id_ed25519.pub',
+      meaning: 'with all that can be said',
+    },
+    {
+      line: 'qward create win --iso win.iso --disk 40G --uefi --start',
+      meaning: 'a desktop; then: qward vnc win --viewer',
+    },
+  ],
+  async run(context, { arguments: { NAME: name }, options }) {
+    const elsewhere = onlyHere(context, 'qward create');
+    if (elsewhere !== undefined) return elsewhere;
+    const { start, dryRun, catalogue, ...rest } = options;
+    const wish = checkWish(name, rest, context.io.env['HOME']);
+    if ('faults' in wish) return failed(wish.faults, 2);
+    const stores = await storesOf(context);
+    if ('faults' in stores) return failed(stores.faults);
+    return await interruptible((signal) =>
+      context.progressing(`creating ${name}`, async (progress) => {
+        const creation = { context, stores, signal, progress, wish, start, dryRun };
+        const image = await imageFor(creation, catalogue);
+        if (image !== undefined && 'ok' in image) return image;
+        const outcome = await makeMachine(image === undefined ? creation : { ...creation, image });
+        if (!outcome.ok) return failed(outcome.faults, signal.aborted ? 130 : undefined);
+        const { created } = outcome;
+        if (dryRun) return done(created, () => escapeLines(created.source));
+        return done(created, (style) => (context.quiet ? '' : shown(created, style)));
+      }),
+    );
+  },
+});
+
+/** The image of the wish; one of the catalogue's is fetched, when nothing else is wrong. */
+async function imageFor(
+  creation: Creation,
+  catalogue: string | undefined,
+): Promise<StoredImage | CommandResult | undefined> {
+  const { wish, context, stores, signal } = creation;
+  if (!('image' in wish)) return undefined;
+  const found = findImage(stores, wish.image);
+  if (found !== undefined) return found;
+  const known = readCatalogue(catalogue);
+  if ('faults' in known) return failed(known.faults, 2);
+  const listed = known.find(({ name }) => name === wish.image);
+  if (listed === undefined) return unknownImage(wish.image, known);
+  const wanted = imageOfCatalogue(listed);
+  const faults = [
+    ...(await faultsBeforeAdding(wanted, stores, await context.client.reach.uid())),
+    ...(await faultsOfCreation({ ...creation, image: listed })),
+  ];
+  if (creation.dryRun)
+    faults.push({
+      message: `image "${listed.name}" is not here yet`,
+      hint: `fetch it: qward image add ${listed.name}`,
+    });
+  if (faults.length > 0) return failed(faults);
+  const added = await addImage(wanted, creation);
+  return added.ok ? added.image : failed(added.faults, signal.aborted ? 130 : undefined);
+}
+
+function unknownImage(image: string, known: readonly CatalogueImage[]): CommandResult {
+  const names = known.map(({ name }) => name).join(', ');
+  const message = `there is no image "${image}", neither here nor in the catalogue (${names})`;
+  return failed([{ message, hint: `add it: qward image add ${image} URL --sha256 HEX` }], 3);
+}
+
+function shown({ name, files, notes, started, user }: Created, style: Style): string {
+  const next = user === null ? `qward vnc ${name} --viewer` : `qward ssh ${name}`;
+  return [
+    `${style.bold(escapeLine(name))}: created${started ? ' and started' : ''}`,
+    ...files.map((path) => `  made ${escapeLine(path)}`),
+    ...notes.map((note) => `  ${escapeLine(note)}`),
+    style.dim(`  next: ${started ? '' : `qward start ${name}, then `}${next}`),
+    '',
+  ].join('\n');
+}
