@@ -41,6 +41,7 @@ export const endpoints = {
   consoleOutput: { method: 'GET', path: '/v1/machines/:name/console/output' },
   console: { method: 'GET', path: '/v1/machines/:name/console', stream: true },
   vnc: { method: 'GET', path: '/v1/machines/:name/vnc', stream: true },
+  screens: { method: 'GET', path: '/v1/screens' },
   screenshot: { method: 'GET', path: '/v1/machines/:name/screenshot' },
   sendKeys: { method: 'POST', path: '/v1/machines/:name/keys' },
   guest: { method: 'GET', path: '/v1/machines/:name/guest' },

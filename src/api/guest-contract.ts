@@ -13,6 +13,19 @@ const text = (most: number) =>
     .regex(/^[^\u0000]*$/, 'text without NUL expected');
 
 export const guestRoutes = {
+  screens: {
+    ...endpoints.screens,
+    right: 'see',
+    summary: 'Screens of running machines that you may see, and who looks at each.',
+    result: z.object({
+      screens: z.array(
+        z.object({
+          name,
+          viewers: z.array(z.object({ user: z.string(), since: z.string().describe('ISO 8601.') })),
+        }),
+      ),
+    }),
+  },
   screenshot: {
     ...endpoints.screenshot,
     right: 'console',

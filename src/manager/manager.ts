@@ -349,7 +349,7 @@ function createApi(parts: ApiParts): FastifyInstance {
     placed: parts.policy.placed,
     streams: createStreamHandlers({ machines, events, history }),
     handlers: {
-      ...createGuestHandlers(now),
+      ...createGuestHandlers(machines, now),
       ...createMachineHandlers({
         machines,
         managerState: paths.managerState,

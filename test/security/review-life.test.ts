@@ -179,7 +179,7 @@ test('viewers whose right ends while QEMU is asked hold no place', async (contex
     const client = new WebSocket(`ws://127.0.0.1:${address.port}`);
     client.on('error', () => undefined);
     const [viewer] = await accepted;
-    const serve = openViewer(machine);
+    const serve = openViewer(machine, 'root');
     assert.ok(serve.ok);
     serve.value(viewer);
     viewer.terminate();

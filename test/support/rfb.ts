@@ -1,5 +1,6 @@
-/** As much of a VNC viewer as tests need: RFB 3.8 (RFC 6143), no password, raw rectangles. */
+/** As much of a VNC viewer as tests need: RFB 3.8 (RFC 6143), with or without a password, raw rectangles. */
 import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 
 export interface Screen {
@@ -34,12 +35,12 @@ export class RfbViewer implements Disposable {
   }
 
   /** `vnc://127.0.0.1:PORT`, or the path of a Unix socket. */
-  static async open(address: string): Promise<RfbViewer> {
+  static async open(address: string, password?: string): Promise<RfbViewer> {
     const port = /^vnc:\/\/127\.0\.0\.1:(\d+)$/.exec(address)?.[1];
     const socket = port === undefined ? connect(address) : connect(Number(port), '127.0.0.1');
     await once(socket, 'connect');
     const viewer = new RfbViewer(socket);
-    await viewer.#shakeHands();
+    await viewer.#shakeHands(password);
     return viewer;
   }
 
@@ -94,13 +95,14 @@ export class RfbViewer implements Disposable {
     this.socket.destroy();
   }
 
-  async #shakeHands(): Promise<void> {
+  async #shakeHands(password: string | undefined): Promise<void> {
     const greeting = (await this.read(12)).toString('latin1');
     if (greeting !== 'RFB 003.008\n') throw new Error(`no RFB: ${JSON.stringify(greeting)}`);
     this.socket.write(greeting);
     const [count = 0] = await this.read(1);
     this.securityTypes = [...(await this.read(count))];
-    this.socket.write(Buffer.from([1]));
+    this.socket.write(Buffer.from([password === undefined ? 1 : 2]));
+    if (password !== undefined) this.socket.write(encrypted(await this.read(16), password));
     const result = (await this.read(4)).readUInt32BE();
     if (result !== 0) throw new Error(`refused with ${result}`);
     // Others may look too.
@@ -110,4 +112,18 @@ export class RfbViewer implements Disposable {
     this.height = init.readUInt16BE(2);
     await this.read(init.readUInt32BE(20));
   }
+}
+
+/** Single DES by the openssl program, so that another than ours says what is right. */
+function encrypted(challenge: Buffer, password: string): Buffer {
+  const key = Buffer.alloc(8);
+  key.write(password, 'latin1');
+  let hex = '';
+  for (const byte of key) {
+    let mirrored = 0;
+    for (let bit = 0; bit < 8; bit += 1) if ((byte >> bit) & 1) mirrored |= 0x80 >> bit;
+    hex += mirrored.toString(16).padStart(2, '0');
+  }
+  const words = ['enc', '-des-ecb', '-provider', 'legacy', '-provider', 'default', '-nopad', '-K', hex];
+  return execFileSync('openssl', words, { input: challenge });
 }

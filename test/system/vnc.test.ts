@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { asUser } from '../support/as-user.ts';
@@ -132,6 +133,8 @@ test('a process of another user is sent away from the port, and told of', async 
   const script = `exec 3<>/dev/tcp/127.0.0.1/${port}; head -c 12 <&3`;
   const foreign = await run([...asUser({ uid: 910_000_077 }), '/bin/bash', '-c', script], {});
   assert.equal(foreign.stdout, '');
+  for (let times = 0; times < 100 && shown.said() === ''; times += 1)
+    await new Promise((resolve) => setTimeout(resolve, 50));
   assert.match(shown.said(), /another user/);
   using viewer = await RfbViewer.open(shown.address);
   assert.ok((await viewer.screen()).width > 0);
@@ -142,6 +145,58 @@ test('machines without a screen, or that do not run, are said so before anything
   await defineBare(instance, 'off', 'vnc: true');
   assert.match(await refused(instance, 'vnc off'), /does not run/);
   assert.match(await refused(instance, 'vnc wep', { status: 3 }), /Did you mean "web"/);
+});
+
+/** A port for others: the address, and the password behind it. */
+async function guarded(): Promise<{
+  readonly shown: View;
+  readonly address: string;
+  readonly password: string;
+}> {
+  const shown = await view('web', '--listen', '127.0.0.1:0');
+  const [address = '', line = ''] = shown.address.split('\n');
+  return { shown, address, password: line.replace('password: ', '') };
+}
+
+test('a password lets one viewer in, once, and who looks is seen', async () => {
+  const { shown, address, password } = await guarded();
+  await using held = shown;
+  assert.match(password, /^[A-Za-z2-9]{8}$/);
+  assert.match(held.said(), /not encrypted/);
+  assert.match(await done(instance, 'vnc --status web'), /^MACHINE +VIEWER +SINCE\nweb +- +-$/);
+  await assert.rejects(RfbViewer.open(address), /refused with|closed after/, 'without a password');
+  await assert.rejects(RfbViewer.open(address, 'wrongone'), /refused with 1/);
+  using viewer = await RfbViewer.open(address, password);
+  assert.deepEqual(viewer.securityTypes, [2]);
+  await litScreen(viewer);
+  assert.match(await done(instance, 'vnc --status'), /\nweb +root +20\S+Z/);
+  await done(instance, 'audit web');
+  await assert.rejects(RfbViewer.open(address, password), /ECONNREFUSED/, 'nothing listens any more');
+  viewer.socket.destroy();
+  assert.equal(await held.ended, 0);
+  assert.match(await done(instance, 'vnc --status web'), /\nweb +- +-$/);
+});
+
+test('guessing ends the port, and a guesser holds up nobody', async () => {
+  const { shown, address, password } = await guarded();
+  await using held = shown;
+  const port = Number(/\d+$/.exec(address)?.[0]);
+  // Silent ones take the places of handshakes, and give them back when they go.
+  const silent = Array.from({ length: 8 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  for (const socket of silent) socket.destroy();
+  const garbage = connect(port, '127.0.0.1').on('error', () => undefined);
+  garbage.write(Buffer.alloc(100_000, 'x'));
+  await new Promise((resolve) => garbage.once('close', resolve));
+  for (let times = 0; times < 5; times += 1)
+    await assert.rejects(RfbViewer.open(address, `guess${times}`), /refused with 1/);
+  await assert.rejects(RfbViewer.open(address, password), /ECONNREFUSED|closed after/);
+  assert.equal(await held.ended, 4);
+  assert.match(held.said(), /5 wrong passwords: nothing listens any more/);
+  assert.match(
+    await refused(instance, 'vnc web --listen 300.1.1.1:5900', { status: 2 }),
+    /an address such as/,
+  );
 });
 
 test('a viewer that floods and one that stalls hold up nobody, and cost the manager little', async () => {

@@ -3,10 +3,9 @@ import { resolve } from 'node:path';
 import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import { oneMachine } from '../machine-arguments.ts';
-import { escapeLine } from '../render/escape.ts';
-import { failed, printed, usage } from '../results.ts';
+import { done, failed, printed, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
-import type { ViewEnd } from '../vnc/join-viewer.ts';
+import { placeForOthers } from '../vnc/place-for-others.ts';
 import type { Place } from '../vnc/view-port.ts';
 import type { VncStream } from '../../api/vnc-stream.ts';
 
@@ -16,8 +15,9 @@ export const vnc = defineCommand({
   details:
     'The machine needs `vnc: true`. Prints where a viewer of yours connects, and passes on what it sees and types until it is interrupted\n' +
     'or the machine ends; one viewer at a time. QEMU itself listens nowhere. The port is of this host alone (127.0.0.1), and processes of\n' +
-    'other users are sent away; with --listen it is a Unix socket that only you may open.',
-  arguments: { NAME: oneMachine },
+    'other users are sent away; with --listen it is a Unix socket that only you may open, or a port for others, whom a password lets in that is\n' +
+    'printed and good for one viewer. What passes there is not encrypted. --status says who looks at which screens.',
+  arguments: { NAME: { ...oneMachine, optional: true } },
   options: {
     port: {
       kind: 'number',
@@ -28,10 +28,11 @@ export const vnc = defineCommand({
     listen: {
       kind: 'text',
       short: 'l',
-      value: 'PATH',
+      value: 'PLACE',
       complete: 'file',
-      help: 'A Unix socket instead of a port.',
+      help: 'A Unix socket, /PATH; or for others, with a password: ADDRESS:PORT, or PORT on every address.',
     },
+    status: { kind: 'flag', help: 'Say who looks at which screens; of NAME, or of every machine.' },
     viewer: {
       kind: 'flag',
       short: 'v',
@@ -41,14 +42,28 @@ export const vnc = defineCommand({
   examples: [
     { line: 'qward vnc web --viewer', meaning: 'open a window with its screen' },
     { line: 'qward vnc web', meaning: 'say where a viewer connects' },
+    { line: 'qward vnc web --listen 192.0.2.1:5901', meaning: 'for one viewer elsewhere' },
+    { line: 'qward vnc --status', meaning: 'who looks' },
     { line: 'qward vnc web -H ssh://db1', meaning: 'of a machine on another host' },
   ],
-  async run(context, { arguments: { NAME: name }, options: { port, listen, viewer } }) {
+  async run(context, { arguments: { NAME: name }, options: { port, listen, viewer, status } }) {
+    if (status) {
+      if (listen !== undefined || port !== undefined || viewer) return usage('vnc: --status stands alone');
+      return await showScreens(context, name);
+    }
+    if (name === undefined) return usage('vnc: NAME is missing');
     if (listen !== undefined && (port !== undefined || viewer))
       return usage('vnc: --listen stands alone: viewers that are run here, and --port, mean a port');
     // What is wrong is said before anything listens. It is the first viewer's.
     const opened = await withNearestName(context, name, await context.client.vnc({ name }));
     if (!opened.ok) return failed(opened.faults);
+    const others = listen === undefined ? undefined : placeForOthers(listen);
+    if (typeof others === 'string') return usage(others);
+    if (others !== undefined) {
+      opened.result.close();
+      const { serveOthers } = await import('../vnc/serve-others.ts');
+      return await serveOthers(context, name, others);
+    }
     return await serve(context, {
       name,
       first: opened.result,
@@ -58,6 +73,19 @@ export const vnc = defineCommand({
   },
 });
 
+async function showScreens(context: Context, name: string | undefined): Promise<CommandResult> {
+  const reply = await context.client.call('screens', {});
+  if (!reply.ok) return failed(reply.faults);
+  const screens = reply.result.screens.filter((one) => name === undefined || one.name === name);
+  if (name !== undefined && screens.length === 0)
+    return failed(
+      [{ message: `machine "${name}" shows no screen: it does not run, or has none`, hint: '' }],
+      3,
+    );
+  const { renderScreens } = await import('../render/screens.ts');
+  return done({ screens }, (style) => renderScreens(screens, style));
+}
+
 interface Order {
   readonly name: string;
   readonly first: VncStream;
@@ -66,7 +94,10 @@ interface Order {
 }
 
 async function serve(context: Context, { name, first, place, viewer }: Order): Promise<CommandResult> {
-  const { openViewPort } = await import('../vnc/view-port.ts');
+  const [{ openViewPort }, { viewOnce }] = await Promise.all([
+    import('../vnc/view-port.ts'),
+    import('../vnc/view-once.ts'),
+  ]);
   const over = Promise.withResolvers<CommandResult>();
   const interrupt = (): void => over.resolve(printed());
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -78,7 +109,7 @@ async function serve(context: Context, { name, first, place, viewer }: Order): P
       return;
     }
     busy = true;
-    view(context, { name, socket, opened: unused })
+    viewOnce(context, { name, socket, opened: unused })
       .then((ending) => ending !== undefined && over.resolve(ending), over.reject)
       .finally(() => (busy = false));
     unused = undefined;
@@ -104,25 +135,4 @@ async function serve(context: Context, { name, first, place, viewer }: Order): P
     port.close();
     first.close();
   }
-}
-
-/** One viewer; the result where the command ends with it. */
-async function view(
-  context: Context,
-  { name, socket, opened: ready }: { name: string; socket: Socket; opened: VncStream | undefined },
-): Promise<CommandResult | undefined> {
-  const { joinViewer } = await import('../vnc/join-viewer.ts');
-  const opened =
-    ready === undefined ? await context.client.vnc({ name }) : { ok: true as const, result: ready };
-  if (!opened.ok) {
-    socket.destroy();
-    return failed(opened.faults);
-  }
-  const end: ViewEnd = await joinViewer(socket, opened.result);
-  if (end.kind === 'ended') {
-    if (!context.quiet) context.warn(`${escapeLine(end.message)}\n`);
-    return printed();
-  }
-  if (end.kind === 'left') return undefined;
-  return failed([{ code: 'manager-unreachable', message: 'the manager closed the view', hint: '' }]);
 }

@@ -4,15 +4,27 @@ import { agentCommands } from '../../qmp/agent-commands.ts';
 import { agentOf, agentFailure, askAgent } from '../guest/agent-of.ts';
 import { runProgram } from '../guest/run-program.ts';
 import type { Machine } from '../lifecycle/machine.ts';
+import type { Machines } from '../machines.ts';
 import { success, type Outcome } from '../outcome.ts';
 import type { Handlers } from '../server/call.ts';
 import { sendKeys } from '../vnc/send-keys.ts';
 import { takeScreenshot } from '../vnc/screenshot.ts';
 
-type GuestCalls = 'screenshot' | 'sendKeys' | 'guest' | 'exec' | 'freeze' | 'thaw' | 'timeSync';
+type GuestCalls = 'screens' | 'screenshot' | 'sendKeys' | 'guest' | 'exec' | 'freeze' | 'thaw' | 'timeSync';
 
-export function createGuestHandlers(now: () => Date): Pick<Handlers, GuestCalls> {
+export function createGuestHandlers(
+  machines: Pick<Machines, 'visibleTo'>,
+  now: () => Date,
+): Pick<Handlers, GuestCalls> {
   return {
+    screens: ({ identity }) =>
+      success({
+        screens: machines
+          .visibleTo(identity)
+          .flatMap(({ name, run }) =>
+            run?.hasScreen === true ? [{ name, viewers: run.viewers.list() }] : [],
+          ),
+      }),
     screenshot: async ({ machine }) => {
       const shot = await takeScreenshot(machine);
       if (!shot.ok) return shot;

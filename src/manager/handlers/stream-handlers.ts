@@ -33,7 +33,7 @@ export function createStreamHandlers({ machines, events, history }: StreamServic
       success((socket) => {
         followHistory(socket, { history, identity, query });
       }),
-    vnc: ({ machine }) => openViewer(machine),
+    vnc: ({ identity, machine }) => openViewer(machine, identity.user),
     guestFile: ({ machine, query }) => openGuestFile(machine, query),
     console: ({ identity, machine, query }) => {
       const { run } = machine;

@@ -13,7 +13,8 @@ const maxUnsentBytes = 512 * 1024;
 const goingAway = 1001;
 const failed = 1011;
 
-export function openViewer(machine: Machine): Outcome<(socket: WebSocket) => void> {
+/** For this user, by name. */
+export function openViewer(machine: Machine, user: string): Outcome<(socket: WebSocket) => void> {
   const { name } = machine;
   const shown = screenOf(machine);
   if (!shown.ok) return shown;
@@ -24,17 +25,17 @@ export function openViewer(machine: Machine): Outcome<(socket: WebSocket) => voi
       `machine "${name}" has ${maxViewers} viewers already`,
       'let one of them end',
     );
-  return success((socket) => void serve(socket, run));
+  return success((socket) => void serve(socket, run, user));
 }
 
-async function serve(viewer: WebSocket, run: Run): Promise<void> {
+async function serve(viewer: WebSocket, run: Run, user: string): Promise<void> {
   // Nothing is lost of what a viewer says before QEMU has it.
   viewer.pause();
   const { session } = run;
   const opened =
     session === undefined || run.viewers.full
       ? failure('monitor-failed', 'the machine takes no viewer now', 'try again')
-      : await run.viewers.open(session);
+      : await run.viewers.open(session, user);
   if (!opened.ok) {
     const message = opened.faults[0]?.message ?? '';
     tell(viewer, message);

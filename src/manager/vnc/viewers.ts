@@ -18,14 +18,25 @@ const lingerMs = 10_000;
 const busyRetries = 20;
 const busyWaitMs = 50;
 
+export interface Viewer {
+  /** Who it is, by name. */
+  readonly user: string;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
 export class Viewers {
   /** Inodes of QEMU's ends; null: our end is open, else when it was closed. */
   readonly #handed = new Map<number, number | null>();
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Map<Socket, Viewer>();
   #count = 0;
 
   get full(): boolean {
     return this.#sockets.size >= maxViewers;
+  }
+
+  list(): Viewer[] {
+    return [...this.#sockets.values()];
   }
 
   /** The sockets that QEMU has from here, or had just now. */
@@ -37,12 +48,12 @@ export class Viewers {
   }
 
   /** Our end of a new connection to QEMU's VNC server. */
-  async open(session: QmpSession): Promise<Outcome<Socket>> {
+  async open(session: QmpSession, user: string): Promise<Outcome<Socket>> {
     const [ours, theirs] = socketPair();
     const inode = fstatSync(theirs).ino;
     this.#handed.set(inode, null);
     const socket = new Socket({ fd: ours });
-    this.#sockets.add(socket);
+    this.#sockets.set(socket, { user, since: new Date().toISOString() });
     socket.on('error', () => socket.destroy());
     socket.once('close', () => {
       this.#sockets.delete(socket);
@@ -56,7 +67,7 @@ export class Viewers {
   }
 
   end(): void {
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.keys()) socket.destroy();
   }
 }
 
