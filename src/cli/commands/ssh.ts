@@ -56,7 +56,7 @@ export const ssh = defineCommand({
   examples: [
     { line: 'qward ssh web', meaning: 'a shell in the guest' },
     { line: 'qward ssh web uname -a', meaning: 'one command; its exit status is that of qward' },
-    { line: 'qward ssh web --config >> ~/.ssh/config', meaning: 'then: scp FILE web.qward:' },
+    { line: 'qward ssh --config web >> ~/.ssh/config', meaning: 'then: scp FILE web.qward:' },
   ],
   exits: { 255: 'ssh failed; any other is that of the command in the guest' },
   async run(context, { arguments: { NAME: name, COMMAND: command }, options }) {
