@@ -42,6 +42,8 @@ export const endpoints = {
   console: { method: 'GET', path: '/v1/machines/:name/console', stream: true },
   vnc: { method: 'GET', path: '/v1/machines/:name/vnc', stream: true },
   screens: { method: 'GET', path: '/v1/screens' },
+  media: { method: 'GET', path: '/v1/machines/:name/media' },
+  setMedium: { method: 'PUT', path: '/v1/machines/:name/media' },
   screenshot: { method: 'GET', path: '/v1/machines/:name/screenshot' },
   sendKeys: { method: 'POST', path: '/v1/machines/:name/keys' },
   guest: { method: 'GET', path: '/v1/machines/:name/guest' },

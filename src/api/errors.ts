@@ -53,6 +53,11 @@ export const errorKinds = {
     exit: 1,
     meaning: 'A file of that name is there already; nothing is replaced.',
   },
+  'media-locked': {
+    status: 409,
+    exit: 1,
+    meaning: 'The guest uses the disc in the drive, and did not let it out.',
+  },
   'agent-failed': {
     status: 409,
     exit: 1,

@@ -26,6 +26,40 @@ export const guestRoutes = {
       ),
     }),
   },
+  media: {
+    ...endpoints.media,
+    right: 'see',
+    summary: 'The drives for discs of a running machine, and what is in them.',
+    params: onMachine,
+    result: z.object({
+      name,
+      drives: z.array(
+        z.object({
+          drive: z.string(),
+          path: z.string().nullable().describe('Null: no disc.'),
+          trayOpen: z.boolean(),
+          locked: z.boolean().describe('The guest uses the disc, and keeps the tray in.'),
+        }),
+      ),
+    }),
+  },
+  setMedium: {
+    ...endpoints.setMedium,
+    right: 'define',
+    logged: true,
+    summary:
+      'Puts another disc into a drive of a running machine, or takes it out; the walls are looked at afterwards. The definition stays as it is.',
+    params: onMachine,
+    body: z.strictObject({
+      drive: z.string().min(1).max(31),
+      path: text(4095)
+        .regex(/^\//, 'an absolute path expected')
+        .nullable()
+        .describe('Image of the disc; null: take it out.'),
+      force: z.boolean().default(false).describe('Take it out although the guest uses it.'),
+    }),
+    result: z.object({ name, drive: z.string(), outcome: z.enum(['inserted', 'ejected']) }),
+  },
   screenshot: {
     ...endpoints.screenshot,
     right: 'console',

@@ -72,6 +72,7 @@ test('nothing but the required body has to be given', () => {
     'revoke',
     'sendKeys',
     'set',
+    'setMedium',
     'wait',
     'why',
   ];

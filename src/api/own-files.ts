@@ -86,6 +86,20 @@ export class OwnFiles {
     });
   }
 
+  /** The disc is claimed for as long as it is in a drive, or in the definition. */
+  async setMedium(input: CallInput<'setMedium'>): Promise<Owned<CallResult<'setMedium'>>> {
+    const { name, path } = input;
+    return await new ClaimSet(this.#claims, name).around(() => this.#client.call('setMedium', input), {
+      files: path === null ? [] : [{ path, access: 'ro' }],
+      keep: async () => {
+        const [files, media] = [await this.#filesOf(name), await this.#client.call('media', { name })];
+        if (files === undefined || !media.ok) return undefined;
+        const discs = media.result.drives.flatMap(({ path: disc }) => (disc === null ? [] : [disc]));
+        return [...files, ...discs.map((disc): NeededFile => ({ path: disc, access: 'ro' }))];
+      },
+    });
+  }
+
   /** What the caller claimed for the machine is claimed for its clone, and the paths that are named here. */
   async clone(input: CallInput<'clone'>): Promise<Owned<CallResult<'clone'>>> {
     const readonly = await this.#readonlyDisks(input.name);

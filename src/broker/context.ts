@@ -43,7 +43,8 @@ export interface BrokerContext {
 }
 
 export type HandlerOutcome =
-  | { readonly ok: true; readonly result: unknown }
+  /** The descriptor goes with the reply, and is closed here. */
+  | { readonly ok: true; readonly result: unknown; readonly descriptor?: number }
   | { readonly ok: false; readonly refusals: readonly Refusal[] };
 
 export function refuse(

@@ -7,6 +7,7 @@ import { handleListDirectory, handlePart } from './requests/images.ts';
 import { handleLaunch } from './requests/launch.ts';
 import { helpedBy } from './sweep.ts';
 import { handleForget, handleKill, handlePin, handleReap, handleRename } from './requests/lifecycle.ts';
+import { handleOpen } from './requests/open.ts';
 import { handleInspect, handleInspectPid, handleProbe, handleStatus } from './requests/look.ts';
 
 type Handlers = {
@@ -30,6 +31,8 @@ const handlers: Handlers = {
   inspect: (context, { machine }) => handleInspect(context, machine),
   'inspect-pid': (_context, { pid }) => handleInspectPid(pid),
   probe: (context, request) => handleProbe(context, request),
+  open: (context, { machine, file }) =>
+    exclusively(context, [machine], () => handleOpen(context, machine, file)),
   status: (context) => handleStatus(context),
   history: ({ paths }, { log, since, limit }) => ({
     ok: true,

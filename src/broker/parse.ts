@@ -1,5 +1,11 @@
 /** Reads a request by hand: every field checked, bounded and typed; an unknown field, call or type ends the connection. */
-import { brokerLogNames, headSizes, maxLogLines, type BrokerRequest } from '../protocol/broker.ts';
+import {
+  brokerLogNames,
+  headSizes,
+  maxLogLines,
+  type BrokerRequest,
+  type FileRequest,
+} from '../protocol/broker.ts';
 import { partActions } from '../protocol/disk-job.ts';
 import {
   deviceNode,
@@ -53,6 +59,13 @@ const path = text(4095, /^\/[^\u0000-\u001f\u007f]*$/);
 const claimant = orNull(integer(1, 0xffff_fffd));
 const maxBytes = integer(0, Number.MAX_SAFE_INTEGER);
 
+const distinct =
+  (parse: Parse<string[]>): Parse<string[]> =>
+  (value, at) => {
+    const items = parse(value, at);
+    return new Set(items).size === items.length ? items : wrong(at, 'each once expected');
+  };
+
 const descriptor = tagged<Descriptor>('kind', {
   file: record({ kind: oneOf(['file']), path, access, claimant, reopened: oneOf([true, false]) }),
   socket: record({ kind: oneOf(['socket']), name: oneOf(socketNames) }),
@@ -85,7 +98,7 @@ const launch = record<Required<LaunchRequest>>(
     argv: list(2048, text(16_384, /^[^\u0000]*$/)),
     env: environment,
     descriptors: list(maxDescriptors, descriptor),
-    devices: list(maxDevices, text(255, deviceNode)),
+    devices: distinct(list(maxDevices, text(255, deviceNode))),
     root: list(256, record({ source: path, target: path })),
     limits,
     relaxed,
@@ -94,6 +107,8 @@ const launch = record<Required<LaunchRequest>>(
   },
   { relaxed: [], shown: [], pins: [] },
 );
+
+const fileRequest = record<FileRequest>({ path, access, claimant });
 
 const request = tagged<BrokerRequest>('call', {
   launch: record({ v, call: oneOf(['launch']), launch }),
@@ -106,9 +121,10 @@ const request = tagged<BrokerRequest>('call', {
     v,
     call: oneOf(['probe']),
     machine,
-    paths: list(512, record({ path, access, claimant })),
+    paths: list(512, fileRequest),
     head: oneOf(headSizes),
   }),
+  open: record({ v, call: oneOf(['open']), machine, file: fileRequest }),
   status: record({ v, call: oneOf(['status']) }),
   history: record({
     v,

@@ -1,8 +1,10 @@
 /** A socket of the broker's: one request a connection, bounded in size, in time, and in number, of each user and of all. */
+import { closeSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { HiddenProfiles } from '../jail/apparmor.ts';
+import { sendDescriptor } from '../linux/pass-descriptor.ts';
 import { peerCredentials, type PeerCredentials } from '../linux/peer-credentials.ts';
-import { protocolVersion, type BrokerReply } from '../protocol/broker.ts';
+import { protocolVersion } from '../protocol/broker.ts';
 import { encodeFrame, FrameReader, maxRequestBytes } from '../protocol/frame.ts';
 import { version } from '../protocol/version.ts';
 import { refuse, type HandlerOutcome } from './context.ts';
@@ -93,7 +95,7 @@ async function answer(
   service: Service,
 ): Promise<void> {
   try {
-    const reply: BrokerReply<unknown> = await service.answer(body, peer).catch((error: unknown) => {
+    const reply: HandlerOutcome = await service.answer(body, peer).catch((error: unknown) => {
       if (!(error instanceof OtherProtocol)) throw error;
       service.log({ call: 'other-protocol', uid: peer.uid, pid: peer.pid, ok: false, why: error.message });
       return refuse(
@@ -104,7 +106,7 @@ async function answer(
     });
     // SECURITY: rule manager. A peer that neither reads nor closes keeps neither its connection nor our memory.
     const deadline = setTimeout(() => socket.destroy(), replyDeadlineMs);
-    socket.end(encodeFrame(reply));
+    send(socket, reply);
     answered();
     // A broker that is to end does so after its reply has left.
     await closed;
@@ -112,6 +114,23 @@ async function answer(
   } catch (error) {
     service.log({ refused: 'protocol', uid: peer.uid, pid: peer.pid, why: describe(error) });
     socket.destroy();
+  }
+}
+
+/** A descriptor goes with the first byte of the reply, which fits whole into the empty buffer of its socket. */
+function send(socket: Socket, reply: HandlerOutcome): void {
+  if (!reply.ok || reply.descriptor === undefined) {
+    socket.end(encodeFrame(reply));
+    return;
+  }
+  const { descriptor, ...rest } = reply;
+  const frame = encodeFrame(rest);
+  try {
+    if (sendDescriptor(socket, frame, descriptor) !== frame.length)
+      throw new RangeError('a reply was cut short');
+    socket.end();
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -19,6 +19,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     console: async () => (await import('./commands/console.ts')).console,
     ssh: async () => (await import('./commands/ssh.ts')).ssh,
     vnc: async () => (await import('./commands/vnc.ts')).vnc,
+    media: async () => (await import('./commands/media.ts')).media,
     screenshot: async () => (await import('./commands/screenshot.ts')).screenshot,
     'send-key': async () => (await import('./commands/send-key.ts')).sendKey,
     logs: async () => (await import('./commands/logs.ts')).logs,

@@ -7,8 +7,8 @@ import type { Run } from './lifecycle/run.ts';
 
 export function auditRun(run: Run, facts: ProcessFacts, now: Date): AuditReport {
   // What was planned counts where it is known: a file that was swapped before it was opened is found.
-  const expected = expectedWalls(run.launched, {
-    files: { ...run.launched.files, ...run.files },
+  const expected = expectedWalls(run.media.launched, {
+    files: run.openFiles,
     handedSockets: run.viewers.handedSockets(),
   });
   return auditProcess({ machine: run.launched.machine, expected, facts, at: now.toISOString() });

@@ -6,6 +6,7 @@ import type { BrokerCall } from '../protocol/broker.ts';
 import { protocolVersion } from '../protocol/broker.ts';
 import { encodeFrame, FrameReader, maxReplyBytes } from '../protocol/frame.ts';
 import type { BrokerPort, BrokerResults, RequestOf } from './broker-port.ts';
+import { openFile } from './open-by-broker.ts';
 import { failure, success, type Outcome } from './outcome.ts';
 
 export interface BrokerClientOptions {
@@ -17,8 +18,8 @@ export interface BrokerClientOptions {
   readonly onAbsent?: () => Promise<void>;
 }
 
-const retryEveryMs = 25;
-const hint = 'see `qward doctor`, and the log of the service qward-broker';
+export const retryEveryMs = 25;
+export const hint = 'see `qward doctor`, and the log of the service qward-broker';
 
 export const defaultDeadlinesMs: Readonly<Record<BrokerCall, number>> = {
   launch: 30_000,
@@ -27,6 +28,7 @@ export const defaultDeadlinesMs: Readonly<Record<BrokerCall, number>> = {
   inspect: 10_000,
   'inspect-pid': 10_000,
   probe: 15_000,
+  open: 15_000,
   status: 10_000,
   history: 10_000,
   forget: 10_000,
@@ -46,6 +48,7 @@ export function createBrokerClient(options: BrokerClientOptions): BrokerPort {
       const reply = await exchange(connected.value, frame, options.deadlineMs[call]);
       return reply.ok ? parseReply<BrokerResults[Call]>(call, reply.value) : reply;
     },
+    open: (request) => openFile(options, encodeFrame({ v: protocolVersion, call: 'open', ...request })),
   };
 }
 
@@ -112,7 +115,7 @@ function exchange(socket: Socket, frame: Buffer, deadlineMs: number): Promise<Ou
 }
 
 /** The broker is trusted to answer in the form of its protocol; what is not even that is a broken transport. */
-function parseReply<Result>(call: BrokerCall, body: Buffer): Outcome<Result> {
+export function parseReply<Result>(call: BrokerCall, body: Buffer): Outcome<Result> {
   let reply: unknown;
   try {
     reply = JSON.parse(body.toString('utf8'));

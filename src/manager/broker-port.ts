@@ -4,6 +4,7 @@ import type {
   BrokerRequest,
   BrokerStatus,
   DirectoryListing,
+  FileIdentity,
   FileProbe,
   LaunchedMachine,
   ProcessFacts,
@@ -19,6 +20,7 @@ export interface BrokerResults {
   readonly inspect: ProcessFacts;
   readonly 'inspect-pid': ProcessFacts;
   readonly probe: readonly FileProbe[];
+  readonly open: FileIdentity;
   readonly status: BrokerStatus;
   /** Lines of the broker's log, oldest first. */
   readonly history: readonly string[];
@@ -31,7 +33,14 @@ export interface BrokerResults {
 
 export type RequestOf<Call extends BrokerCall> = Omit<Extract<BrokerRequest, { call: Call }>, 'v' | 'call'>;
 
+/** A file that the broker opened; whoever asked for it closes the descriptor. */
+export interface OpenedFile extends FileIdentity {
+  readonly descriptor: number;
+}
+
 export interface BrokerPort {
+  /** `open`, whose answer brings a descriptor. */
+  readonly open: (request: RequestOf<'open'>) => Promise<Outcome<OpenedFile>>;
   /** The broker's refusals, or broker-unreachable, come as faults. Ends within the call's deadline. */
   readonly call: <Call extends BrokerCall>(
     call: Call,

@@ -217,8 +217,11 @@ export class Machines {
         return name;
       if (run === undefined) continue;
       // What an earlier manager started is as the broker opened it: a claim for it may be gone meanwhile.
-      const files = { ...run.launched.files, ...run.files };
-      if (Object.values(files).some((file) => file.device === wanted.device && file.inode === wanted.inode))
+      if (
+        Object.values(run.openFiles).some(
+          (file) => file.device === wanted.device && file.inode === wanted.inode,
+        )
+      )
         return name;
     }
     return undefined;

@@ -34,6 +34,7 @@ import { createDiskHandlers } from './handlers/disk-handlers.ts';
 import { createHostHandlers } from './handlers/host-handlers.ts';
 import { createPolicyHandlers } from './handlers/policy-handlers.ts';
 import { createGuestHandlers } from './handlers/guest-handlers.ts';
+import { createMediaHandlers } from './handlers/media-handlers.ts';
 import { createMachineHandlers } from './handlers/machine-handlers.ts';
 import { createStreamHandlers } from './handlers/stream-handlers.ts';
 import { History } from './history/history.ts';
@@ -359,6 +360,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         },
         placed: parts.policy.placed,
       }),
+      ...createMediaHandlers({ broker, planner: host.planner, audit: host.audit, now }),
       ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
       ...createAutostartHandlers(parts),
       ...createShutdownHandlers(parts),

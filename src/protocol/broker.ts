@@ -41,6 +41,11 @@ export type BrokerRequest =
       /** Of each file, bytes. */
       readonly head: HeadSize;
     }
+  /**
+   * One more file for a machine that runs: a disc for a drive. Its descriptor comes with the reply (SCM_RIGHTS), for the manager
+   * to hand to QEMU; what it may be is what a launch may have.
+   */
+  | { readonly v: 1; readonly call: 'open'; readonly machine: string; readonly file: FileRequest }
   /** Every machine that the broker knows of, and what this host gives. */
   | { readonly v: 1; readonly call: 'status' }
   /** The last lines of one of the broker's own logs, from a time (ISO 8601) on, each cut to `maxLogLine` characters. */
@@ -84,6 +89,12 @@ export interface DirectoryListing {
   /** Of the file system, bytes. */
   readonly free: number;
   readonly total: number;
+}
+
+/** Which file it was when it was opened. */
+export interface FileIdentity {
+  readonly device: number;
+  readonly inode: number;
 }
 
 /** A file to look at, or to open: as in `Descriptor`. */

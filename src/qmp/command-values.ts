@@ -42,6 +42,10 @@ export interface Drive {
   /** The block node in it; null: no medium. */
   readonly nodeName: string | null;
   readonly readonly: boolean;
+  /** Whether it takes discs; then whether its tray is out, and whether the guest keeps it in. */
+  readonly tray: boolean;
+  readonly trayOpen: boolean;
+  readonly locked: boolean;
   /** `ok`, `failed` or `nospace`; null where the device does not say. */
   readonly ioStatus: string | null;
 }
@@ -97,7 +101,14 @@ function parseDrive(value: unknown): Drive | undefined {
   const device = parseText(memberOf(fields, 'qdev') ?? memberOf(fields, 'device'), maxNameLength);
   const ioStatus = parseText(memberOf(fields, 'io-status') ?? '', maxNameLength);
   if (device === undefined || ioStatus === undefined) return undefined;
-  const drive = { device, ioStatus: ioStatus === '' ? null : ioStatus };
+  const isSet = (name: string): boolean => memberOf(fields, name) === true;
+  const drive = {
+    device,
+    tray: typeof memberOf(fields, 'tray_open') === 'boolean',
+    trayOpen: isSet('tray_open'),
+    locked: isSet('locked'),
+    ioStatus: ioStatus === '' ? null : ioStatus,
+  };
   const inserted = memberOf(fields, 'inserted');
   if (inserted === undefined) return { ...drive, nodeName: null, readonly: false };
   const nodeName = parseText(memberOf(parseFields(inserted), 'node-name'), maxNameLength);

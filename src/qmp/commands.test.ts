@@ -73,8 +73,24 @@ test('answers of QEMU 7.2 are read', async (t) => {
   assert.deepEqual(await commands.queryBlock((await answering(t, blocks)).session), {
     ok: true,
     value: [
-      { device: '/machine/x', ioStatus: 'ok', nodeName: 'root', readonly: false },
-      { device: 'cd', ioStatus: null, nodeName: null, readonly: false },
+      {
+        device: '/machine/x',
+        tray: false,
+        trayOpen: false,
+        locked: false,
+        ioStatus: 'ok',
+        nodeName: 'root',
+        readonly: false,
+      },
+      {
+        device: 'cd',
+        tray: true,
+        trayOpen: false,
+        locked: false,
+        ioStatus: null,
+        nodeName: null,
+        readonly: false,
+      },
     ],
   });
   const nodes = [{ 'node-name': 'a', drv: 'raw' }, { 'node-name': 'b' }];

@@ -81,6 +81,36 @@ export const commands = {
     fdname: name,
     skipauth: true,
   })),
+  blockdevAdd: withArgs('blockdev-add', drainMs, parseDone, (node: Fields) => node),
+  /** A node that no drive has any more; what it had open is closed. */
+  blockdevDel: withArgs('blockdev-del', drainMs, parseDone, ({ node }: { readonly node: string }) => ({
+    'node-name': node,
+  })),
+  /** A guest that keeps the tray in is asked to let it out, and the command is refused meanwhile; `force`: it comes out. */
+  openTray: withArgs(
+    'blockdev-open-tray',
+    drainMs,
+    parseDone,
+    ({ drive, force }: { readonly drive: string; readonly force: boolean }) => ({ id: drive, force }),
+  ),
+  closeTray: withArgs('blockdev-close-tray', drainMs, parseDone, ({ drive }: { readonly drive: string }) => ({
+    id: drive,
+  })),
+  removeMedium: withArgs(
+    'blockdev-remove-medium',
+    drainMs,
+    parseDone,
+    ({ drive }: { readonly drive: string }) => ({ id: drive }),
+  ),
+  insertMedium: withArgs(
+    'blockdev-insert-medium',
+    drainMs,
+    parseDone,
+    ({ drive, node }: { readonly drive: string; readonly node: string }) => ({
+      id: drive,
+      'node-name': node,
+    }),
+  ),
   queryBlock: plain('query-block', drainMs, parseDrives),
   queryBlockNodeNames: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseNodeNames),
   queryVcpuCount: plain('query-cpus-fast', quickMs, parseVcpuCount),

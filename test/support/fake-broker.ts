@@ -7,7 +7,9 @@ import { once } from 'node:events';
 import {
   appendFileSync,
   existsSync,
+  fstatSync,
   mkdirSync,
+  openSync,
   readFileSync,
   rmSync,
   statSync,
@@ -75,6 +77,14 @@ export class FakeBroker {
   }
 
   readonly port: BrokerPort = {
+    open: async ({ machine, file }) => {
+      this.calls.push('open');
+      if (!this.machines.has(machine))
+        return { ok: false, faults: [{ code: 'machine-not-running', message: 'it does not run', hint: '' }] };
+      const descriptor = openSync(file.path, file.access === 'ro' ? 'r' : 'r+');
+      const { dev, ino } = fstatSync(descriptor);
+      return { ok: true, value: { device: dev, inode: ino, descriptor } };
+    },
     call: async (call, request) => {
       this.calls.push(call);
       if (this.unreachable)

@@ -25,7 +25,7 @@ export function viewRegister(broker: BrokerPort, onChange: (machine: string) => 
     if (outcome.ok) become(after(known, name, { request, value: outcome.value }));
     return outcome;
   };
-  return { broker: { call }, get: (machine) => known.get(machine) };
+  return { broker: { ...broker, call }, get: (machine) => known.get(machine) };
 }
 
 interface Answered {

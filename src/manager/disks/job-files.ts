@@ -84,8 +84,7 @@ function useFault(machines: Machines, identity: Identity, { file, access }: Use)
   for (const machine of machines.all()) {
     const { run } = machine;
     if (run === undefined) continue;
-    const files = { ...run.launched.files, ...run.files };
-    const paths = Object.entries(files)
+    const paths = Object.entries(run.openFiles)
       .filter(([, { device, inode }]) => device === file.device && inode === file.inode)
       .map(([path]) => path);
     const writes = run.launched.launch.descriptors.some(

@@ -1,22 +1,38 @@
 /** The broker as it is, with every request that changes something written down as it is sent and as it is answered. */
 import type { BrokerCall } from '../../protocol/broker.ts';
 import type { BrokerPort, RequestOf } from '../broker-port.ts';
+import type { Outcome } from '../outcome.ts';
 import type { History } from './history.ts';
 
 /** Calls that the broker writes down as well, whatever comes of them. */
-export const recordedCalls: readonly BrokerCall[] = ['launch', 'kill', 'reap', 'forget', 'rename', 'part'];
+export const recordedCalls: readonly BrokerCall[] = [
+  'launch',
+  'kill',
+  'reap',
+  'open',
+  'forget',
+  'rename',
+  'part',
+];
 
 export function recordBroker(broker: BrokerPort, history: Pick<History, 'recordAction'>): BrokerPort {
+  const recorded = async <Value>(
+    call: BrokerCall,
+    machine: string,
+    ask: () => Promise<Outcome<Value>>,
+  ): Promise<Outcome<Value>> => {
+    history.recordAction({ call, machine, phase: 'asked' });
+    const outcome = await ask();
+    const answered = outcome.ok || !outcome.faults.some(({ code }) => noAnswer.includes(code));
+    if (answered) history.recordAction({ call, machine, phase: 'answered' });
+    return outcome;
+  };
   return {
-    call: async <Call extends BrokerCall>(call: Call, request: RequestOf<Call>) => {
-      if (!recordedCalls.includes(call)) return await broker.call(call, request);
-      const machine = machineOf(request);
-      history.recordAction({ call, machine, phase: 'asked' });
-      const outcome = await broker.call(call, request);
-      const answered = outcome.ok || !outcome.faults.some(({ code }) => noAnswer.includes(code));
-      if (answered) history.recordAction({ call, machine, phase: 'answered' });
-      return outcome;
-    },
+    open: (request) => recorded('open', request.machine, () => broker.open(request)),
+    call: async <Call extends BrokerCall>(call: Call, request: RequestOf<Call>) =>
+      recordedCalls.includes(call)
+        ? await recorded(call, machineOf(request), () => broker.call(call, request))
+        : await broker.call(call, request),
   };
 }
 

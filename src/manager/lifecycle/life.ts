@@ -248,6 +248,7 @@ export class Life {
       revision: known?.revision ?? null,
       logOffset: known?.logOffset ?? 0,
       files: {},
+      media: known?.media,
     });
     run.begun = known !== undefined;
     this.#lastEnd = lastEnd;
@@ -307,6 +308,12 @@ export class Life {
     if (offset <= run.logOffset) return;
     run.logOffset = offset;
     await this.#log.append(lines.map((text) => ({ at, from: 'qemu', text })));
+  }
+
+  /** Keeps what a successor must know of the run. */
+  async keepNote(): Promise<void> {
+    this.#save();
+    await this.#saving;
   }
 
   /** Lets go of everything; QEMU runs on. */
@@ -421,6 +428,7 @@ export class Life {
       audit: this.#audit,
       lastEnd: this.#lastEnd,
       after: this.after.note,
+      ...(run === undefined ? {} : { media: run.media.note }),
     };
   }
 

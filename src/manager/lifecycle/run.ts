@@ -8,6 +8,7 @@ import { Console } from '../console/console.ts';
 import { ScrollBack } from '../console/scroll-back.ts';
 import { Agent } from './agent.ts';
 import { connectQemu } from './connect-qemu.ts';
+import { Media, type MediaNote } from '../media/media.ts';
 import { Viewers } from '../vnc/viewers.ts';
 import type { UserNetworks } from '../networks/user-networks.ts';
 import { ProcessWatch } from './process-watch.ts';
@@ -24,6 +25,8 @@ export interface RunOptions {
   readonly logOffset: number;
   /** Which files it was given, as they were when it was planned; empty: not known. */
   readonly files: Readonly<Record<string, FileIdentity>>;
+  /** The discs that were changed since its launch; default: none. */
+  readonly media?: MediaNote | undefined;
 }
 
 export type ConnectResult =
@@ -45,6 +48,7 @@ export class Run implements AsyncDisposable {
   readonly agent: Agent;
   /** Once its cards are served. */
   networks: UserNetworks | undefined;
+  readonly media: Media;
   session: QmpSession | undefined;
   ending: Ending = 'none';
   /** Whether its start is known to have been finished: every wall was proved then. */
@@ -65,6 +69,7 @@ export class Run implements AsyncDisposable {
     this.killsBefore = memoryKills(options.launched.cgroup);
     this.console = new Console(scrollBack);
     this.agent = new Agent(this);
+    this.media = new Media(options.launched, options.media);
   }
 
   static async open(options: RunOptions): Promise<Run> {
@@ -72,6 +77,13 @@ export class Run implements AsyncDisposable {
       options,
       await ScrollBack.open(consoleDirectory(options.managerState, options.launched.machine)),
     );
+  }
+
+  /** The files that it has open, by path: as they were planned where that is known, as the broker opened them else. */
+  get openFiles(): Readonly<Record<string, FileIdentity>> {
+    const { files } = this.media.launched;
+    const planned = Object.entries(this.files).filter(([path]) => Object.hasOwn(files, path));
+    return { ...files, ...Object.fromEntries(planned) };
   }
 
   get accel(): 'kvm' | 'tcg' {

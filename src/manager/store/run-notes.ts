@@ -6,6 +6,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { machineStates, type MachineState } from '../../api/contract.ts';
 import type { LastEnd } from '../lifecycle/machine-state.ts';
 import type { AfterNote } from '../lifecycle/after-run.ts';
+import { parseMediaNote, type MediaNote } from '../media/media.ts';
 import { parseAfterNote } from './after-note.ts';
 import type { BrokenFile } from './definition-store.ts';
 import { newerThan } from './newer.ts';
@@ -28,6 +29,8 @@ export interface RunNote {
   readonly lastEnd: LastEnd | null;
   /** What is to follow the end; null in notes of before qward restarted machines. */
   readonly after: AfterNote | null;
+  /** Discs that were changed since the launch. */
+  readonly media?: MediaNote;
 }
 
 export class RunNotes {
@@ -94,6 +97,7 @@ export function parseRunNote(value: unknown): RunNote | undefined {
   if (field('version') !== 1 || state === undefined || since === null || typeof logOffset !== 'number')
     return undefined;
   const lastEnd = parseLastEnd(field('lastEnd'));
+  const media = parseMediaNote(field('media'));
   return {
     version: 1,
     state,
@@ -104,6 +108,7 @@ export function parseRunNote(value: unknown): RunNote | undefined {
     audit: parseAudit(field('audit')),
     lastEnd,
     after: parseAfterNote(field('after')),
+    ...(media === undefined ? {} : { media }),
   };
 }
 
