@@ -140,3 +140,25 @@ test('with raw commands every block device of the machine must be one for them',
   assert.deepEqual(disk(true), []);
   assert.match(disk(false)[0] ?? '', /"rawio": true/);
 });
+
+test("a user's session gives what the user has, and names the system instance for the rest", () => {
+  const inSession = (one: NonNullable<LaunchRequest['relaxed']>[number]) =>
+    admit({ ...launch, relaxed: [one] }, { ...grounds, policy: { ...defaultPolicy, session: 1000 } });
+  for (const one of [
+    { relax: 'capability', to: 'sys_rawio' },
+    { relax: 'user', to: 'daemon' },
+    { relax: 'device-cgroup', to: 'off' },
+    { relax: 'namespace', to: 'pid' },
+  ] as const) {
+    const [refusal, ...more] = inSession(one);
+    assert.deepEqual(more, []);
+    assert.match(refusal?.message ?? '', /is nothing that a user's session can give/);
+    assert.match(refusal?.hint ?? '', /system instance/);
+  }
+  for (const one of [
+    { relax: 'seccomp', to: 'off' },
+    { relax: 'syscall', to: 'kcmp' },
+    { relax: 'namespace', to: 'net' },
+  ] as const)
+    assert.deepEqual(inSession(one), []);
+});
