@@ -62,7 +62,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
     kvmCheck(kvm),
     uefiCheck(host),
     ...(services.instance === 'session' ? [] : [vhostCheck(host)]),
-    userNetworkCheck(userNetwork),
+    userNetworkCheck(userNetwork, services.instance === 'session'),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
     historyCheck(services.history.state),
     ...mountChecks(services.definitions()),
@@ -219,10 +219,12 @@ function vhostCheck({ vhostNet }: HostBasics): Check {
 }
 
 /** What a guest on such a network reaches is the host's to decide; what it never reaches is said here and by `explain`. */
-function userNetworkCheck({ passt, nameServers }: UserNetworkFacts): Check {
+function userNetworkCheck({ passt, nameServers }: UserNetworkFacts, session: boolean): Check {
   const check = 'user networks';
   const lack =
-    passt === null ? { found: 'there is no passt', cure: 'apt-get install passt' } : lackOfUserNetwork();
+    passt === null
+      ? { found: 'there is no passt', cure: 'apt-get install passt' }
+      : lackOfUserNetwork(session);
   if (lack !== undefined)
     return {
       check,
@@ -233,7 +235,9 @@ function userNetworkCheck({ passt, nameServers }: UserNetworkFacts): Check {
   const told = nameServers.length === 0 ? 'no name server, unless `dns` names one' : nameServers.join(', ');
   return fine(
     check,
-    `${passt?.binary}; closed to guests: this host, broadcast, link-local and metadata services; told to them: ${told}`,
+    session
+      ? `${passt?.binary}; a user has no packet filter: services of this host are open to guests that want to; told to them: ${told}`
+      : `${passt?.binary}; closed to guests: this host, broadcast, link-local and metadata services; told to them: ${told}`,
   );
 }
 

@@ -58,7 +58,7 @@ export function planNotes(
     );
   return [
     ...notes,
-    ...userNetworkNotes(definition, facts.userNetwork),
+    ...userNetworkNotes(definition, facts.userNetwork, facts.session === true),
     ...chainNotes(definition, facts.files),
   ];
 }

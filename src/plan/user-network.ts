@@ -115,16 +115,25 @@ export function userNetworkFaults(definition: MachineDefinition, facts: UserNetw
   });
 }
 
+/** A user has no packet filter. */
+const reach = {
+  system:
+    'passt reaches for the guest what this host reaches, as a program without rights; closed are the host itself (all of its addresses, loopback too), broadcast, link-local addresses and metadata services of clouds',
+  session:
+    'passt reaches for the guest whatever a program of yours reaches: a guest that wants to comes to services of this host too, also to those on loopback, and to metadata services of clouds. The system instance closes them',
+} as const;
+
 /** For people. */
 export function userNetworkNotes(
   definition: MachineDefinition,
   { nameServers }: UserNetworkFacts,
+  session: boolean,
 ): readonly string[] {
   return userNicsOf(definition).flatMap(({ nic }) => {
     const to = nic.forward.map(formatForward).join(', ');
     const dns = nic.dns ?? nameServers;
     return [
-      `network card "${nic.id}": passt reaches for the guest what this host reaches, as a program without rights; closed are the host itself (all of its addresses, loopback too), broadcast, link-local addresses and metadata services of clouds`,
+      `network card "${nic.id}": ${session ? reach.session : reach.system}`,
       to === ''
         ? `network card "${nic.id}": nothing leads to the guest from outside; \`forward\` would`
         : `network card "${nic.id}": open to the guest: ${to}`,

@@ -55,8 +55,10 @@ const firstPortOf = (text: string): number => (/^\d+\s*$/.test(text) ? Number(te
 const readIfThere = (path: string): string => unlessMissing(() => readFileSync(path, 'utf8')) ?? '';
 
 /** What stands in the way of user networks beside passt itself; undefined: nothing. */
-export function lackOfUserNetwork(): { readonly found: string; readonly cure: string } | undefined {
-  if (!existsSync('/usr/sbin/nft'))
+export function lackOfUserNetwork(
+  session: boolean,
+): { readonly found: string; readonly cure: string } | undefined {
+  if (!session && !existsSync('/usr/sbin/nft'))
     return {
       found: 'there is no nft, by which the host is closed to guests',
       cure: 'apt-get install nftables',
