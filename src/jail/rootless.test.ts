@@ -65,6 +65,9 @@ test('/dev, which would be its own, is read-only, and what the root shows is bou
   const { mounts } = compileRootless(launch, site);
   assert.ok(mounts.find(({ destination }) => destination === '/dev')?.options.includes('ro'));
   assert.deepEqual(mounts.at(-1), bind);
+  const { linux } = compileRootless(launch, site);
+  assert.deepEqual(linux.devices, []);
+  assert.ok(mounts.some(({ destination, source }) => destination === '/dev/kvm' && source === '/dev/kvm'));
 });
 
 test('a weight of I/O is asked for where the user’s systemd may give one', () => {

@@ -31,9 +31,10 @@ export function compileRootless(launch: LaunchRequest, site: RootlessSite): OciC
       user: { uid: uidWithin, gid: uidWithin, additionalGids: [] },
       rlimits: [...process.rlimits, ...threads],
     },
-    mounts: [...mounts.map(shutDev), ...site.mounts],
+    mounts: [...mounts.map(shutDev), ...launch.devices.map(boundNode), ...site.mounts],
     linux: {
       ...walls,
+      devices: [],
       namespaces: [...linux.namespaces, { type: 'user' }],
       uidMappings: only(site.uid),
       gidMappings: only(site.gid),
@@ -43,6 +44,14 @@ export function compileRootless(launch: LaunchRequest, site: RootlessSite): OciC
     },
   };
 }
+
+/** Not among `devices`: crun 1.8 binds those in a mount namespace that no user can unshare ("unshare `CLONE_NEWNS`"). */
+const boundNode = (path: string): OciMount => ({
+  destination: path,
+  type: 'none',
+  source: path,
+  options: ['bind', 'nosuid', 'noexec'],
+});
 
 type Resources = OciConfig['linux']['resources'];
 
