@@ -53,3 +53,12 @@ test('a clone without an image of its own for a disk that is written is refused,
   );
   assert.equal(cloneDefinition(source, { name: 'test', diskPaths: { root: '/i/shop.qcow2' } }).ok, false);
 });
+
+test('what may be there once stays behind, and the guest is told that it is a copy', () => {
+  const cloned = cloneDefinition(
+    'name: a\nuuid: 4dea22b3-1d52-d8f3-2516-782e98ab3fa0\nvsock: {cid: 3}\ngenerationId: 5dea22b3-1d52-d8f3-2516-782e98ab3fa0\n',
+    { name: 'b', diskPaths: {} },
+  );
+  assert.ok(cloned.ok, JSON.stringify(cloned));
+  assert.equal(cloned.source, 'name: b\ngenerationId: auto\n');
+});

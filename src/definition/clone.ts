@@ -59,13 +59,13 @@ function faultsOfPaths({ disks }: MachineDefinition, { name, diskPaths }: CloneO
 }
 
 /**
- * A definition with another name and other images, without the MAC addresses that were written in it: qward makes
- * new ones. The images are not copied. `source` must be a definition without faults.
+ * A definition with another name and other images, without what may be there once: MAC addresses, for which qward makes new ones,
+ * UUID and address of vsock. The images are not copied. `source` must be a definition without faults.
  */
 export function cloneDefinition(source: string, options: CloneOptions): ChangedSource {
   const parsed = parseDefinition(source);
   if (!parsed.ok) return parsed;
-  const { disks, nics } = parsed.definition;
+  const { disks, nics, uuid, generationId, vsock } = parsed.definition;
   const faults = faultsOfPaths(parsed.definition, options);
   if (faults.length > 0) return { ok: false, faults };
   return changed(source, [
@@ -74,6 +74,10 @@ export function cloneDefinition(source: string, options: CloneOptions): ChangedS
       const path = options.diskPaths[id];
       return path === undefined ? [] : [{ path: ['disks', index, 'path'], value: path }];
     }),
+    ...(uuid === undefined ? [] : [{ path: ['uuid'], value: null }]),
+    ...(vsock === undefined ? [] : [{ path: ['vsock'], value: null }]),
+    // By its change the guest learns that it is a copy.
+    ...(generationId === undefined ? [] : [{ path: ['generationId'], value: 'auto' }]),
     ...nics.flatMap(({ mac }, index) =>
       mac === undefined ? [] : [{ path: ['nics', index, 'mac'], value: null }],
     ),

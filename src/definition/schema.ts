@@ -47,6 +47,10 @@ const nicCommon = {
     .enum(['virtio', 'e1000e', 'e1000', 'rtl8139'])
     .default('virtio')
     .describe('The card that the guest sees.'),
+  link: z
+    .enum(['up', 'down'])
+    .default('up')
+    .describe('Whether the cable is in; with `down` the guest sees its card, and nothing comes through.'),
   rxRing: ring.describe('Places in the queue of packets for the guest, for `virtio`; unset: 256.'),
   txRing: ring.describe('Places in the queue of packets of the guest, for `virtio`; unset: 256.'),
   rom: z

@@ -17,7 +17,7 @@ export interface WhenApplied {
 }
 
 /** Keys that only qward itself reads. */
-const ownKeys = /^(?:description|tags|stop|autostart|onHostShutdown|onPowerOff|restart|hooks)(?:\.|$)/;
+const ownKeys = /^(?:title|description|tags|stop|autostart|onHostShutdown|onPowerOff|restart|hooks)(?:\.|$)/;
 
 /** Applies what can be applied, and says of each key when it holds. `run` is undefined where the machine does not run. */
 export async function applyLive(
@@ -39,6 +39,8 @@ export async function applyLive(
 async function applyKey(run: Run, { before, after }: ChangedDefinition, key: string): Promise<boolean> {
   const disk = /^disks\.([a-z0-9-]+)\.limits(?:\.|$)/.exec(key)?.[1];
   if (disk !== undefined) return await limitDisk(run, after, disk);
+  const cable = /^nics\.([a-z0-9-]+)\.link$/.exec(key)?.[1];
+  if (cable !== undefined) return await setLink(run, after, cable);
   // QEMU cannot raise the maximum that it was started with; the balloon gives back a part of it.
   if (key === 'memory' && after.memory < before.memory) return await inflateBalloon(run, after.memory);
   const card = /^nics\.([a-z0-9-]+)\.(?:forward|dns)$/.exec(key)?.[1];
@@ -54,14 +56,14 @@ async function setReboot({ session }: Run, { onReboot }: MachineDefinition): Pro
 }
 
 async function setPanic({ session, launched }: Run, { onCrash }: MachineDefinition): Promise<boolean> {
-  const told = launched.launch.argv.some((argument) => argument.includes('"driver":"pvpanic"'));
+  const told = launched.launch.argv.some((argument) => /"driver":"pvpanic(?:-pci)?"/.test(argument));
   if (!told) return onCrash === 'stop';
   return session !== undefined && (await commands.setAction(session, { panic: panicActions[onCrash] })).ok;
 }
 
 async function limitDisk({ session, launched }: Run, after: MachineDefinition, id: string): Promise<boolean> {
   const disk = after.disks.find((candidate) => candidate.id === id);
-  if (session === undefined || disk === undefined) return false;
+  if (session === undefined || disk === undefined || !isPlain(disk.limits)) return false;
   const limits = { iops: disk.limits?.iops ?? 0, bps: disk.limits?.bps ?? 0 };
   const group = `limits.${id}`;
   // A disk that was started with limits has a throttle node; in others the device itself takes them.
@@ -69,6 +71,20 @@ async function limitDisk({ session, launched }: Run, after: MachineDefinition, i
   if (hasGroup) return (await commands.setGroupIoLimits(session, { group, ...limits })).ok;
   const device = await findDrive(session, id);
   return device !== undefined && (await commands.setIoLimits(session, { id: device, ...limits })).ok;
+}
+
+/** Only `iops` and `bps` are taken over while the guest runs. */
+function isPlain(limits: MachineDefinition['disks'][number]['limits']): boolean {
+  const { iops: _iops, bps: _bps, burst, burstSeconds, ...others } = limits ?? {};
+  return [others, burst ?? {}, burstSeconds ?? {}].every((group) =>
+    Object.values(group).every((value) => value === undefined),
+  );
+}
+
+async function setLink({ session }: Run, after: MachineDefinition, id: string): Promise<boolean> {
+  const nic = after.nics.find((candidate) => candidate.id === id);
+  if (session === undefined || nic === undefined) return false;
+  return (await commands.setLink(session, { id, up: nic.link === 'up' })).ok;
 }
 
 /** QEMU's path of the device that has the drive: with virtio it is a part of the device of this id. */

@@ -1,9 +1,28 @@
-/** The QMP commands of a definition (`qemu.qmp`), given at their time after a start. */
+/** QMP commands that a definition asks for, given at their time after a start: those of `qemu.qmp`, and those of keys. */
 import type { MachineDefinition } from '../../definition/schema.ts';
+import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 
 const deadlineMs = 30_000;
+
+/** What QEMU has no argument for: cables that are out, before the guest looks. */
+export async function pullCables(
+  session: QmpSession,
+  { name, nics }: MachineDefinition,
+): Promise<Outcome<undefined>> {
+  for (const { id, link } of nics) {
+    if (link === 'up') continue;
+    const result = await commands.setLink(session, { id, up: false });
+    if (!result.ok)
+      return failure(
+        'monitor-failed',
+        `machine "${name}" was not started: the cable of "${id}" did not come out: ${result.message}`,
+        'try again',
+      );
+  }
+  return success(undefined);
+}
 
 /** In their order; the first that fails ends it. What of them is refused, the plan has said. */
 export async function runCommands(

@@ -16,7 +16,7 @@ import { explainLaunchFailure } from './launch-failure.ts';
 import { lockedImage } from './locked-image.ts';
 import { readQemuLog } from './qemu-log.ts';
 import { Run } from './run.ts';
-import { runCommands } from './run-commands.ts';
+import { pullCables, runCommands } from './run-commands.ts';
 import type { StartGate } from './start-gate.ts';
 
 export interface StartServices {
@@ -142,6 +142,8 @@ async function bringUp(
   if (signal.aborted) return cancelled(definition.name);
   const { session } = run;
   if (session === undefined) return await monitorFailure(services, run, { gone: true, message: 'it closed' });
+  const pulled = await pullCables(session, definition);
+  if (!pulled.ok) return pulled;
   const told = await runCommands(session, definition, 'paused');
   if (!told.ok) return told;
   if (!paused) {
