@@ -5,9 +5,9 @@
 import type { z } from 'zod';
 import { isPlainMap, type KeyPath, type Plain } from './key-path.ts';
 import { cdromSchema, diskSchema } from './schema-disks.ts';
+import { nicSchema } from './schema-nics.ts';
 import {
   machineSchema,
-  nicSchema,
   type CdromDefinition,
   type DiskDefinition,
   type MachineDefinition,

@@ -4,17 +4,7 @@
  * another is in rules.ts.
  */
 import * as z from 'zod';
-import { forward } from './forward.ts';
-import {
-  byteSize,
-  duration,
-  hostPath,
-  identifier,
-  ipAddress,
-  line,
-  machineName,
-  macAddress,
-} from './scalars.ts';
+import { byteSize, duration, hostPath, identifier, ipAddress, line, machineName } from './scalars.ts';
 import { generationId, machineVersion, platformSchema, smbiosSchema, uuid } from './schema-board.ts';
 import { clockSchema } from './schema-clock.ts';
 import { cpuSchema } from './schema-cpu.ts';
@@ -31,73 +21,9 @@ import {
 } from './schema-devices.ts';
 import { confinementSchema, qemuSchema } from './schema-confinement.ts';
 import { memoryBackingSchema, memoryMaximum, numaCellSchema } from './schema-memory.ts';
+import { nicSchema } from './schema-nics.ts';
 import { channelSchema, serialSchema, vsockSchema } from './schema-ports.ts';
 import { cdromSchema, diskSchema, scsiControllerSchema } from './schema-disks.ts';
-
-const nicId = identifier.describe('Name of the network card within the machine.').meta({ examples: ['lan'] });
-const ring = z.literal([256, 512, 1024]).optional();
-const nicCommon = {
-  mac: macAddress
-    .optional()
-    .describe(
-      'MAC address; unset: a stable, locally administered one made from the name of the machine and card.',
-    )
-    .meta({ examples: ['52:54:00:12:34:56'] }),
-  model: z
-    .enum(['virtio', 'e1000e', 'e1000', 'rtl8139'])
-    .default('virtio')
-    .describe('The card that the guest sees.'),
-  link: z
-    .enum(['up', 'down'])
-    .default('up')
-    .describe('Whether the cable is in; with `down` the guest sees its card, and nothing comes through.'),
-  rxRing: ring.describe('Places in the queue of packets for the guest, for `virtio`; unset: 256.'),
-  txRing: ring.describe('Places in the queue of packets of the guest, for `virtio`; unset: 256.'),
-  rom: z
-    .boolean()
-    .optional()
-    .describe('Boot ROM of the card; unset: only where the machine boots from the card.'),
-};
-
-const interfaceName = 'the name of a network interface such as br0, 15 characters at most';
-
-export const nicSchema = z.discriminatedUnion('kind', [
-  z.strictObject({
-    id: nicId,
-    kind: z
-      .literal('bridge')
-      .describe(
-        'What is at the other end: `bridge` is a TAP device on a bridge of the host; `user` is a network of its own by passt, from which the guest reaches what the host reaches.',
-      ),
-    bridge: z
-      .string({ error: interfaceName })
-      .regex(/^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, { error: interfaceName })
-      .describe('Bridge on the host that the card is joined to; the policy lists which.')
-      .meta({ examples: ['br0'] }),
-    ...nicCommon,
-  }),
-  z.strictObject({
-    id: nicId,
-    kind: z.literal('user'),
-    forward: z
-      .array(forward)
-      .max(64)
-      .prefault([])
-      .describe(
-        'Ports of the host that lead to the guest: `[tcp|udp] [ADDRESS:]PORT [-> PORT]`. Without an address it is 127.0.0.1, without a second port the same. The policy says which ports there are to have. For `kind: user`.',
-      )
-      .meta({ examples: [['127.0.0.1:2222 -> 22', 'udp 5353']] }),
-    dns: z
-      .array(ipAddress)
-      .max(3)
-      .optional()
-      .describe(
-        'Name servers that the guest is told; unset: those of the host, as far as a guest can reach them. For `kind: user`.',
-      )
-      .meta({ examples: [['192.168.1.1']] }),
-    ...nicCommon,
-  }),
-]);
 
 const resourceLimits = z.strictObject({
   cpuWeight: z
