@@ -302,7 +302,7 @@ test('a renamed definition differs by its name alone, a clone also by images and
         ...before,
         name,
         disks: before.disks.map((one) => ({ ...one, path: `/clone/${one.id}` })),
-        nics: before.nics.map(({ mac: _, ...one }) => one),
+        nics: before.nics.map(({ mac: _mac, ...one }) => one),
       });
     }),
     { numRuns: 40 },
