@@ -6,6 +6,7 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readlinkSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { showLibvirtAccount } from '../test/support/libvirt-account.ts';
 import { command } from './measure.ts';
 import { machineName, type BenchGuest } from './guest.ts';
 
@@ -106,6 +107,7 @@ export async function startLibvirt(guest: BenchGuest, defined: number): Promise<
   }
   const cgroups = ['/sys/fs/cgroup', ...guest.cgroupMounts].map((mount) => `${mount}/machine`);
   const before = new Set(cgroups.filter((path) => existsSync(path)));
+  showLibvirtAccount('/var/lib/libvirt');
   const virtlogd = spawn('/usr/sbin/virtlogd', [], { stdio: 'ignore' });
   const startDaemon = (): ChildProcess => spawn('/usr/sbin/libvirtd', [], { stdio: 'ignore' });
   let libvirtd = startDaemon();

@@ -89,6 +89,6 @@ export type StreamName = ${streams.map(([name]) => JSON.stringify(name)).join(' 
 export type CallName = Exclude<keyof Calls, StreamName>;
 export type CallInput<Name extends keyof Calls> = Calls[Name]['input'];
 export type CallResult<Name extends CallName> = Calls[Name]['result'];
-export type { ConsoleNotice, MachineEvent } from './stream-messages.ts';
+export type { ConsoleNotice, FileNotice, MachineEvent } from './stream-messages.ts';
 `;
 }

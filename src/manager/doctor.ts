@@ -2,7 +2,7 @@
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
 import { accountOf } from '../linux/accounts.ts';
-import type { UserNetworkFacts } from '../plan/user-network.ts';
+import type { UserNetworkFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import { version } from '../protocol/version.ts';
 import type { BrokerPort } from './broker-port.ts';

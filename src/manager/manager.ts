@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { endedStates } from '../api/endpoints.ts';
 import { parseDefinition } from '../definition/parse.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
-import type { UserNetworkFacts } from '../plan/user-network.ts';
+import type { UserNetworkFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
 import { Adopter } from './adopt.ts';

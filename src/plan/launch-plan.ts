@@ -1,9 +1,7 @@
 /** The launch plan: everything that a start will do, as data, before anything is done. `qward explain` prints it. */
 import type { Fault } from '../definition/fault.ts';
-import type { LaunchRequest } from '../protocol/launch.ts';
-import type { PlannedRelaxation } from './relaxed.ts';
-import type { PassthroughFinding } from './passthrough/lint.ts';
-import type { NetworkHelper, UserNetworkFacts } from './user-network.ts';
+import type { LaunchRequest, SystemPath } from '../protocol/launch.ts';
+import type { PassthroughFinding } from './passthrough/finding.ts';
 
 export interface LaunchPlan {
   readonly version: 1;
@@ -126,3 +124,30 @@ export interface ImageHeader {
 export type PlanOutcome =
   | { readonly ok: true; readonly plan: LaunchPlan }
   | { readonly ok: false; readonly faults: readonly Fault[] };
+
+/** Something beyond the walls of every machine that the definition asks for. */
+export interface PlannedRelaxation {
+  /** `seccomp off`, `file /srv/x (rw)`. */
+  readonly what: string;
+  /** The key of the definition. */
+  readonly key: string;
+  readonly reason: string;
+  /** Last day; empty: none. */
+  readonly until: string;
+}
+
+/** What the host has for user networks. */
+export interface UserNetworkFacts {
+  /** passt and what it needs of the system; null: there is none that the policy lists, and why. */
+  readonly passt: { readonly binary: string; readonly closure: readonly SystemPath[] } | null;
+  /** Those of the host that a guest can reach. */
+  readonly nameServers: readonly string[];
+  /** The lowest port that a program without rights may listen on (ip_unprivileged_port_start). */
+  readonly firstPort: number;
+}
+
+/** The network helper of one card. */
+export interface NetworkHelper {
+  readonly nic: string;
+  readonly launch: LaunchRequest;
+}

@@ -10,19 +10,9 @@ import {
   type Relaxed,
   type Shown,
 } from '../protocol/launch.ts';
-import type { Grant } from './launch-plan.ts';
+import type { Grant, PlannedRelaxation } from './launch-plan.ts';
 import { keyOption, type Option } from './options.ts';
 import { alwaysDenied, categoryOf, sandboxCategories } from './sandbox-categories.ts';
-
-export interface PlannedRelaxation {
-  /** `seccomp off`, `file /srv/x (rw)`. */
-  readonly what: string;
-  /** The key of the definition. */
-  readonly key: string;
-  readonly reason: string;
-  /** Last day; empty: none. */
-  readonly until: string;
-}
 
 const isWall = (relax: Relaxation['relax']): relax is Relaxed['relax'] =>
   relaxableWalls.some((wall) => wall === relax);

@@ -3,32 +3,12 @@ import { createHash } from 'node:crypto';
 import type { Fault } from '../definition/fault.ts';
 import { formatForward } from '../definition/forward.ts';
 import type { MachineDefinition, UserNic } from '../definition/schema.ts';
-import {
-  netSocketNames,
-  type LaunchRequest,
-  type NetSocketName,
-  type SystemPath,
-} from '../protocol/launch.ts';
+import { netSocketNames, type NetSocketName } from '../protocol/launch.ts';
+import type { NetworkHelper, UserNetworkFacts } from './launch-plan.ts';
 import { passtArguments, passtJobPrefix } from '../protocol/passt.ts';
-
-/** What the host has for user networks. */
-export interface UserNetworkFacts {
-  /** passt and what it needs of the system; null: there is none that the policy lists, and why. */
-  readonly passt: { readonly binary: string; readonly closure: readonly SystemPath[] } | null;
-  /** Those of the host that a guest can reach. */
-  readonly nameServers: readonly string[];
-  /** The lowest port that a program without rights may listen on (ip_unprivileged_port_start). */
-  readonly firstPort: number;
-}
 
 /** Of a host that was not looked at for them. */
 export const noUserNetwork: UserNetworkFacts = { passt: null, nameServers: [], firstPort: 1024 };
-
-/** The network helper of one card. */
-export interface NetworkHelper {
-  readonly nic: string;
-  readonly launch: LaunchRequest;
-}
 
 const mib = 1024 ** 2;
 

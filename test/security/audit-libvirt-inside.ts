@@ -9,6 +9,7 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { auditForeign } from '../../src/audit/audit-process.ts';
 import { readProcessFacts } from '../../src/linux/process-facts.ts';
+import { showLibvirtAccount } from '../support/libvirt-account.ts';
 
 const deadlineMs = 30_000;
 
@@ -73,6 +74,7 @@ async function startDaemon(command: string, socket: string): Promise<ChildProces
 
 async function auditDomain(name: string): Promise<void> {
   coverHost();
+  showLibvirtAccount('/var/lib/libvirt');
   const daemons = [
     await startDaemon('/usr/sbin/virtlogd', '/run/libvirt/virtlogd-sock'),
     await startDaemon('/usr/sbin/libvirtd', '/run/libvirt/libvirt-sock'),

@@ -1,7 +1,7 @@
 /** What user networks need to know of the host: passt, the host's name servers, and which ports are root's alone. */
 import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import type { UserNetworkFacts } from '../../plan/user-network.ts';
+import type { UserNetworkFacts } from '../../plan/launch-plan.ts';
 import { unlessMissing } from '../../linux/errno.ts';
 import type { Outcome } from '../outcome.ts';
 import type { ToolKind } from './tool.ts';

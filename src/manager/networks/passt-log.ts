@@ -1,6 +1,6 @@
 /** What passt said before it ended, in words that name the cause and the cure. */
 import type { Fault } from '../../definition/fault.ts';
-import type { NetworkHelper } from '../../plan/user-network.ts';
+import type { NetworkHelper } from '../../plan/launch-plan.ts';
 import { printable } from '../../qmp/printable.ts';
 
 /** `wait`: nothing is wrong with the machine; the host may have a route later. */

@@ -8,7 +8,7 @@ import { auditProcess } from '../../audit/audit-process.ts';
 import { expectedWalls, type FileIdentity } from '../../audit/expected-walls.ts';
 import { differingWalls, type AuditReport } from '../../audit/report.ts';
 import { formatForward } from '../../definition/forward.ts';
-import type { NetworkHelper } from '../../plan/user-network.ts';
+import type { NetworkHelper } from '../../plan/launch-plan.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import { readPasstArguments } from '../../protocol/passt.ts';
 import { commands } from '../../qmp/commands.ts';

@@ -2,13 +2,8 @@
 import type { AuditReport } from '../../audit/report.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import { streamCards } from '../../plan/nics.ts';
-import {
-  helperName,
-  planHelper,
-  userNicsOf,
-  type NetworkHelper,
-  type UserNetworkFacts,
-} from '../../plan/user-network.ts';
+import { helperName, planHelper, userNicsOf } from '../../plan/user-network.ts';
+import type { NetworkHelper, UserNetworkFacts } from '../../plan/launch-plan.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import type { NetSocketName } from '../../protocol/launch.ts';
 import type { Run } from '../lifecycle/run.ts';

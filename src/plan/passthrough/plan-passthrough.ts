@@ -2,7 +2,8 @@
 import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import { hostResources } from './host-resources.ts';
-import { judgeResources, lintArguments, type PassthroughFinding } from './lint.ts';
+import { judgeResources, lintArguments } from './lint.ts';
+import type { PassthroughFinding } from './finding.ts';
 import { refusedCommands } from './refused-commands.ts';
 
 export interface Passthrough {
