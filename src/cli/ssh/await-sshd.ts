@@ -32,6 +32,8 @@ export async function awaitSshd(address: SshAddress, timeMs: number, signal: Abo
 function greets({ host, port }: SshAddress, over: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, host);
+    // As a client of ssh does: either side may be the first (RFC 4253, 4.2), and some forwards wait for this one.
+    socket.write('SSH-2.0-qward\r\n');
     const end = (heard: boolean): void => {
       clearTimeout(late);
       over.removeEventListener('abort', leave);

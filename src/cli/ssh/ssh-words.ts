@@ -39,6 +39,7 @@ function options({
     ['UserKnownHostsFile', quoted(knownHosts)],
     ['GlobalKnownHostsFile', '/dev/null'],
     ['StrictHostKeyChecking', known ? 'yes' : 'accept-new'],
+    ['HashKnownHosts', 'no'],
     ['UpdateHostKeys', 'no'],
     ['VerifyHostKeyDNS', 'no'],
     ['CheckHostIP', 'no'],
