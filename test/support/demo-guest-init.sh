@@ -9,6 +9,7 @@
 #   qward.poweroff     powers off as soon as it is up
 #   qward.agent        answers as qemu-ga does to guest-sync-delimited, guest-ping and guest-shutdown (a shell, not qemu-ga)
 #   qward.qemu-ga      starts Debian's qemu-ga, where guest-agent.ts has put it
+#   qward.sshd         starts sshd with what the seed on the second disk says, where guest-sshd.ts has put it
 #   qward.hog=memory   touches all of the guest's memory
 #   qward.hog=pids     forks until the guest refuses
 #   qward.net          the first network card is set up by DHCP, and its page `hello from MAC` is served on port 80
@@ -102,6 +103,7 @@ has qward.poweroff && poweroff -f
 has qward.agent && answer_as_agent &
 has qward.qemu-ga && /usr/sbin/qemu-ga --method=virtio-serial --path="$(agent_port)" --statedir=/tmp --pidfile=/tmp/qemu-ga.pid &
 has qward.net && set_up_network &
+has qward.sshd && /sbin/seeded-sshd &
 [ -n "$(after panic)" ] && { sleep "$(after panic)"; say panicking; echo c >/proc/sysrq-trigger; } &
 [ -n "$(after reboot)" ] && { sleep "$(after reboot)"; say rebooting; reboot -f; } &
 { has qward.counter || has qward.synced; } && for disk in /dev/vda /dev/sda /dev/nvme0n1; do
