@@ -61,7 +61,7 @@ export const create = defineCommand({
       short: 'n',
       value: 'KIND',
       complete: 'none',
-      help: '"none" (the default), "bridge:NAME", or "user" with a port of loopback for ssh, where definitions have that kind.',
+      help: '"user" with a port of loopback for ssh (the default), "none", or "bridge:NAME".',
     },
     uefi: { kind: 'flag', help: 'Boot by UEFI.' },
     start: { kind: 'flag', short: 's', help: 'Start it.' },
@@ -74,10 +74,7 @@ export const create = defineCommand({
     },
   },
   examples: [
-    {
-      line: 'qward create web --image debian-12 --network bridge:br0 --start',
-      meaning: 'then: qward ssh -a ADDRESS web',
-    },
+    { line: 'qward create web --image debian-12 --start', meaning: 'from nothing to `qward ssh web`' },
     {
       line: 'qward create web --image debian-12 --cpus 2 --memory 2G --disk 20G --ssh-key ~/.ssh/id_ed25519.pub',
       meaning: 'with all that can be said',

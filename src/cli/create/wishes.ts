@@ -62,7 +62,7 @@ export function checkWish(
   const diskBytes = disk === undefined ? undefined : parseByteSize(disk);
   if (disk !== undefined && diskBytes === undefined)
     wrong(`--disk: a size such as 20GiB is expected, not "${disk}"`);
-  const { kind, bridge, fault } = networkOf(options.network ?? 'none');
+  const { kind, bridge, fault } = networkOf(options.network ?? 'user');
   if (fault !== undefined) wrong(fault);
   const common = { name, cpus, memory, network: kind, bridge, uefi };
   if (image === undefined) {
