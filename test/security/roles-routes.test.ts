@@ -29,7 +29,7 @@ const accounts = [
 const onMachine: Readonly<Record<User, readonly Right[]>> = {
   admin: rights,
   operator: ['see', 'operate', 'console'],
-  owner: ['see', 'operate', 'console', 'monitor', 'define', 'grant', 'history'],
+  owner: ['see', 'operate', 'console', 'guest', 'monitor', 'define', 'grant', 'history'],
   console: ['see', 'console'],
   member: ['see', 'operate'],
   nobody: [],
