@@ -218,18 +218,6 @@ test('list --all-instances shows the own machines, says which instance does not 
   assert.equal(both.status, 2);
 });
 
-test('what the user lets start is started by one command, as the user’s own systemd gives it', async () => {
-  await done('autostart on web');
-  assert.match(await done('autostart list'), /web/);
-  const started = await user.qward(['host', 'start-machines'], { timeoutMs: deadlineMs });
-  assert.equal(started.status, 0, started.stdout + started.stderr);
-  assert.equal((await auditOf('web')).ok, true);
-  const stopped = await user.qward(['host', 'stop-machines'], { timeoutMs: deadlineMs });
-  assert.equal(stopped.status, 0, stopped.stdout + stopped.stderr);
-  assert.deepEqual(readdirSync(`${user.run()}/machines`), []);
-  await done('autostart off web');
-});
-
 test('a network card of kind user: passt in a jail of its own, as the user, and what it cannot close is said', async () => {
   const defined = await user.define({ name: 'net', more: 'nics:\n  - {id: net0, kind: user}' });
   assert.equal(defined.status, 0, defined.stderr);
@@ -243,4 +231,17 @@ test('a network card of kind user: passt in a jail of its own, as the user, and 
     processesOfUids(user.uid, 1).filter((pid) => titleOf(pid).includes('passt')),
     [],
   );
+});
+
+// The session takes no start after it.
+test('what the user lets start is started by one command, as the user’s own systemd gives it', async () => {
+  await done('autostart on web');
+  assert.match(await done('autostart list'), /web/);
+  const started = await user.qward(['host', 'start-machines'], { timeoutMs: deadlineMs });
+  assert.equal(started.status, 0, started.stdout + started.stderr);
+  assert.equal((await auditOf('web')).ok, true);
+  const stopped = await user.qward(['host', 'stop-machines'], { timeoutMs: deadlineMs });
+  assert.equal(stopped.status, 0, stopped.stdout + stopped.stderr);
+  assert.deepEqual(readdirSync(`${user.run()}/machines`), []);
+  await done('autostart off web');
 });

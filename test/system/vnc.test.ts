@@ -180,6 +180,17 @@ test('a password lets one viewer in, once, and who looks is seen', async () => {
 test('guessing ends the port, and a guesser holds up nobody', async () => {
   const { shown, address, password } = await guarded();
   await using held = shown;
+  /** Until a place of those who are gone is free. */
+  const knock = async (word: string): Promise<RfbViewer> => {
+    for (let times = 0; ; times += 1) {
+      try {
+        return await RfbViewer.open(address, word);
+      } catch (error) {
+        if (times >= 50 || !String(error).includes('closed after 0 of 12')) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  };
   const port = Number(/\d+$/.exec(address)?.[0]);
   // Silent ones take the places of handshakes, and give them back when they go.
   const silent = Array.from({ length: 8 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
@@ -188,8 +199,7 @@ test('guessing ends the port, and a guesser holds up nobody', async () => {
   const garbage = connect(port, '127.0.0.1').on('error', () => undefined);
   garbage.write(Buffer.alloc(100_000, 'x'));
   await new Promise((resolve) => garbage.once('close', resolve));
-  for (let times = 0; times < 5; times += 1)
-    await assert.rejects(RfbViewer.open(address, `guess${times}`), /refused with 1/);
+  for (let times = 0; times < 5; times += 1) await assert.rejects(knock(`guess${times}`), /refused with 1/);
   await assert.rejects(RfbViewer.open(address, password), /ECONNREFUSED|closed after/);
   assert.equal(await held.ended, 4);
   assert.match(held.said(), /5 wrong passwords: nothing listens any more/);
