@@ -29,14 +29,23 @@ const maxServers = 3;
 
 export async function gatherUserNetwork(passt: () => Promise<Outcome<JobTool>>): Promise<UserNetworkFacts> {
   const tool = await passt();
-  const own = Object.values(networkInterfaces()).flatMap((addresses = []) =>
-    addresses.map(({ address }) => address),
-  );
+  const own = ownAddresses();
   return {
     passt: tool.ok ? tool.value : null,
     nameServers: nameServersOf(resolverFiles.map(readIfThere), own),
     firstPort: firstPortOf(readIfThere('/proc/sys/net/ipv4/ip_unprivileged_port_start')),
   };
+}
+
+/** None where they cannot be told: the manager's unit has no AF_NETLINK, by which they are asked for. */
+function ownAddresses(): readonly string[] {
+  try {
+    return Object.values(networkInterfaces()).flatMap((addresses = []) =>
+      addresses.map(({ address }) => address),
+    );
+  } catch {
+    return [];
+  }
 }
 
 /** The servers of the first text that has any which a guest reaches: none of the host itself, none of a link (resolv.conf(5)). */
