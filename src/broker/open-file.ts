@@ -44,8 +44,9 @@ function claimantOf(
   const { account, isIn } = personOf(uid);
   const barred = refuseClaimant(uid, { name: account?.name, isIn }, { uidRange, session, managerUid });
   if (barred !== undefined) return barred;
-  // Of a session's user the ids are known, whatever the account database says.
-  const known = account ?? { name: String(uid), uid, gid: uid, groups: [] };
+  // Of a session's user alone the ids are known, whatever the account database says.
+  const known = account ?? (uid === session ? { name: String(uid), uid, gid: uid, groups: [] } : undefined);
+  if (known === undefined) throw new TypeError(`uid ${uid} has no account and is not barred`);
   const claimed: Claimant['claimed'] = (path, access) =>
     claims.find(machine, uid, path, access) !== undefined;
   return { ...known, machine, isIn, claimed };
