@@ -4,13 +4,10 @@ import type { Calls, FileNotice } from './calls.ts';
 import { callRequest } from './call-request.ts';
 import { readReply, type Reply } from './client.ts';
 import { endpoints } from './endpoints.ts';
-import { parseTrusted } from './json.ts';
 import type { EventStream } from './streams.ts';
-import { openMessageStream } from './web-socket.ts';
+import { noticedMessages, openMessageStream, type NoticedMessage } from './web-socket.ts';
 
-export type GuestFileMessage =
-  | { readonly kind: 'part'; readonly bytes: Uint8Array }
-  | { readonly kind: 'notice'; readonly notice: FileNotice };
+export type GuestFileMessage = NoticedMessage<'part', FileNotice>;
 
 /** The file is whole, there as here, once the notice `done` has come. */
 export interface GuestFileStream extends EventStream<GuestFileMessage> {
@@ -27,12 +24,7 @@ export async function openGuestFile(
   return {
     ok: true,
     result: {
-      async *[Symbol.asyncIterator]() {
-        for await (const message of stream) {
-          if (message.kind === 'bytes') yield { kind: 'part', bytes: message.bytes };
-          else yield { kind: 'notice', notice: parseTrusted<FileNotice>(message.text) };
-        }
-      },
+      [Symbol.asyncIterator]: () => noticedMessages<'part', FileNotice>(stream, 'part'),
       write: (bytes) => stream.send(bytes),
       close: () => stream.close(),
     },

@@ -5,16 +5,14 @@ import { callRequest } from './call-request.ts';
 import { readReply, type Reply } from './client.ts';
 import { endpoints } from './endpoints.ts';
 import { parseTrusted } from './json.ts';
-import { openMessageStream, type MessageStream } from './web-socket.ts';
+import { noticedMessages, openMessageStream, type MessageStream, type NoticedMessage } from './web-socket.ts';
 
 /** Ends when the manager closes it or `close` is called. */
 export interface EventStream<Event> extends AsyncIterable<Event> {
   close(): void;
 }
 
-export type ConsoleMessage =
-  | { readonly kind: 'output'; readonly bytes: Uint8Array }
-  | { readonly kind: 'notice'; readonly notice: ConsoleNotice };
+export type ConsoleMessage = NoticedMessage<'output', ConsoleNotice>;
 
 export interface ConsoleStream extends EventStream<ConsoleMessage> {
   /** What the user types; ignored by the manager where this client only watches. */
@@ -52,13 +50,6 @@ export async function openHistory(
   return eventStream(await open(connect, callRequest(endpoints.historyFollow, input).path));
 }
 
-async function* consoleMessages(stream: MessageStream): AsyncGenerator<ConsoleMessage, void> {
-  for await (const message of stream) {
-    if (message.kind === 'bytes') yield { kind: 'output', bytes: message.bytes };
-    else yield { kind: 'notice', notice: parseTrusted<ConsoleNotice>(message.text) };
-  }
-}
-
 export async function openConsole(
   connect: Connect,
   input: Calls['console']['input'],
@@ -69,7 +60,7 @@ export async function openConsole(
   return {
     ok: true,
     result: {
-      [Symbol.asyncIterator]: () => consoleMessages(stream),
+      [Symbol.asyncIterator]: () => noticedMessages<'output', ConsoleNotice>(stream, 'output'),
       write: (bytes) => stream.write(bytes),
       close: () => stream.close(),
     },

@@ -4,13 +4,10 @@ import type { Calls, ConsoleNotice } from './calls.ts';
 import { callRequest } from './call-request.ts';
 import { readReply, type Reply } from './client.ts';
 import { endpoints } from './endpoints.ts';
-import { parseTrusted } from './json.ts';
 import type { EventStream } from './streams.ts';
-import { openMessageStream } from './web-socket.ts';
+import { noticedMessages, openMessageStream, type NoticedMessage } from './web-socket.ts';
 
-export type VncMessage =
-  | { readonly kind: 'screen'; readonly bytes: Uint8Array }
-  | { readonly kind: 'notice'; readonly notice: ConsoleNotice };
+export type VncMessage = NoticedMessage<'screen', ConsoleNotice>;
 
 export interface VncStream extends EventStream<VncMessage> {
   /** What the viewer says. Resolves when it is on its way: who waits for it is held up by a machine that does not read. */
@@ -26,12 +23,7 @@ export async function openVnc(
   return {
     ok: true,
     result: {
-      async *[Symbol.asyncIterator]() {
-        for await (const message of stream) {
-          if (message.kind === 'bytes') yield { kind: 'screen', bytes: message.bytes };
-          else yield { kind: 'notice', notice: parseTrusted<ConsoleNotice>(message.text) };
-        }
-      },
+      [Symbol.asyncIterator]: () => noticedMessages<'screen', ConsoleNotice>(stream, 'screen'),
       write: (bytes) => stream.send(bytes),
       close: () => stream.close(),
     },

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import { TransportError } from './http.ts';
 import type { HttpResponse } from './http-response.ts';
+import { parseTrusted } from './json.ts';
 
 const handshakeTimeoutMs = 30_000;
 const maxMessageBytes = 1024 * 1024;
@@ -72,6 +73,21 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
     setTimeout(() => this.#socket.terminate(), 2000).unref();
     this.#closed = true;
     this.#wake?.();
+  }
+}
+
+/** What such a stream carries: bytes, which the caller has a word for, and notices in JSON. */
+export type NoticedMessage<Kind extends string, Notice> =
+  | { readonly kind: Kind; readonly bytes: Uint8Array }
+  | { readonly kind: 'notice'; readonly notice: Notice };
+
+export async function* noticedMessages<Kind extends string, Notice>(
+  stream: MessageStream,
+  kind: Kind,
+): AsyncGenerator<NoticedMessage<Kind, Notice>, void> {
+  for await (const message of stream) {
+    if (message.kind === 'bytes') yield { kind, bytes: message.bytes };
+    else yield { kind: 'notice', notice: parseTrusted<Notice>(message.text) };
   }
 }
 

@@ -1,25 +1,12 @@
 /** The broker over its socket: a connection a request, framed as protocol/frame.ts says. */
 import { connect, type Socket } from 'node:net';
-import { setTimeout as wait } from 'node:timers/promises';
-import type { Fault } from '../definition/fault.ts';
 import type { BrokerCall } from '../protocol/broker.ts';
 import { protocolVersion } from '../protocol/broker.ts';
 import { encodeFrame, FrameReader, maxReplyBytes } from '../protocol/frame.ts';
+import { connectBroker, hint, parseReply, type BrokerClientOptions } from './broker-connection.ts';
 import type { BrokerPort, BrokerResults, RequestOf } from './broker-port.ts';
 import { openFile } from './open-by-broker.ts';
 import { failure, success, type Outcome } from './outcome.ts';
-
-export interface BrokerClientOptions {
-  readonly socketPath: string;
-  /** For how long a broker that does not listen is tried again: it may be starting. */
-  readonly connectForMs: number;
-  readonly deadlineMs: Readonly<Record<BrokerCall, number>>;
-  /** Called when nobody listens: of a session, whose manager starts the broker. */
-  readonly onAbsent?: () => Promise<void>;
-}
-
-export const retryEveryMs = 25;
-export const hint = 'see `qward doctor`, and the log of the service qward-broker';
 
 export const defaultDeadlinesMs: Readonly<Record<BrokerCall, number>> = {
   launch: 30_000,
@@ -42,7 +29,7 @@ export const defaultDeadlinesMs: Readonly<Record<BrokerCall, number>> = {
 export function createBrokerClient(options: BrokerClientOptions): BrokerPort {
   return {
     call: async <Call extends BrokerCall>(call: Call, request: RequestOf<Call>) => {
-      const connected = await connectBroker(options);
+      const connected = await connectBroker(options, connectOnce);
       if (!connected.ok) return connected;
       const frame = encodeFrame({ v: protocolVersion, call, ...request });
       const reply = await exchange(connected.value, frame, options.deadlineMs[call]);
@@ -50,23 +37,6 @@ export function createBrokerClient(options: BrokerClientOptions): BrokerPort {
     },
     open: (request) => openFile(options, encodeFrame({ v: protocolVersion, call: 'open', ...request })),
   };
-}
-
-async function connectBroker({
-  socketPath: path,
-  connectForMs,
-  onAbsent,
-}: BrokerClientOptions): Promise<Outcome<Socket>> {
-  const giveUpAt = performance.now() + connectForMs;
-  for (;;) {
-    const attempt = await connectOnce(path);
-    if (typeof attempt !== 'string') return success(attempt);
-    if (performance.now() >= giveUpAt)
-      return failure('broker-unreachable', `the broker does not answer on ${path}: ${attempt}`, hint);
-    await onAbsent?.();
-    // Nothing tells when another process begins to listen.
-    await wait(retryEveryMs);
-  }
 }
 
 function connectOnce(path: string): Promise<Socket | string> {
@@ -112,34 +82,4 @@ function exchange(socket: Socket, frame: Buffer, deadlineMs: number): Promise<Ou
     });
     socket.write(frame);
   });
-}
-
-/** The broker is trusted to answer in the form of its protocol; what is not even that is a broken transport. */
-export function parseReply<Result>(call: BrokerCall, body: Buffer): Outcome<Result> {
-  let reply: unknown;
-  try {
-    reply = JSON.parse(body.toString('utf8'));
-  } catch {
-    return failure('broker-unreachable', `the broker's answer to ${call} is not JSON`, hint);
-  }
-  if (typeof reply !== 'object' || reply === null)
-    return failure('broker-unreachable', `the broker's answer to ${call} is not an object`, hint);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the trusted side of the protocol
-  if (Reflect.get(reply, 'ok') === true) return success(Reflect.get(reply, 'result') as Result);
-  const refusals: unknown = Reflect.get(reply, 'refusals');
-  return { ok: false, faults: Array.isArray(refusals) ? refusals.map(parseRefusal) : [] };
-}
-
-function parseRefusal(refusal: unknown): Fault {
-  const field = (name: string): string => {
-    const value: unknown = typeof refusal === 'object' && refusal !== null ? Reflect.get(refusal, name) : '';
-    return typeof value === 'string' ? value : '';
-  };
-  const rule = field('rule');
-  return {
-    code: field('code'),
-    message: field('message'),
-    hint: field('hint'),
-    ...(rule === '' ? {} : { rule }),
-  };
 }

@@ -6,7 +6,7 @@ import { receiveDescriptor } from '../linux/receive-descriptor.ts';
 import { connectUnixSocket } from '../linux/unix-socket.ts';
 import type { FileIdentity } from '../protocol/broker.ts';
 import { FrameReader } from '../protocol/frame.ts';
-import { hint, parseReply, retryEveryMs, type BrokerClientOptions } from './broker-client.ts';
+import { connectBroker, hint, parseReply, type BrokerClientOptions } from './broker-connection.ts';
 import type { OpenedFile } from './broker-port.ts';
 import { failure, success, type Outcome } from './outcome.ts';
 
@@ -15,9 +15,9 @@ const maxReplyBytes = 64 * 1024;
 const pollMs = 2;
 
 export async function openFile(options: BrokerClientOptions, frame: Buffer): Promise<Outcome<OpenedFile>> {
-  const connected = await connectBroker(options);
+  const connected = await connectBroker(options, connectOnce);
   if (!connected.ok) return connected;
-  const fd = connected.value;
+  const { fd } = connected.value;
   try {
     writeSync(fd, frame);
     return await readAnswer(fd, performance.now() + options.deadlineMs.open);
@@ -31,19 +31,9 @@ export async function openFile(options: BrokerClientOptions, frame: Buffer): Pro
 const unreachable = (why: string): ReturnType<typeof failure> =>
   failure('broker-unreachable', `the broker: ${why}`, hint);
 
-async function connectBroker({
-  socketPath: path,
-  connectForMs,
-  onAbsent,
-}: BrokerClientOptions): Promise<Outcome<number>> {
-  const giveUpAt = performance.now() + connectForMs;
-  for (;;) {
-    const attempt = connectUnixSocket(path);
-    if ('fd' in attempt) return success(attempt.fd);
-    if (performance.now() >= giveUpAt) return unreachable(`it does not answer on ${path}: ${attempt.code}`);
-    await onAbsent?.();
-    await wait(retryEveryMs);
-  }
+function connectOnce(path: string): { readonly fd: number } | string {
+  const attempt = connectUnixSocket(path);
+  return 'fd' in attempt ? attempt : attempt.code;
 }
 
 /** The descriptor is closed here, unless it is given back. */

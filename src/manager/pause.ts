@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 export const longestMs = 2 ** 31 - 1;
 
 /** Pauses for this long, or until the signal fires. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms > 0) await wait(Math.min(ms, longestMs), undefined, { signal }).catch(() => undefined);
+export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  const options = signal === undefined ? {} : { signal };
+  if (ms > 0) await wait(Math.min(ms, longestMs), undefined, options).catch(() => undefined);
 }

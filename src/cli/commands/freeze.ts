@@ -1,8 +1,7 @@
 import { defineCommand } from '../command.ts';
-import { eachMachine } from '../each-machine.ts';
+import { eachChosen } from '../each-chosen.ts';
 import { allMachines, manyMachines } from '../machine-arguments.ts';
-import { failed } from '../results.ts';
-import { isAlive, selectMachines } from '../select-machines.ts';
+import { isAlive } from '../select-machines.ts';
 
 export const freeze = defineCommand({
   name: 'freeze',
@@ -13,13 +12,14 @@ export const freeze = defineCommand({
   options: { all: allMachines },
   examples: [{ line: 'qward freeze web', meaning: 'before a copy of its disks' }],
   async run(context, { arguments: { NAME: words }, options: { all } }) {
-    const selection = await selectMachines(context, { words, all, concerns: isAlive });
-    if (!selection.ok) return failed(selection.faults);
-    return eachMachine(context, {
-      names: selection.names,
-      doing: 'freezing',
-      call: (name) => context.client.call('freeze', { name }),
-      line: ({ name, fileSystems }) => `${name}: ${fileSystems} file systems frozen`,
-    });
+    return eachChosen(
+      context,
+      { words, all, concerns: isAlive },
+      {
+        doing: 'freezing',
+        call: (name) => context.client.call('freeze', { name }),
+        line: ({ name, fileSystems }) => `${name}: ${fileSystems} file systems frozen`,
+      },
+    );
   },
 });

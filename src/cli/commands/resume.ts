@@ -1,8 +1,7 @@
 import { defineCommand } from '../command.ts';
-import { eachMachine, outcomeLine } from '../each-machine.ts';
+import { eachChosen } from '../each-chosen.ts';
+import { outcomeLine } from '../each-machine.ts';
 import { allMachines, manyMachines } from '../machine-arguments.ts';
-import { failed } from '../results.ts';
-import { selectMachines } from '../select-machines.ts';
 
 export const resume = defineCommand({
   name: 'resume',
@@ -14,17 +13,18 @@ export const resume = defineCommand({
     { line: 'qward resume --all', meaning: 'every machine that is paused' },
   ],
   async run(context, { arguments: { NAME: words }, options: { all } }) {
-    const selection = await selectMachines(context, {
-      words,
-      all,
-      concerns: ({ state }) => state === 'paused',
-    });
-    if (!selection.ok) return failed(selection.faults);
-    return eachMachine(context, {
-      names: selection.names,
-      doing: 'resuming',
-      call: (name) => context.client.call('resume', { name }),
-      line: outcomeLine,
-    });
+    return eachChosen(
+      context,
+      {
+        words,
+        all,
+        concerns: ({ state }) => state === 'paused',
+      },
+      {
+        doing: 'resuming',
+        call: (name) => context.client.call('resume', { name }),
+        line: outcomeLine,
+      },
+    );
   },
 });

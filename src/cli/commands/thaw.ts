@@ -1,8 +1,7 @@
 import { defineCommand } from '../command.ts';
-import { eachMachine } from '../each-machine.ts';
+import { eachChosen } from '../each-chosen.ts';
 import { allMachines, manyMachines } from '../machine-arguments.ts';
-import { failed } from '../results.ts';
-import { isAlive, selectMachines } from '../select-machines.ts';
+import { isAlive } from '../select-machines.ts';
 
 export const thaw = defineCommand({
   name: 'thaw',
@@ -12,13 +11,14 @@ export const thaw = defineCommand({
   options: { all: allMachines },
   examples: [{ line: 'qward thaw web', meaning: 'after a copy of its disks' }],
   async run(context, { arguments: { NAME: words }, options: { all } }) {
-    const selection = await selectMachines(context, { words, all, concerns: isAlive });
-    if (!selection.ok) return failed(selection.faults);
-    return eachMachine(context, {
-      names: selection.names,
-      doing: 'thawing',
-      call: (name) => context.client.call('thaw', { name }),
-      line: ({ name, fileSystems }) => `${name}: ${fileSystems} file systems thawed`,
-    });
+    return eachChosen(
+      context,
+      { words, all, concerns: isAlive },
+      {
+        doing: 'thawing',
+        call: (name) => context.client.call('thaw', { name }),
+        line: ({ name, fileSystems }) => `${name}: ${fileSystems} file systems thawed`,
+      },
+    );
   },
 });

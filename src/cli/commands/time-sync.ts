@@ -1,8 +1,7 @@
 import { defineCommand } from '../command.ts';
-import { eachMachine } from '../each-machine.ts';
+import { eachChosen } from '../each-chosen.ts';
 import { allMachines, manyMachines } from '../machine-arguments.ts';
-import { failed } from '../results.ts';
-import { isAlive, selectMachines } from '../select-machines.ts';
+import { isAlive } from '../select-machines.ts';
 
 export const timeSync = defineCommand({
   name: 'time-sync',
@@ -12,13 +11,14 @@ export const timeSync = defineCommand({
   options: { all: allMachines },
   examples: [{ line: 'qward time-sync --all', meaning: 'all that run' }],
   async run(context, { arguments: { NAME: words }, options: { all } }) {
-    const selection = await selectMachines(context, { words, all, concerns: isAlive });
-    if (!selection.ok) return failed(selection.faults);
-    return eachMachine(context, {
-      names: selection.names,
-      doing: 'setting the clock of',
-      call: (name) => context.client.call('timeSync', { name }),
-      line: ({ name, time }) => `${name}: ${time}`,
-    });
+    return eachChosen(
+      context,
+      { words, all, concerns: isAlive },
+      {
+        doing: 'setting the clock of',
+        call: (name) => context.client.call('timeSync', { name }),
+        line: ({ name, time }) => `${name}: ${time}`,
+      },
+    );
   },
 });

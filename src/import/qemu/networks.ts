@@ -4,7 +4,7 @@ import type { Plain } from '../../definition/key-path.ts';
 import type { ForeignDraft, Piece } from '../foreign-draft.ts';
 import { changed, imported, unsupported, type Verdict } from '../verdict.ts';
 import type { CommandLine } from './import-command-line.ts';
-import type { OptionPlace } from './rules-of-options.ts';
+import type { OptionPlace } from './option-rule.ts';
 
 /** `tcp:127.0.0.1:2222-:22` as `tcp 127.0.0.1:2222 -> 22`. */
 function forwardOf(text: string): string | undefined {

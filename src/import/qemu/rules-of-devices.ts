@@ -1,8 +1,9 @@
 /** Devices of QEMU (`-device`), each with the keys that it becomes. */
 import { leavesOf, valueOf, type Leaf } from '../../plan/passthrough/option-values.ts';
-import { changed, imported, unsupported, type Verdict } from '../verdict.ts';
+import { changed, imported, unsupported } from '../verdict.ts';
 import { addNic } from './networks.ts';
-import { driveWish, type OptionPlace, type OptionRule } from './rules-of-options.ts';
+import { always, put, type OptionPlace, type OptionRule } from './option-rule.ts';
+import { driveWish } from './rules-of-options.ts';
 
 /** The drive that a device is for: of `-drive if=none`, or the chain of nodes of `-blockdev`. */
 function nodesOf(
@@ -73,15 +74,6 @@ const nic: OptionRule = ({ line, draft, piece, leaves }) => {
   draft.judge(back.piece, imported);
   return verdict;
 };
-
-const always =
-  (verdict: Verdict): OptionRule =>
-  () =>
-    verdict;
-const put =
-  (key: string, value: string | number | boolean): OptionRule =>
-  ({ draft, piece }) =>
-    draft.put(piece, key, value);
 
 const card =
   (model: string | undefined): OptionRule =>

@@ -2,27 +2,8 @@
 import { isOn, leavesOf, valueOf, type Leaf } from '../../plan/passthrough/option-values.ts';
 import type { ForeignDraft, Piece } from '../foreign-draft.ts';
 import { changed, imported, unsupported, type Verdict } from '../verdict.ts';
-import type { CommandLine } from './import-command-line.ts';
 import { addNic, netOf } from './networks.ts';
-
-export interface OptionPlace {
-  readonly line: CommandLine;
-  readonly draft: ForeignDraft;
-  readonly piece: Piece;
-  /** The value as keys; the first without a key has the name that the option implies. */
-  readonly leaves: readonly Leaf[];
-  readonly value: string;
-}
-export type OptionRule = (place: OptionPlace) => Verdict;
-
-const always =
-  (verdict: Verdict): OptionRule =>
-  () =>
-    verdict;
-const put =
-  (key: string, value: string | number | boolean): OptionRule =>
-  ({ draft, piece }) =>
-    draft.put(piece, key, value);
+import { always, put, type OptionPlace, type OptionRule } from './option-rule.ts';
 
 const mib = 1024 ** 2;
 const sizeUnits: Readonly<Record<string, number>> = {

@@ -1,6 +1,5 @@
 /** One run of qemu-img in its jail: launched by the broker like a machine, audited like one, and gone when it has ended. */
 import { readFile } from 'node:fs/promises';
-import { setTimeout as wait } from 'node:timers/promises';
 import { limitsHit } from '../../linux/limits-hit.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
@@ -9,6 +8,7 @@ import { auditAfterMs, auditJob, readJobLog } from '../jailed-job.ts';
 import { ProcessWatch } from '../lifecycle/process-watch.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { progressOf, type StepEnd } from './job-output.ts';
+import { pause } from '../pause.ts';
 
 export interface StepLimits {
   /** Neither output nor use of a CPU for so long ends a job. */
@@ -68,7 +68,7 @@ async function watch(launched: LaunchedMachine, work: Watch): Promise<Outcome<un
   let audited = false;
   let seen = { size: -1, ticks: -1, movedAt: begun, ticksAtOutput: 0 };
   for (let pollMs = firstPollMs; process.alive; pollMs = Math.min(lastPollMs, pollMs * 1.3)) {
-    await wait(pollMs, undefined, { signal }).catch(() => undefined);
+    await pause(pollMs, signal);
     if (signal.aborted) return cancelled();
     const [output, ticks] = await Promise.all([readJobLog(launched.log), cpuTicks(launched.pid)]);
     onProgress(progressOf(output));

@@ -1,6 +1,5 @@
 /** One run of a hook of the policy's: launched by the broker in a jail of its own, bounded in time, and gone when it has ended. */
 import { randomBytes } from 'node:crypto';
-import { setTimeout as wait } from 'node:timers/promises';
 import { limitsHit } from '../../linux/limits-hit.ts';
 import type { Policy } from '../../policy/policy.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
@@ -12,6 +11,7 @@ import { ProcessWatch } from '../lifecycle/process-watch.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { linesOf, statusOf } from './hook-output.ts';
 import { unknownHook } from './named-hooks.ts';
+import { pause } from '../pause.ts';
 
 export interface HookServices {
   readonly broker: BrokerPort;
@@ -113,7 +113,7 @@ async function untilEnd(
   const begun = performance.now();
   let audited = false;
   for (let pollMs = firstPollMs; process.alive; pollMs = Math.min(lastPollMs, pollMs * 1.3)) {
-    await wait(pollMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+    await pause(pollMs, signal);
     if (signal?.aborted === true) return cancelled(call);
     const passed = performance.now() - begun;
     if (passed > timeoutMs && process.alive) return tooLong(call, timeoutMs);

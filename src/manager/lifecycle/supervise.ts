@@ -1,7 +1,7 @@
 /** Watching over a running QEMU: its events, its silence, its end. */
-import { setTimeout as wait } from 'node:timers/promises';
 import type { QmpEvent } from '../../qmp/events.ts';
 import type { Run } from './run.ts';
+import { pause } from '../pause.ts';
 
 export interface Supervisor {
   readonly onEvent: (event: QmpEvent) => void;
@@ -38,7 +38,7 @@ async function reconnect(run: Run): Promise<boolean> {
     if (connected.ok) return true;
     if (await run.process.gone(0)) return false;
     // Nothing tells when a QEMU that hangs comes back to its senses.
-    await wait(delayMs, undefined, { signal: run.released }).catch(() => undefined);
+    await pause(delayMs, run.released);
   }
   return false;
 }
