@@ -14,6 +14,8 @@ import { sweepAbandoned } from './sweep.ts';
 const testTimeoutMs = 180_000;
 /** Machines boot under TCG: two files at a time keep two cores busy, more only make boots slower. */
 const filesAtOnce = 2;
+/** A stage that hangs is ended, so that the others run and the summary says which one it was. */
+const stageDeadlineMs = 30 * 60_000;
 
 interface Stage {
   readonly name: string;
@@ -93,8 +95,13 @@ function runStage(stage: Stage): Promise<StageResult> {
       cwd: checkout,
       env: { ...process.env, ...stage.env },
     });
+    const deadline = setTimeout(() => {
+      say(`test: ${stage.name} did not end within ${stageDeadlineMs / 60_000} minutes`);
+      child.kill('SIGTERM');
+    }, stageDeadlineMs);
     child.once('error', reject);
     child.once('close', (status) => {
+      clearTimeout(deadline);
       const seconds = (performance.now() - started) / 1000;
       resolve({ name: stage.name, ok: status === 0, seconds, lines: readLedger(stage.ledger) });
     });
