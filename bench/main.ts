@@ -6,6 +6,7 @@
 import { cpus, release } from 'node:os';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { adoptionRounds } from './adoption.ts';
 import { checkout } from '../test/support/checkout.ts';
@@ -81,7 +82,10 @@ async function concurrentRounds(
   }
 }
 
-/** PSS of the manager with machines running, and list requests per second of one client. */
+/** After what was last asked of it, the manager gives back what it does not need. */
+const restedMs = 3000;
+
+/** PSS of the manager at rest with machines running, and list requests per second of one client. */
 async function load(qward: QwardSide): Promise<{ readonly pss: number; readonly perSecond: number }> {
   let count = 0;
   const started = performance.now();
@@ -91,6 +95,7 @@ async function load(qward: QwardSide): Promise<{ readonly pss: number; readonly 
   }
   const perSecond = count / ((performance.now() - started) / 1000);
   for (const name of names(running)) await qward.apiStart(name);
+  await delay(restedMs);
   const pss = pssMib(qward.instance.daemon('manager'));
   await Promise.all(names(running).map(qward.apiKill));
   return { pss, perSecond };

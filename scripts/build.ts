@@ -53,6 +53,11 @@ async function bundle({ name, entry }: Pick<Program, 'name' | 'entry'>, director
     define: { 'import.meta.url': 'importMetaUrl' },
     banner: { js: 'const importMetaUrl = require("node:url").pathToFileURL(__filename).href;' },
     minifySyntax: true,
+    // The daemons hold their source in memory: without comments and indents half of it, and with not one character beyond ASCII
+    // (comments have some) a byte each in place of two. Lines stay short enough for a stack trace to point at.
+    minifyWhitespace: true,
+    lineLimit: 120,
+    legalComments: 'external',
     metafile: true,
     logLevel: 'warning',
   });
