@@ -9,6 +9,7 @@ import type { PlanOutcome } from '../plan/launch-plan.ts';
 import { diskRoutes } from './disk-contract.ts';
 import { endpoints, machineStates, type MachineState } from './endpoints.ts';
 import { guestRoutes } from './guest-contract.ts';
+import { hotplugRoutes } from './hotplug-contract.ts';
 
 /** What a call needs, and what each right lets its holder do. */
 export const rightMeanings = {
@@ -612,6 +613,7 @@ export const routes = {
     params: onMachine,
   },
   ...guestRoutes,
+  ...hotplugRoutes,
   qmp: {
     ...endpoints.qmp,
     right: 'monitor',

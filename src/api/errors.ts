@@ -58,6 +58,11 @@ export const errorKinds = {
     exit: 1,
     meaning: 'The guest uses the disc in the drive, and did not let it out.',
   },
+  'device-kept': {
+    status: 409,
+    exit: 1,
+    meaning: 'The guest did not let go of a device in time; it stays attached.',
+  },
   'agent-failed': {
     status: 409,
     exit: 1,

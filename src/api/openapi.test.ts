@@ -60,8 +60,10 @@ test('nothing but the required body has to be given', () => {
   });
   const disks = ['Check', 'Commit', 'Convert', 'Create', 'Import', 'Info', 'Rebase', 'Resize', 'Snapshot'];
   const others = [
+    'attach',
     'clone',
     'define',
+    'detach',
     'edit',
     'exec',
     'give',

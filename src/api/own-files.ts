@@ -5,7 +5,7 @@
  * SECURITY: promise 4. What is claimed comes from what the caller wrote, never from what the manager says: a manager that
  * was taken over makes nobody claim what they did not name. Its word counts only where it makes a claim smaller.
  */
-import type { NeededFile } from '../definition/named-files.ts';
+import { widest, type NeededFile } from '../definition/named-files.ts';
 import { accessOfKey, writtenFiles } from '../definition/written-files.ts';
 import type { CallInput, CallResult } from './calls.ts';
 import type { QwardClient, Reply } from './client.ts';
@@ -91,12 +91,25 @@ export class OwnFiles {
     const { name, path } = input;
     return await new ClaimSet(this.#claims, name).around(() => this.#client.call('setMedium', input), {
       files: path === null ? [] : [{ path, access: 'ro' }],
-      keep: async () => {
-        const [files, media] = [await this.#filesOf(name), await this.#client.call('media', { name })];
-        if (files === undefined || !media.ok) return undefined;
-        const discs = media.result.drives.flatMap(({ path: disc }) => (disc === null ? [] : [disc]));
-        return [...files, ...discs.map((disc): NeededFile => ({ path: disc, access: 'ro' }))];
-      },
+      keep: () => this.#filesInUse(name),
+    });
+  }
+
+  /** A disk is claimed for as long as it is attached, or in the definition. */
+  async attach(input: CallInput<'attach'>): Promise<Owned<CallResult<'attach'>>> {
+    const { name, disk } = input;
+    const written = writtenFiles(JSON.stringify({ name, disks: [disk] }));
+    return await new ClaimSet(this.#claims, name).around(() => this.#client.call('attach', input), {
+      files: written?.files ?? [],
+      keep: () => this.#filesInUse(name),
+    });
+  }
+
+  async detach(input: CallInput<'detach'>): Promise<Owned<CallResult<'detach'>>> {
+    const { name } = input;
+    return await new ClaimSet(this.#claims, name).around(() => this.#client.call('detach', input), {
+      files: [],
+      keep: () => this.#filesInUse(name),
     });
   }
 
@@ -131,6 +144,20 @@ export class OwnFiles {
   async #filesOf(name: string): Promise<readonly NeededFile[] | undefined> {
     const reply = await this.#client.call('definition', { name });
     return reply.ok ? writtenFiles(reply.result.source)?.files : undefined;
+  }
+
+  /** The same with what the running machine was given since its start. */
+  async #filesInUse(name: string): Promise<readonly NeededFile[] | undefined> {
+    const files = await this.#filesOf(name);
+    const media = await this.#client.call('media', { name });
+    const devices = await this.#client.call('devices', { name });
+    if (files === undefined || !media.ok || !devices.ok) return undefined;
+    const discs = media.result.drives.flatMap(({ path }) => (path === null ? [] : [path]));
+    return widest([
+      ...files,
+      ...discs.map((path): NeededFile => ({ path, access: 'ro' })),
+      ...devices.result.disks.filter(({ attached }) => attached).flatMap((disk) => disk.files),
+    ]);
   }
 
   async #readonlyDisks(name: string): Promise<ReadonlySet<string>> {

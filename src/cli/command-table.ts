@@ -20,6 +20,8 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     ssh: async () => (await import('./commands/ssh.ts')).ssh,
     vnc: async () => (await import('./commands/vnc.ts')).vnc,
     media: async () => (await import('./commands/media.ts')).media,
+    attach: async () => (await import('./commands/attach.ts')).attach,
+    detach: async () => (await import('./commands/detach.ts')).detach,
     screenshot: async () => (await import('./commands/screenshot.ts')).screenshot,
     'send-key': async () => (await import('./commands/send-key.ts')).sendKey,
     logs: async () => (await import('./commands/logs.ts')).logs,

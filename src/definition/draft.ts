@@ -53,6 +53,7 @@ type ReadKey =
   | 'watchdog'
   | 'panic'
   | 'iommu'
+  | 'hotplug'
   | 'agent'
   | 'tags'
   | 'boot'
@@ -136,6 +137,7 @@ export function draftOf(value: Plain): Draft {
     watchdog: read(shape.watchdog, input['watchdog']),
     panic: read(shape.panic, input['panic']),
     iommu: read(shape.iommu, input['iommu']),
+    hotplug: read(shape.hotplug, input['hotplug']),
     agent: read(shape.agent, input['agent']),
     tags: read(shape.tags, input['tags']),
     boot: read(shape.boot, input['boot']),

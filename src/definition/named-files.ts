@@ -83,7 +83,8 @@ export function filesOf(parts: PartsWithFiles): readonly NeededFile[] {
   return widest(namedFiles(parts));
 }
 
-function widest(files: readonly NeededFile[]): readonly NeededFile[] {
+/** Each file once. */
+export function widest(files: readonly NeededFile[]): readonly NeededFile[] {
   const access = new Map<string, NeededFile['access']>();
   for (const file of files)
     if (file.access === 'rw' || !access.has(file.path)) access.set(file.path, file.access);

@@ -97,6 +97,25 @@ export function watchdogsAreOfTheBoard({ machine, watchdog }: Draft): readonly B
   );
 }
 
+export function portsAreOfTheBoard({ machine, hotplug, iommu }: Draft): readonly Broken[] {
+  if (hotplug?.ports === undefined || hotplug.ports === 0) return [];
+  return [
+    ...when(machine === 'pc', () =>
+      broken(['hotplug', 'ports'], 'pc needs none: each of its free slots is one', 'Remove it.'),
+    ),
+    ...when(machine === 'microvm', () =>
+      broken(['hotplug', 'ports'], 'microvm has no PCI Express', 'Remove it, or use machine: q35.'),
+    ),
+    ...when(machine === 'q35' && iommu?.model === 'amd', () =>
+      broken(
+        ['hotplug', 'ports'],
+        'the IOMMU of AMD is in their slot',
+        'Remove it, or use iommu.model: intel.',
+      ),
+    ),
+  ];
+}
+
 export function iommusAreWhole({ machine, iommu, platform }: Draft): readonly Broken[] {
   if (iommu === undefined) return [];
   const keysOf = {

@@ -7,6 +7,7 @@ import * as z from 'zod';
 import { byteSize, duration, hostPath, identifier, ipAddress, line, machineName } from './scalars.ts';
 import { generationId, machineVersion, platformSchema, smbiosSchema, uuid } from './schema-board.ts';
 import { clockSchema } from './schema-clock.ts';
+import { mostPorts } from './hotplug-ports.ts';
 import { cpuSchema } from './schema-cpu.ts';
 import {
   balloonOptionsSchema,
@@ -55,6 +56,22 @@ const resourceLimits = z.strictObject({
     .max(10_000)
     .default(100)
     .describe('Share of disk time against other machines (cgroup v2 io.weight).'),
+  fileSize: byteSize({ from: '1MiB', to: '4096TiB', examples: ['1TiB'] })
+    .optional()
+    .describe(
+      'Largest size that an image may come to, also one that is attached later; unset: that of the largest disk.',
+    ),
+});
+
+const hotplug = z.strictObject({
+  ports: z
+    .int()
+    .min(0)
+    .max(mostPorts)
+    .optional()
+    .describe(
+      'Places for disks that are attached while the machine runs; each is a PCI Express port of `q35`. Unset: 4 on `q35`, none beside AMD’s IOMMU; `pc` needs none.',
+    ),
 });
 
 const boot = z.strictObject({
@@ -311,6 +328,7 @@ export const machineSchema = z.strictObject({
     .describe(
       '`reserve`: QEMU keeps CAP_SYS_RAWIO although no disk needs it yet, since a running process cannot be given it.',
     ),
+  hotplug: hotplug.prefault({}).describe('Room for what is attached while the machine runs.'),
   qemu: qemuSchema.prefault({}).describe("Passthrough to QEMU's command line, environment and monitor."),
   confinement: confinementSchema
     .prefault({})

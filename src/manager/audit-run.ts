@@ -7,7 +7,7 @@ import type { Run } from './lifecycle/run.ts';
 
 export function auditRun(run: Run, facts: ProcessFacts, now: Date): AuditReport {
   // What was planned counts where it is known: a file that was swapped before it was opened is found.
-  const expected = expectedWalls(run.media.launched, {
+  const expected = expectedWalls(run.now, {
     files: run.openFiles,
     handedSockets: run.viewers.handedSockets(),
   });

@@ -1,9 +1,9 @@
 /** All machines that the manager knows: those that are defined, and those that run. */
 import type { MachineSummary, Right } from '../api/contract.ts';
 import type { Fault } from '../definition/fault.ts';
+import type { FileIdentity, LaunchedMachine } from '../protocol/broker.ts';
 import { beyondWalls } from '../definition/relaxations.ts';
 import type { Policy } from '../policy/policy.ts';
-import type { LaunchedMachine } from '../protocol/broker.ts';
 import { Machine, type MachineServices } from './lifecycle/machine.ts';
 import type { PendingRestart } from './lifecycle/restarts.ts';
 import type { Run } from './lifecycle/run.ts';
@@ -206,15 +206,19 @@ export class Machines {
   /** By device and inode: paths may differ through links and mounts. */
   #findLockHolder(starting: Run, path: string): string | undefined {
     const wanted = starting.files[path];
-    if (wanted === undefined) return undefined;
-    const own = this.get(starting.launched.machine);
+    return wanted === undefined ? undefined : this.holderOf(starting.launched.machine, wanted, path);
+  }
+
+  /** Another machine that has this file open, as far as whoever may see this one may see that one too. */
+  holderOf(name: string, wanted: FileIdentity, path: string): string | undefined {
+    const own = this.get(name);
     for (const machine of this.all()) {
-      const { name, run, record, state } = machine;
+      const { run, record, state } = machine;
       // SECURITY: promise 4. A machine that shares an image with one that not all may see does not say with which.
       if (own === undefined || machine === own || !this.#sameEyes(machine, own)) continue;
       // A start under way has the image open before its run is known.
       if (state === 'starting' && record?.definition.disks.some((disk) => disk.path === path) === true)
-        return name;
+        return machine.name;
       if (run === undefined) continue;
       // What an earlier manager started is as the broker opened it: a claim for it may be gone meanwhile.
       if (
@@ -222,7 +226,7 @@ export class Machines {
           (file) => file.device === wanted.device && file.inode === wanted.inode,
         )
       )
-        return name;
+        return machine.name;
     }
     return undefined;
   }

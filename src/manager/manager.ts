@@ -34,6 +34,7 @@ import { createDiskHandlers } from './handlers/disk-handlers.ts';
 import { createHostHandlers } from './handlers/host-handlers.ts';
 import { createPolicyHandlers } from './handlers/policy-handlers.ts';
 import { createGuestHandlers } from './handlers/guest-handlers.ts';
+import { createHotplugHandlers } from './handlers/hotplug-handlers.ts';
 import { createMediaHandlers } from './handlers/media-handlers.ts';
 import { createMachineHandlers } from './handlers/machine-handlers.ts';
 import { createStreamHandlers } from './handlers/stream-handlers.ts';
@@ -361,6 +362,13 @@ function createApi(parts: ApiParts): FastifyInstance {
         placed: parts.policy.placed,
       }),
       ...createMediaHandlers({ broker, planner: host.planner, audit: host.audit, now }),
+      ...createHotplugHandlers({
+        ...parts,
+        planner: host.planner,
+        audit: host.audit,
+        holderOf: (...of) => machines.holderOf(...of),
+        definitions,
+      }),
       ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
       ...createAutostartHandlers(parts),
       ...createShutdownHandlers(parts),

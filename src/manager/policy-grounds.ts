@@ -41,7 +41,7 @@ export function createRunJudge(source: PolicySource, storage: OwnStorage): (run:
     if (!policy.ok) return policy.faults;
     const known = judged.get(run);
     if (known?.policy === policy.value) return known.refusals;
-    const refusals = admit(run.launched.launch, groundsOf(policy.value, storage));
+    const refusals = admit(run.now.launch, groundsOf(policy.value, storage));
     judged.set(run, { policy: policy.value, refusals });
     return refusals;
   };

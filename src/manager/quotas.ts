@@ -18,7 +18,7 @@ export interface CountedMachine {
   readonly state: MachineState;
   /** The definition that a start under way was begun with. */
   readonly starting: MachineDefinition | null;
-  readonly run: { readonly launched: Pick<LaunchedMachine, 'launch'> } | undefined;
+  readonly run: { readonly now: Pick<LaunchedMachine, 'launch'> } | undefined;
 }
 
 export interface QuotaServices {
@@ -122,7 +122,7 @@ export class Quotas {
     const known = starting === null ? [definition] : [definition, starting];
     const uses = await Promise.all(known.map((one) => this.#useOf(uid, applied, one)));
     if (run === undefined) return mostOf(uses);
-    const { launch } = run.launched;
+    const { launch } = run.now;
     const written = launch.descriptors.flatMap((one) =>
       one.kind === 'file' && one.access === 'rw' ? [one.path] : [],
     );

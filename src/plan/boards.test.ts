@@ -27,7 +27,7 @@ test('every device of a full board has a place of its own', () => {
   const places = devices(full)
     .filter((device) => device.addr !== undefined)
     .map((device) => device.addr);
-  assert.equal(places.length, 64 + 32 + 5);
+  assert.equal(places.length, 64 + 32 + 5 + 4);
   assert.equal(new Set(places).size, places.length);
 });
 

@@ -34,12 +34,15 @@ const mmioSingles: ReadonlyMap<keyof typeof slots, number> = new Map([
 ]);
 const mmioDisks = { first: 4, last: 23 } as const;
 
+/** Ports for what is attached later are functions of one slot, in front of all others. */
+const portSlot = 1;
+
 /** Devices that few machines have share two slots, as functions in the order in which they are planned. */
 const extraSlots = { first: 0x1d, functions: 8 } as const;
 
 export type Place =
   | { readonly kind: 'single'; readonly device: keyof typeof slots }
-  | { readonly kind: 'nic' | 'disk' | 'extra'; readonly index: number; readonly count: number };
+  | { readonly kind: 'nic' | 'disk' | 'extra' | 'port'; readonly index: number; readonly count: number };
 
 /** Place of a device of extra-devices.ts. */
 export function extraPlace(definition: MachineDefinition, name: string): Place {
@@ -64,6 +67,7 @@ function pciAddress(place: Place): { readonly slot: number; readonly fn: number;
     const before = Math.floor(index / functions) * functions;
     return { slot: first + before / functions, fn: index % functions, shared: count - before > 1 };
   }
+  if (place.kind === 'port') return { slot: portSlot, fn: index, shared: count > 1 };
   const perSlot = Math.ceil(count / diskSlots.count);
   return { slot: diskSlots.first + Math.floor(index / perSlot), fn: index % perSlot, shared: perSlot > 1 };
 }

@@ -1,4 +1,5 @@
 /** What the QEMU process may use of the host. Numbers measured with QEMU 7.2 on Debian 12. */
+import { hotplugPorts } from '../definition/hotplug-ports.ts';
 import { mostCpus } from '../definition/most-cpus.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { LaunchLimits } from '../protocol/launch.ts';
@@ -23,8 +24,10 @@ export function threadsAtStart(cpus: number): number {
  * Memory that QEMU needs beside the guest's, bytes. A ceiling and not a forecast: beyond it the kernel kills the machine.
  */
 export function memoryOverhead(definition: MachineDefinition, accel: Accelerator): number {
-  const drives = definition.disks.length + definition.cdroms.length;
-  const layers = definition.disks.reduce((sum, disk) => sum + 1 + disk.backing.length, 0);
+  // What is attached later has its room from the start on: a limit is not raised while the machine runs.
+  const later = hotplugPorts(definition);
+  const drives = definition.disks.length + definition.cdroms.length + later;
+  const layers = definition.disks.reduce((sum, disk) => sum + 1 + disk.backing.length, later);
   const parts = [
     // Heap, ROMs and firmware: 40 MiB measured with three disks after the boot; the rest is room for I/O in flight.
     192,
@@ -62,12 +65,13 @@ function largestFile(definition: MachineDefinition, facts: HostFacts): number {
 }
 
 /** Beyond the images: the machine's log, and tables of small images. */
-const fileMargin = 64 * mib;
+export const fileMargin = 64 * mib;
 
 /** Descriptors: what the plan gives, twice again for those that QEMU makes of them, and event descriptors of the queues. */
 function openFiles(definition: MachineDefinition, descriptors: number): number {
-  const devices = 8 + definition.disks.length + definition.nics.length;
-  return Math.min(65_536, 256 + descriptors * 3 + mostCpus(definition.cpu) * (1 + 4 * devices));
+  const later = hotplugPorts(definition);
+  const devices = 8 + definition.disks.length + definition.nics.length + later;
+  return Math.min(65_536, 256 + (descriptors + later * 2) * 3 + mostCpus(definition.cpu) * (1 + 4 * devices));
 }
 
 export function planLimits(
@@ -83,6 +87,9 @@ export function planLimits(
     cpuQuota: limits.cpuQuota === undefined ? null : Math.round(limits.cpuQuota * 100_000),
     ioWeight: limits.ioWeight,
     openFiles: openFiles(definition, from.descriptors),
-    fileSize: Math.min(Number.MAX_SAFE_INTEGER, largestFile(definition, facts) + fileMargin),
+    fileSize: Math.min(
+      Number.MAX_SAFE_INTEGER,
+      Math.max(limits.fileSize ?? 0, largestFile(definition, facts) + fileMargin),
+    ),
   };
 }

@@ -16,6 +16,7 @@ import { lifeOptions, panicOptions } from './life.ts';
 import { planLimits } from './limits.ts';
 import { machineOptions } from './machine.ts';
 import { planMemory } from './memory.ts';
+import { hotplugOptions } from './hotplug-ports.ts';
 import { portOptions } from './ports.ts';
 import { nicOptions } from './nics.ts';
 import { planNotes } from './notes.ts';
@@ -130,6 +131,7 @@ function commandLine(
       ...consoles,
       ...firmware.options,
       ...iommuOptions(definition, accel),
+      ...hotplugOptions(definition),
       ...usbControllerBefore(definition),
       ...drives,
       ...nics,

@@ -59,7 +59,11 @@ function admitOne(one: Relaxed, machine: string, policy: Policy): Refusal[] {
 }
 
 /** SECURITY: promise 6. The capability is of the whole process: every block device of it is one for raw commands. */
-function admitRawIo(launch: LaunchRequest, policy: Policy, roots: readonly StorageRoot[]): Refusal[] {
+export function admitRawIo(
+  launch: Pick<LaunchRequest, 'relaxed' | 'descriptors'>,
+  policy: Policy,
+  roots: readonly StorageRoot[],
+): Refusal[] {
   if (!relaxations(launch, 'capability').includes('sys_rawio')) return [];
   const paths = launch.descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : []));
   const barred = [...new Set(paths)].filter((path) => {

@@ -90,6 +90,11 @@ export function parseNodeNames(value: unknown): readonly string[] | undefined {
   return parseList(value, (item) => parseText(memberOf(parseFields(item), 'node-name'), maxNameLength));
 }
 
+/** What an object of QEMU's has below it. */
+export function parseMemberNames(value: unknown): readonly string[] | undefined {
+  return parseList(value, (item) => parseText(memberOf(parseFields(item), 'name'), maxNameLength));
+}
+
 /** Output of the human monitor, fit for a terminal. */
 export function parseMonitorOutput(value: unknown): string | undefined {
   const output = parseText(value, maxLineBytes);

@@ -5,6 +5,7 @@ import {
   parseDescriptorSets,
   parseDone,
   parseDrives,
+  parseMemberNames,
   parseMonitorOutput,
   parseNodeNames,
   parseRunStatus,
@@ -56,6 +57,10 @@ export const commands = {
   })),
   /** The descriptor that comes with it, in a set of its own: `/dev/fdset/N` is then a path of QEMU's. Gives N. */
   addFd: plain('add-fd', quickMs, parseAddedDescriptor),
+  /** The same into a set that is there, beside what is in it. */
+  addFdTo: withArgs('add-fd', quickMs, parseAddedDescriptor, ({ set }: { readonly set: number }) => ({
+    'fdset-id': set,
+  })),
   /** Writes what the screen shows as PNG to a path of QEMU's. */
   screendump: withArgs('screendump', drainMs, parseDone, ({ path }: { readonly path: string }) => ({
     filename: path,
@@ -86,6 +91,13 @@ export const commands = {
   blockdevDel: withArgs('blockdev-del', drainMs, parseDone, ({ node }: { readonly node: string }) => ({
     'node-name': node,
   })),
+  objectAdd: withArgs('object-add', quickMs, parseDone, (object: Fields) => object),
+  objectDel: withArgs('object-del', quickMs, parseDone, ({ id }: { readonly id: string }) => ({ id })),
+  deviceAdd: withArgs('device_add', drainMs, parseDone, (device: Fields) => device),
+  /** Asks the guest to let go of a device on PCI; a SCSI disk goes at once. The device is there until the guest has. */
+  deviceDel: withArgs('device_del', drainMs, parseDone, ({ id }: { readonly id: string }) => ({ id })),
+  /** Ids of the devices that have one. */
+  listDevices: withFixed('qom-list', { path: '/machine/peripheral' }, quickMs, parseMemberNames),
   /** A guest that keeps the tray in is asked to let it out, and the command is refused meanwhile; `force`: it comes out. */
   openTray: withArgs(
     'blockdev-open-tray',

@@ -27,6 +27,7 @@ import type { FileProbe, LaunchedMachine, ProcessFacts } from '../../src/protoco
 import type { Access } from '../../src/protocol/launch.ts';
 import { startTestBroker, type TestBroker } from '../support/broker.ts';
 import { localFacts } from '../support/local-facts.ts';
+import { testLaunch } from '../support/test-launch.ts';
 
 const MiB = 1024 * 1024;
 const directory = mkdtempSync('/tmp/qward-block-');
@@ -123,6 +124,28 @@ test('a device that the policy does not name is refused, whatever leads to it', 
   assert.deepEqual(await refusal(broker, `${broker.images}/node`), ['file-kind', 'regular-files']);
   symlinkSync(loop, `${broker.images}/link`);
   assert.deepEqual(await refusal(broker, `${broker.images}/link`), ['file-kind', 'no-links']);
+});
+
+test('a machine with CAP_SYS_RAWIO is given no device later that is not for raw commands', async () => {
+  const reserve = { relax: 'capability', to: 'sys_rawio' } as const;
+  const policy = (device: object): object => ({
+    blockDevices: [{ path: loop, access: 'rw', ...device }],
+    relaxations: [{ ...reserve, machines: ['one'] }],
+  });
+  for (const rawio of [false, true]) {
+    await using broker = await startTestBroker(policy({ rawio }));
+    const launch = { ...(await testLaunch('one')), relaxed: [reserve] };
+    const launched = await broker.ask({ v: 1, call: 'launch', launch });
+    assert.ok(launched.ok, JSON.stringify(launched));
+    const file = { path: loop, access: 'rw', claimant: null } as const;
+    const opened = await broker.ask({ v: 1, call: 'open', machine: 'one', file });
+    assert.equal(opened.ok, rawio, JSON.stringify(opened));
+    if (!opened.ok)
+      assert.deepEqual(
+        opened.refusals.map(({ rule }) => rule),
+        ['blockDevices'],
+      );
+  }
 });
 
 test('a link in /dev leads to the device that the policy names by it, where only root can make links', async () => {

@@ -51,7 +51,13 @@ function testStage(name: string, files: readonly string[]): Stage {
 }
 
 function folderStage(folder: string): Stage {
-  return testStage(folder, globSync(join(checkout, 'test', folder, '**/*.test.ts')).sort());
+  return testStage(
+    folder,
+    globSync(join(checkout, 'test', folder, '**/*.test.ts'))
+      // Those of long duration are run by hand.
+      .filter((path) => !path.endsWith('.long.test.ts'))
+      .sort(),
+  );
 }
 
 function stagesFor(wanted: readonly string[]): Stage[] {

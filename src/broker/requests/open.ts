@@ -2,6 +2,7 @@
 import { fstatSync } from 'node:fs';
 import { isAlive } from '../../linux/process.ts';
 import type { FileRequest } from '../../protocol/broker.ts';
+import { admitRawIo } from '../../policy/admit-relaxations.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { openDescriptors } from '../open-descriptors.ts';
 import { groundsOf } from '../open-file.ts';
@@ -17,9 +18,14 @@ export async function handleOpen(
     return refuse('machine-not-running', `machine "${machine}" does not run`, 'start it');
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
-  const opened = await openDescriptors([{ kind: 'file', ...file, reopened: false }], {
+  const grounds = groundsOf(context, machine, policy.policy);
+  const descriptors = [{ kind: 'file', ...file, reopened: false }] as const;
+  // SECURITY: promise 6. What has the capability gets no block device later that it would not have got at its launch.
+  const refusals = admitRawIo({ ...record.launch, descriptors }, policy.policy, grounds.roots);
+  if (refusals.length > 0) return { ok: false, refusals };
+  const opened = await openDescriptors(descriptors, {
     directory: placesOf(context, machine).directory,
-    grounds: groundsOf(context, machine, policy.policy),
+    grounds,
     ids: { ...record, gid: record.gid ?? record.uid },
     means: context.means,
   });

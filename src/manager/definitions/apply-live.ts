@@ -61,13 +61,13 @@ async function setPanic({ session, launched }: Run, { onCrash }: MachineDefiniti
   return session !== undefined && (await commands.setAction(session, { panic: panicActions[onCrash] })).ok;
 }
 
-async function limitDisk({ session, launched }: Run, after: MachineDefinition, id: string): Promise<boolean> {
+async function limitDisk({ session, hotplug }: Run, after: MachineDefinition, id: string): Promise<boolean> {
   const disk = after.disks.find((candidate) => candidate.id === id);
   if (session === undefined || disk === undefined || !isPlain(disk.limits)) return false;
   const limits = { iops: disk.limits?.iops ?? 0, bps: disk.limits?.bps ?? 0 };
   const group = `limits.${id}`;
   // A disk that was started with limits has a throttle node; in others the device itself takes them.
-  const hasGroup = launched.launch.argv.some((argument) => argument.includes(`"id":"${group}"`));
+  const hasGroup = hotplug.disk(id)?.groups.includes(group) === true;
   if (hasGroup) return (await commands.setGroupIoLimits(session, { group, ...limits })).ok;
   const device = await findDrive(session, id);
   return device !== undefined && (await commands.setIoLimits(session, { id: device, ...limits })).ok;

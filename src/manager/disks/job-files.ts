@@ -87,7 +87,7 @@ function useFault(machines: Machines, identity: Identity, { file, access }: Use)
     const paths = Object.entries(run.openFiles)
       .filter(([, { device, inode }]) => device === file.device && inode === file.inode)
       .map(([path]) => path);
-    const writes = run.launched.launch.descriptors.some(
+    const writes = run.now.launch.descriptors.some(
       (one) => one.kind === 'file' && one.access === 'rw' && paths.includes(one.path),
     );
     if (paths.length === 0 || (access === 'ro' && !writes)) continue;

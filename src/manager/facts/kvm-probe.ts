@@ -29,6 +29,7 @@ export function kvmProbeDefinition(imagePath: string, accel: 'kvm' | 'tcg' = 'kv
     disks: [{ id: 'probe', path: imagePath, format: 'raw', readonly: true }],
     rng: false,
     balloon: false,
+    hotplug: { ports: 0 },
   });
 }
 

@@ -22,6 +22,7 @@ import { describeEvent } from './guest-events.ts';
 import { endOfRun, killRun, removeRemains } from './end-run.ts';
 import { readQemuLog } from './qemu-log.ts';
 import type { PendingRestart } from './restarts.ts';
+import { settleAfterAdoption } from '../hotplug/drop-disk.ts';
 import { Run } from './run.ts';
 import { StateBoard } from './state-board.ts';
 import { superviseRun } from './supervise.ts';
@@ -249,6 +250,7 @@ export class Life {
       logOffset: known?.logOffset ?? 0,
       files: {},
       media: known?.media,
+      hotplug: known?.hotplug,
     });
     run.begun = known !== undefined;
     this.#lastEnd = lastEnd;
@@ -262,6 +264,7 @@ export class Life {
     return async () => {
       const connected = alive && (await run.connect(run.released)).ok;
       if (connected) await this.probe();
+      if (connected) await settleAfterAdoption({ life: this }, run);
       if (launched.alive && run.begun) await this.#services.networks.adopt(run);
       void this.#watch(run, connected);
       this.#connecting = undefined;
@@ -428,7 +431,7 @@ export class Life {
       audit: this.#audit,
       lastEnd: this.#lastEnd,
       after: this.after.note,
-      ...(run === undefined ? {} : { media: run.media.note }),
+      ...(run === undefined ? {} : { media: run.media.note, hotplug: run.hotplug.note }),
     };
   }
 

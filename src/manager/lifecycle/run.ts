@@ -8,7 +8,9 @@ import { Console } from '../console/console.ts';
 import { ScrollBack } from '../console/scroll-back.ts';
 import { Agent } from './agent.ts';
 import { connectQemu } from './connect-qemu.ts';
+import { Hotplug, type HotplugNote } from '../hotplug/hotplug.ts';
 import { Media, type MediaNote } from '../media/media.ts';
+import { asIfLaunched } from './held-files.ts';
 import { Viewers } from '../vnc/viewers.ts';
 import type { UserNetworks } from '../networks/user-networks.ts';
 import { ProcessWatch } from './process-watch.ts';
@@ -27,6 +29,8 @@ export interface RunOptions {
   readonly files: Readonly<Record<string, FileIdentity>>;
   /** The discs that were changed since its launch; default: none. */
   readonly media?: MediaNote | undefined;
+  /** The disks that were attached and detached since; default: none. */
+  readonly hotplug?: HotplugNote | undefined;
 }
 
 export type ConnectResult =
@@ -49,6 +53,7 @@ export class Run implements AsyncDisposable {
   /** Once its cards are served. */
   networks: UserNetworks | undefined;
   readonly media: Media;
+  readonly hotplug: Hotplug;
   session: QmpSession | undefined;
   ending: Ending = 'none';
   /** Whether its start is known to have been finished: every wall was proved then. */
@@ -70,6 +75,7 @@ export class Run implements AsyncDisposable {
     this.console = new Console(scrollBack);
     this.agent = new Agent(this);
     this.media = new Media(options.launched, options.media);
+    this.hotplug = new Hotplug(options.launched, options.hotplug);
   }
 
   static async open(options: RunOptions): Promise<Run> {
@@ -79,9 +85,14 @@ export class Run implements AsyncDisposable {
     );
   }
 
+  /** As if it had been launched with what it holds now. */
+  get now(): LaunchedMachine {
+    return asIfLaunched(this.launched, [this.media.sinceLaunch, this.hotplug.sinceLaunch]);
+  }
+
   /** The files that it has open, by path: as they were planned where that is known, as the broker opened them else. */
   get openFiles(): Readonly<Record<string, FileIdentity>> {
-    const { files } = this.media.launched;
+    const { files } = this.now;
     const planned = Object.entries(this.files).filter(([path]) => Object.hasOwn(files, path));
     return { ...files, ...Object.fromEntries(planned) };
   }

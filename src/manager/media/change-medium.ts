@@ -3,29 +3,23 @@
  * open before is closed: that is looked at on the live process.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { differingWalls } from '../../audit/report.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import { plannedMedium, type PlannedMedium } from '../../plan/medium.ts';
-import type { CommandFailure, CommandResult } from '../../qmp/command-result.ts';
+import type { CommandResult } from '../../qmp/command-result.ts';
 import type { Drive } from '../../qmp/command-values.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
-import type { BrokerPort } from '../broker-port.ts';
-import type { StartServices } from '../lifecycle/start-run.ts';
+import { lookAtWalls, type WallServices } from '../lifecycle/look-at-walls.ts';
+import { giveFile, monitorFailure } from '../lifecycle/give-file.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Planner } from '../planner.ts';
-import { whenFree } from '../vnc/viewers.ts';
 import type { Medium } from './media.ts';
 
-export interface MediaServices {
-  readonly broker: BrokerPort;
+export interface MediaServices extends WallServices {
   readonly planner: Planner;
-  readonly audit: StartServices['audit'];
-  readonly now: () => Date;
 }
 
 export interface MediumChange {
@@ -61,7 +55,8 @@ export async function changeMedium(
     const work = { services, machine, run, session: session.value, change };
     const changed = await exchange(work, planned?.value ?? null);
     await machine.life.keepNote();
-    return changed.ok ? await lookAtWalls(work) : changed;
+    // SECURITY: promise 2. Of the disc before nothing is open any more, and of the new one just what was planned.
+    return changed.ok ? await lookAtWalls(services, machine, 'the disc was changed') : changed;
   });
 }
 
@@ -149,28 +144,23 @@ async function insert(session: QmpSession, drive: string, node: string): Promise
 /** The file, opened by the broker, as nodes of QEMU that no drive has yet. */
 async function addNodes(work: Work, { file, nodes }: PlannedMedium): Promise<Outcome<Medium>> {
   const { services, machine, session } = work;
-  const { path, access, claimant } = file;
-  const opened = await services.broker.open({ machine: machine.name, file: { path, access, claimant } });
-  if (!opened.ok) return opened;
-  const { descriptor, device, inode } = opened.value;
-  const given = await whenFree(() => commands.addFd(session, { descriptor })).finally(() =>
-    closeSync(descriptor),
-  );
-  if (!given.ok) return monitorFailure(machine, given);
+  const given = await giveFile({ broker: services.broker, machine: machine.name, session }, file);
+  if (!given.ok) return given;
+  const { set, identity } = given.value;
   const name = `media.${randomBytes(4).toString('hex')}`;
-  const medium: Medium = { file, identity: { device, inode }, nodes: [name, `${name}.file`] };
+  const medium: Medium = { file, identity, nodes: [name, `${name}.file`] };
   const [formatName, fileName] = medium.nodes;
   const made = await inOrder([
     () =>
       commands.blockdevAdd(session, {
         ...nodes.file,
         'node-name': fileName,
-        filename: `/dev/fdset/${given.value}`,
+        filename: `/dev/fdset/${set}`,
       }),
     () => commands.blockdevAdd(session, { ...nodes.format, 'node-name': formatName, file: fileName }),
   ]);
   // The node keeps a descriptor of its own; the set would keep the file open for ever (QEMU 7.2).
-  await commands.removeFd(session, { set: given.value });
+  await commands.removeFd(session, { set });
   if (made.ok) return success(medium);
   await dropNodes(session, medium);
   return monitorFailure(machine, made);
@@ -209,22 +199,4 @@ async function takeOut({ machine, session, change: { drive, force } }: Work): Pr
   }
   const removed = await commands.removeMedium(session, { drive });
   return removed.ok ? success(undefined) : monitorFailure(machine, removed);
-}
-
-/** SECURITY: promise 2. Of the disc before nothing is open any more, and of the new one just what was planned. */
-async function lookAtWalls({ services, machine, run }: Work): Promise<Outcome<undefined>> {
-  const facts = await services.broker.call('inspect', { machine: machine.name });
-  if (!facts.ok) return facts;
-  const report = services.audit(run, facts.value, services.now());
-  machine.life.audit = { ok: report.ok, at: report.at };
-  if (report.ok) return success(undefined);
-  return failure(
-    'audit-failed',
-    `the disc was changed, and walls of machine "${machine.name}" differ now: ${differingWalls(report)}`,
-    `\`qward audit ${machine.name}\``,
-  );
-}
-
-export function monitorFailure(machine: Machine, { message }: CommandFailure): ReturnType<typeof failure> {
-  return failure('monitor-failed', `machine "${machine.name}": ${message}`, 'see `qward logs`');
 }

@@ -1,9 +1,10 @@
 /** The drives for discs of a machine, and what is in them. */
 import type { CallResult } from '../../api/calls.ts';
 import { commands } from '../../qmp/commands.ts';
+import { monitorFailure } from '../lifecycle/give-file.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { success, type Outcome } from '../outcome.ts';
-import { deviceId, monitorFailure } from './change-medium.ts';
+import { deviceId } from './change-medium.ts';
 
 export async function listMedia(machine: Machine): Promise<Outcome<CallResult<'media'>>> {
   const session = machine.session();

@@ -2,15 +2,11 @@
  * The discs in the drives of one running machine, as far as they were changed since its launch, and what it has open by that. Noted
  * with the run, so that the next manager knows.
  */
-import type { FileIdentity } from '../../audit/expected-walls.ts';
 import { plannedMedium } from '../../plan/medium.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
-import type { Descriptor } from '../../protocol/launch.ts';
+import { parseHeldFile, type HeldFile, type SinceLaunch } from '../lifecycle/held-files.ts';
 
-export interface Medium {
-  readonly file: Extract<Descriptor, { kind: 'file' }>;
-  /** Undefined: not known. */
-  readonly identity: FileIdentity | undefined;
+export interface Medium extends HeldFile {
   /** Names of its block nodes, the drive's first. */
   readonly nodes: readonly [format: string, file: string];
 }
@@ -46,27 +42,13 @@ export class Media {
     return Object.fromEntries(this.#changed);
   }
 
-  /** As if it had been launched with the discs that it has now. */
-  get launched(): LaunchedMachine {
-    if (this.#changed.size === 0) return this.#launched;
-    const { launch, files } = this.#launched;
-    const gone = new Set([...this.#changed.keys()].map((drive) => plannedMedium(launch, drive)?.index));
-    const added = [...this.#changed.values()].filter((medium) => medium !== null);
-    const descriptors = [
-      ...launch.descriptors.filter((_, index) => !gone.has(index)),
-      ...added.map(({ file }) => file),
-    ];
-    const identities = added.flatMap(({ file, identity }) =>
-      identity === undefined ? [] : [[file.path, identity] as const],
-    );
-    const held = new Set(descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : [])));
+  /** What it holds otherwise than at its launch. */
+  get sinceLaunch(): SinceLaunch {
     return {
-      ...this.#launched,
-      launch: { ...launch, descriptors },
-      files: {
-        ...Object.fromEntries(Object.entries(files).filter(([path]) => held.has(path))),
-        ...Object.fromEntries(identities),
-      },
+      gone: [...this.#changed.keys()].flatMap(
+        (drive) => plannedMedium(this.#launched.launch, drive)?.index ?? [],
+      ),
+      added: [...this.#changed.values()].filter((medium) => medium !== null),
     };
   }
 
@@ -89,21 +71,9 @@ export function parseMediaNote(value: unknown): MediaNote | undefined {
 }
 
 function parseMedium(value: unknown): Medium | undefined {
-  const field = (holder: unknown, name: string): unknown => Reflect.get(Object(holder), name);
-  const [file, identity, nodes] = ['file', 'identity', 'nodes'].map((name) => field(value, name));
-  const [path, claimant] = [field(file, 'path'), field(file, 'claimant')];
-  const [device, inode] = [field(identity, 'device'), field(identity, 'inode')];
+  const held = parseHeldFile(value);
+  const nodes: unknown = Reflect.get(Object(value), 'nodes');
   const [format, node]: unknown[] = Array.isArray(nodes) ? nodes : [];
-  if (typeof path !== 'string' || typeof format !== 'string' || typeof node !== 'string') return undefined;
-  return {
-    file: {
-      kind: 'file',
-      path,
-      access: 'ro',
-      claimant: typeof claimant === 'number' ? claimant : null,
-      reopened: false,
-    },
-    identity: typeof device === 'number' && typeof inode === 'number' ? { device, inode } : undefined,
-    nodes: [format, node],
-  };
+  if (held === undefined || typeof format !== 'string' || typeof node !== 'string') return undefined;
+  return { ...held, nodes: [format, node] };
 }

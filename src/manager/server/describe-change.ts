@@ -38,6 +38,10 @@ function detailsOf(call: string, field: (name: string) => unknown): string | und
     case 'clone':
     case 'give':
       return JSON.stringify({ to: field('to') });
+    case 'attach':
+      return JSON.stringify(field('disk'));
+    case 'detach':
+      return JSON.stringify({ id: field('id') });
     case 'grant':
     case 'revoke':
       return JSON.stringify({ who: field('who'), rights: field('rights') });

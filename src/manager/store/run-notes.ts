@@ -6,6 +6,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { machineStates, type MachineState } from '../../api/contract.ts';
 import type { LastEnd } from '../lifecycle/machine-state.ts';
 import type { AfterNote } from '../lifecycle/after-run.ts';
+import { parseHotplugNote, type HotplugNote } from '../hotplug/hotplug.ts';
 import { parseMediaNote, type MediaNote } from '../media/media.ts';
 import { parseAfterNote } from './after-note.ts';
 import type { BrokenFile } from './definition-store.ts';
@@ -31,6 +32,8 @@ export interface RunNote {
   readonly after: AfterNote | null;
   /** Discs that were changed since the launch. */
   readonly media?: MediaNote;
+  /** Disks that were attached and detached since. */
+  readonly hotplug?: HotplugNote;
 }
 
 export class RunNotes {
@@ -98,6 +101,7 @@ export function parseRunNote(value: unknown): RunNote | undefined {
     return undefined;
   const lastEnd = parseLastEnd(field('lastEnd'));
   const media = parseMediaNote(field('media'));
+  const hotplug = parseHotplugNote(field('hotplug'));
   return {
     version: 1,
     state,
@@ -109,6 +113,7 @@ export function parseRunNote(value: unknown): RunNote | undefined {
     lastEnd,
     after: parseAfterNote(field('after')),
     ...(media === undefined ? {} : { media }),
+    ...(hotplug === undefined ? {} : { hotplug }),
   };
 }
 

@@ -1,0 +1,69 @@
+/** The calls on disks that come and go while a machine runs: rows of the contract. */
+import * as z from 'zod';
+import { endpoints } from './endpoints.ts';
+
+const onMachine = z.strictObject({ name: z.string().min(1).max(63) });
+const name = z.string();
+const id = z.string().min(1).max(31);
+const persist = z.boolean().default(false).describe('Write it into the definition too.');
+const done = z.object({
+  name,
+  id,
+  outcome: z.enum(['attached', 'detached']),
+  persisted: z.boolean().describe('The definition was changed.'),
+});
+
+export const hotplugRoutes = {
+  devices: {
+    ...endpoints.devices,
+    right: 'see',
+    summary: 'The disks of a running machine, and its room for more.',
+    params: onMachine,
+    result: z.object({
+      name,
+      disks: z.array(
+        z.object({
+          id,
+          bus: z.string().describe('Where it sits in QEMU: `port.0`, `ctl.scsi.0`.'),
+          attached: z.boolean().describe('Since the machine was started.'),
+          detachable: z.boolean().describe('It can be taken away while the machine runs.'),
+          files: z
+            .array(z.object({ path: z.string(), access: z.enum(['ro', 'rw']) }))
+            .describe('Its image, and those below it.'),
+        }),
+      ),
+      ports: z
+        .object({ all: z.int(), free: z.int() })
+        .describe('Of PCI Express, for disks on virtio; a machine on `pc` has none and needs none.'),
+    }),
+  },
+  attach: {
+    ...endpoints.attach,
+    right: 'define',
+    logged: true,
+    summary: 'Gives a disk to a running machine; the walls are looked at afterwards.',
+    params: onMachine,
+    body: z.strictObject({
+      disk: z
+        .looseObject({ id })
+        .describe(
+          'As in `disks` of a definition, on `bus: virtio` or `scsi`. The id alone: the disk that the definition has by it.',
+        ),
+      persist,
+    }),
+    result: done,
+  },
+  detach: {
+    ...endpoints.detach,
+    right: 'define',
+    logged: true,
+    summary: 'Takes a disk from a running machine: the guest is asked to let go of it.',
+    params: onMachine,
+    body: z.strictObject({
+      id,
+      timeoutMs: z.int().min(1).max(600_000).default(20_000).describe('How long the guest may take.'),
+      persist,
+    }),
+    result: done,
+  },
+} as const;

@@ -1,0 +1,122 @@
+import type { CallInput, CallResult } from '../../api/calls.ts';
+import { defineCommand, type CommandResult } from '../command.ts';
+import type { Context } from '../context.ts';
+import { oneMachine } from '../machine-arguments.ts';
+import { withClaims } from '../own-files.ts';
+import { pathsThere, relativePath } from '../remote-paths.ts';
+import { escapeLine } from '../render/escape.ts';
+import { renderTable, type Column } from '../render/table.ts';
+import { done, failed, fromReply, usage } from '../results.ts';
+import { withNearestName } from '../select-machines.ts';
+import { parseChange } from './set.ts';
+
+type Disk = CallResult<'devices'>['disks'][number];
+type Keys = { [key: string]: string | number | boolean | Keys };
+
+const columns: readonly Column<Disk>[] = [
+  { title: 'DISK', cell: ({ id }) => id },
+  { title: 'PLACE', cell: ({ bus }) => bus },
+  { title: 'SINCE', cell: ({ attached }) => (attached ? 'attached' : 'start') },
+  { title: 'DETACH', cell: ({ detachable }) => (detachable ? 'yes' : 'when stopped') },
+  {
+    title: 'IMAGE',
+    cell: ({ files }) => files.find(({ access }) => access === 'rw')?.path ?? files[0]?.path ?? '',
+    fold: true,
+  },
+];
+
+async function show(context: Context, name: string): Promise<CommandResult> {
+  const reply = await withNearestName(context, name, await context.client.call('devices', { name }));
+  return fromReply(reply, ({ disks, ports }, style) => {
+    const room = ports.all === 0 ? '' : `${ports.free} of ${ports.all} ports free\n`;
+    return `${disks.length === 0 ? `${escapeLine(name)} has no disks.\n` : renderTable(disks, columns, style)}${room}`;
+  });
+}
+
+/** Texts of digits alone that are none the less texts. */
+const texts = new Set(['serial', 'wwn', 'vendor', 'product']);
+
+/** `limits.iops=100` is a key within a key, as in `qward set`. */
+function place(keys: Keys, key: string, text: string): void {
+  const [first = '', ...rest] = key.split('.');
+  if (rest.length > 0) {
+    const inner = keys[first];
+    const group: Keys = typeof inner === 'object' ? inner : {};
+    keys[first] = group;
+    place(group, rest.join('.'), text);
+  } else if (text === 'true' || text === 'false') keys[first] = text === 'true';
+  else keys[first] = /^\d{1,15}$/.test(text) && !texts.has(first) ? Number(text) : text;
+}
+
+/** By its name alone: what an image holds is the guest's to write. */
+export function formatByName(path: string): 'qcow2' | 'raw' | undefined {
+  if (path.endsWith('.qcow2')) return 'qcow2';
+  return /\.(?:raw|img|iso)$|^\/dev\//.test(path) ? 'raw' : undefined;
+}
+
+async function attachDisk(context: Context, input: CallInput<'attach'>): Promise<CommandResult> {
+  const { name, disk, persist } = input;
+  const call = withClaims(
+    context,
+    () => context.client.call('attach', input),
+    (files) => files.attach(input),
+  );
+  const { reply, notes } = await context.during(`attaching ${disk.id} to ${name}`, call);
+  const told = await withNearestName(context, name, reply);
+  if (!told.ok) return failed(told.faults);
+  const until = persist === true ? 'for good' : 'until the machine stops';
+  const lines = [`${name}: ${disk.id} is attached, ${until}`, ...notes.map((note) => `${name} ${note}`)];
+  return done(told.result, () => `${lines.map(escapeLine).join('\n')}\n`);
+}
+
+export const attach = defineCommand({
+  name: 'attach',
+  summary: 'Show the disks of a running machine, and give it another.',
+  details:
+    'Without more than NAME shows the disks and the room for more. A disk is planned and opened as for a start, with the same rights\n' +
+    'and claims, and QEMU gets its descriptors; the walls are looked at afterwards. `virtio` needs a free port on q35 (`hotplug.ports`),\n' +
+    '`scsi` a controller (`scsiControllers`). ID alone attaches a disk that stands in the definition and was detached.',
+  arguments: {
+    NAME: oneMachine,
+    KIND: { help: '`disk`.', complete: 'none', optional: true },
+    ID: { help: 'Its name within the machine.', complete: 'none', optional: true },
+    FILE: { help: 'Image of the disk.', complete: 'file', optional: true },
+    KEY: {
+      help: 'KEY=VALUE, as in `disks` of a definition: format=qcow2, bus=scsi, readonly=true.',
+      complete: 'none',
+      repeated: true,
+      optional: true,
+    },
+  },
+  options: { persist: { kind: 'flag', short: 'p', help: 'Write it into the definition too.' } },
+  examples: [
+    { line: 'qward attach web', meaning: 'the disks, and the free ports' },
+    { line: 'qward attach web disk data ~/data.qcow2', meaning: 'one more disk' },
+    {
+      line: 'qward attach web disk data ~/data.raw bus=scsi limits.iops=500 --persist',
+      meaning: 'on SCSI, with a limit, for good',
+    },
+  ],
+  async run(context, { arguments: { NAME: name, KIND: kind, ID: id, FILE: file, KEY: words }, options }) {
+    const { persist } = options;
+    if (kind === undefined)
+      return persist ? usage('attach: what? Give `disk ID FILE`') : await show(context, name);
+    if (kind !== 'disk') return usage(`attach: "${kind}" cannot be attached`, 'disk is what there is');
+    if (id === undefined) return usage('attach: ID and FILE expected', '`qward attach NAME disk ID FILE`');
+    const keys: Keys = {};
+    for (const word of words) {
+      const change = parseChange(word);
+      if (change === undefined) return usage(`attach: "${word}" is not KEY=VALUE`);
+      place(keys, change.key, change.value);
+    }
+    if (file === undefined) return await attachDisk(context, { name, disk: { id }, persist });
+    const fault = relativePath(context, [file]);
+    if (fault !== undefined) return usage(`attach: ${fault}`);
+    const [path = file] = pathsThere(context, [file]);
+    const format = formatByName(path);
+    if (keys['format'] === undefined && format === undefined)
+      return usage(`attach: the name of ${path} does not say its format`, 'give format=qcow2 or format=raw');
+    const disk = { path, ...(format === undefined ? {} : { format }), ...keys, id };
+    return await attachDisk(context, { name, disk, persist });
+  },
+});

@@ -1,0 +1,45 @@
+import { defineCommand } from '../command.ts';
+import { oneMachine } from '../machine-arguments.ts';
+import { withClaims } from '../own-files.ts';
+import { escapeLine } from '../render/escape.ts';
+import { done, failed } from '../results.ts';
+import { withNearestName } from '../select-machines.ts';
+
+export const detach = defineCommand({
+  name: 'detach',
+  summary: 'Take a disk from a running machine.',
+  details:
+    'The guest is asked to let go of it; a guest that does not answer in time keeps it, and is told of. Then everything that QEMU had\n' +
+    'open of it is closed, which is looked at. Unmount its file systems first: QEMU cannot know whether they are in use.\n' +
+    'The definition keeps the disk for the next start, but with --persist.',
+  arguments: {
+    NAME: oneMachine,
+    ID: { help: 'Id of the disk; `qward attach NAME` shows them.', complete: 'none' },
+  },
+  options: {
+    persist: { kind: 'flag', short: 'p', help: 'Take it out of the definition too.' },
+    timeout: {
+      kind: 'duration',
+      short: 't',
+      value: 'TIME',
+      help: 'How long the guest may take; 20s unless told.',
+    },
+  },
+  examples: [
+    { line: 'qward detach web data', meaning: 'until the next start' },
+    { line: 'qward detach web data --persist --timeout 1m', meaning: 'for good' },
+  ],
+  async run(context, { arguments: { NAME: name, ID: id }, options: { persist, timeout } }) {
+    const input = { name, id, persist, ...(timeout === undefined ? {} : { timeoutMs: timeout }) };
+    const call = withClaims(
+      context,
+      () => context.client.call('detach', input),
+      (files) => files.detach(input),
+    );
+    const { reply, notes } = await context.during(`detaching ${id} from ${name}`, call);
+    const told = await withNearestName(context, name, reply);
+    if (!told.ok) return failed(told.faults);
+    const lines = [`${name}: ${id} is detached`, ...notes.map((note) => `${name} ${note}`)];
+    return done(told.result, () => `${lines.map(escapeLine).join('\n')}\n`);
+  },
+});

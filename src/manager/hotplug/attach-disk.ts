@@ -1,0 +1,254 @@
+/**
+ * A disk is given to a machine that runs. It is planned as for a start, by the same code, and opened by the same rules; where a step
+ * fails, those before it are undone.
+ */
+import { randomBytes } from 'node:crypto';
+import { placeDevice } from '../../plan/hotplug-place.ts';
+import { optionsOf, setOf, type Options } from '../../plan/launched-options.ts';
+import { plannedDisk, type PlannedDisk } from '../../plan/planned-disk.ts';
+import type { DiskDefinition, MachineDefinition } from '../../definition/schema.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
+import type { CommandFailure, CommandResult } from '../../qmp/command-result.ts';
+import { commands } from '../../qmp/commands.ts';
+import { giveFile, monitorFailure } from '../lifecycle/give-file.ts';
+import type { HeldFile } from '../lifecycle/held-files.ts';
+import { isLock } from '../lifecycle/locked-image.ts';
+import { lookAtWalls } from '../lifecycle/look-at-walls.ts';
+import type { Machine } from '../lifecycle/machine.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import type { Planned } from '../planner.ts';
+import { beyondRun } from './beyond-run.ts';
+import { dropParts, settleDisks } from './drop-disk.ts';
+import type { AttachedDisk } from './hotplug.ts';
+import { beginWork, type HotplugServices, type Work } from './hotplug-services.ts';
+
+export async function attachDisk(
+  services: HotplugServices,
+  machine: Machine,
+  disk: DiskDefinition,
+): Promise<Outcome<AttachedDisk>> {
+  const { run } = machine;
+  const work = (): Promise<Outcome<AttachedDisk>> => attach(services, machine, disk);
+  return run === undefined ? await work() : await run.media.alone(work);
+}
+
+async function attach(
+  services: HotplugServices,
+  machine: Machine,
+  disk: DiskDefinition,
+): Promise<Outcome<AttachedDisk>> {
+  const begun = await beginWork(services, machine);
+  if (!begun.ok) return begun;
+  const work = begun.value;
+  const { run, session } = work;
+  if (await settleDisks({ run }, session)) await machine.life.keepNote();
+  const planned = await planDisk(work, disk);
+  if (!planned.ok) return planned;
+  const placed = place(work, disk, planned.value);
+  if (!placed.ok) return placed;
+  const given = await give(work, planned.value, placed.value);
+  await machine.life.keepNote();
+  if (!given.ok) return given;
+  // SECURITY: promise 2. Just what was planned is open.
+  const walls = await lookAtWalls(services, machine, `disk "${disk.id}" was attached`);
+  return walls.ok ? given : walls;
+}
+
+interface PlannedAlone extends PlannedDisk {
+  readonly launch: LaunchRequest;
+}
+
+/** As a machine that has this disk alone: a file of another disk that is missing stands in nobody's way. */
+async function planDisk(
+  { services, machine, record, run }: Work,
+  disk: DiskDefinition,
+): Promise<Outcome<PlannedAlone>> {
+  const { definition, metadata } = record;
+  const taken = new Set(run.hotplug.devices.map((device) => device['id']));
+  if (taken.has(disk.id))
+    return failure(
+      'request-invalid',
+      `machine "${machine.name}" has a device "${disk.id}" already`,
+      'choose another id; `qward attach NAME` shows the disks',
+    );
+  const { owner } = metadata;
+  const alone = {
+    ...definition,
+    firmware: 'bios' as const,
+    boot: definition.machine === 'microvm' ? definition.boot : { menu: false },
+    hooks: {},
+    disks: [disk],
+    cdroms: [],
+    nics: [],
+  } satisfies MachineDefinition;
+  const planned = await services.planner.plan(alone, { owner, makeFiles: false });
+  if (!planned.ok) return planned;
+  const twice = usedTwice(disk, planned.value, run.openFiles);
+  if (twice !== undefined)
+    return failure(
+      'image-locked',
+      `disk "${disk.id}": "${twice}" is in use by machine "${machine.name}" itself`,
+      'an image is one disk at a time',
+    );
+  const { launch } = planned.value.plan;
+  const beyond = beyondRun(disk, launch, run.launched.launch);
+  if (beyond.length > 0) return { ok: false, faults: beyond };
+  const others = run.hotplug.disks.flatMap(({ id, attached, files }) =>
+    attached && files.some(({ access }) => access === 'rw')
+      ? [{ ...disk, id, path: files.find(({ access }) => access === 'rw')?.path ?? '' }]
+      : [],
+  );
+  const admitted = await services.quotas.admitStart(owner, {
+    ...definition,
+    disks: [...definition.disks.filter(({ id }) => id !== disk.id), ...others, disk],
+  });
+  if (!admitted.ok) return admitted;
+  const found = plannedDisk(launch, disk.id);
+  if (found === undefined) throw new TypeError(`no disk was planned for ${disk.id}`);
+  return success({ ...found, launch });
+}
+
+/** Of what is written. Images below it may be read by many. */
+function usedTwice(
+  { path, shared, readonly }: DiskDefinition,
+  { files }: Planned,
+  open: Planned['files'],
+): string | undefined {
+  const own = files[path];
+  if (shared || readonly || own === undefined) return undefined;
+  const same = Object.values(open).some(({ device, inode }) => device === own.device && inode === own.inode);
+  return same ? path : undefined;
+}
+
+function place({ machine, run }: Work, disk: DiskDefinition, { device }: PlannedAlone): Outcome<Options> {
+  const { devices } = run.hotplug;
+  const taken = devices.some(
+    (one) => one['bus'] === device['bus'] && one['scsi-id'] === device['scsi-id'] && disk.unit !== undefined,
+  );
+  if (disk.bus === 'scsi' && taken)
+    return failure(
+      'request-invalid',
+      `disk "${disk.id}" was not attached to machine "${machine.name}": SCSI id ${disk.unit} is taken`,
+      'leave `unit` out, or choose another',
+    );
+  const placed = placeDevice(device, devices, run.launched.launch);
+  if (placed.ok) return success(placed.device);
+  return failure(
+    'request-invalid',
+    `disk "${disk.id}" was not attached to machine "${machine.name}": ${placed.why}`,
+    placed.cure,
+  );
+}
+
+/** It is noted before QEMU hears of it: whatever is open then is expected by whoever looks. */
+async function give(work: Work, planned: PlannedAlone, device: Options): Promise<Outcome<AttachedDisk>> {
+  const { run, session, machine } = work;
+  const prefix = `hot.${randomBytes(4).toString('hex')}`;
+  const names = new Map(planned.nodes.map((node, index) => [node['node-name'], `${prefix}.${index}`]));
+  const groups = newGroups(work, planned);
+  const wanted: AttachedDisk = {
+    id: String(device['id']),
+    device: { ...device, drive: names.get(String(device['drive'])) },
+    nodes: [...names.values()],
+    groups: groups.map(({ id }) => String(id)),
+    files: [...planned.sets.values()].flat().map(({ file }) => ({ file, identity: undefined })),
+  };
+  run.hotplug.attach(wanted);
+  await machine.life.keepNote();
+  const given = await giveFiles(work, planned);
+  const disk = { ...wanted, files: given.files };
+  run.hotplug.attach(disk);
+  const made = given.fault ?? (await make(work, { planned, groups, disk, sets: given.sets, names }));
+  // A node keeps descriptors of its own; a set would keep the file, and its locks, for ever (QEMU 7.2).
+  for (const set of given.sets.values()) await commands.removeFd(session, { set });
+  if (made === undefined) return success(disk);
+  await dropParts(session, disk);
+  run.hotplug.detach(disk.id);
+  return made;
+}
+
+/** Disks of one group share its limits: it may be there already. */
+function newGroups({ run }: Work, { groups }: PlannedAlone): readonly Options[] {
+  const there = new Set<unknown>([
+    ...optionsOf(run.launched.launch, '-object').map(({ id }) => id),
+    ...run.hotplug.disks.flatMap((disk) => disk.groups),
+  ]);
+  return groups.filter(({ id }) => !there.has(id));
+}
+
+type Failure = ReturnType<typeof failure>;
+
+interface GivenSets {
+  readonly files: readonly HeldFile[];
+  /** The numbers that QEMU gave to the sets, by those of the plan. */
+  readonly sets: ReadonlyMap<string, number>;
+  readonly fault: Outcome<never> | undefined;
+}
+
+async function giveFiles({ services, machine, session }: Work, { sets }: PlannedAlone): Promise<GivenSets> {
+  const files: HeldFile[] = [];
+  const given = new Map<string, number>();
+  for (const [planned, members] of sets)
+    for (const { file } of members) {
+      const receiver = { broker: services.broker, machine: machine.name, session };
+      const one = await giveFile(receiver, file, given.get(planned));
+      if (!one.ok) return { files, sets: given, fault: one };
+      given.set(planned, one.value.set);
+      files.push({ file, identity: one.value.identity });
+    }
+  return { files, sets: given, fault: undefined };
+}
+
+interface Making {
+  readonly planned: PlannedAlone;
+  readonly groups: readonly Options[];
+  readonly disk: AttachedDisk;
+  readonly sets: ReadonlyMap<string, number>;
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** Undefined: all of it is there. */
+async function make(work: Work, making: Making): Promise<Outcome<never> | undefined> {
+  const { session } = work;
+  const { planned, groups, disk, sets, names } = making;
+  const renamed = (value: unknown): unknown =>
+    typeof value === 'string' ? (names.get(value) ?? value) : value;
+  const steps: (() => Promise<CommandResult<unknown>>)[] = [
+    ...groups.map((group) => () => commands.objectAdd(session, group)),
+    ...planned.nodes.map((node) => () => {
+      const set = setOf(node);
+      return commands.blockdevAdd(session, {
+        ...node,
+        'node-name': renamed(node['node-name']),
+        ...('file' in node ? { file: renamed(node['file']) } : {}),
+        ...('backing' in node ? { backing: renamed(node['backing']) } : {}),
+        ...(set === undefined ? {} : { filename: `/dev/fdset/${sets.get(set)}` }),
+      });
+    }),
+    () => commands.deviceAdd(session, disk.device),
+  ];
+  for (const step of steps) {
+    const result = await step();
+    if (!result.ok) return explain(work, disk, result);
+  }
+  return undefined;
+}
+
+function explain({ services, machine }: Work, { id, files }: AttachedDisk, result: CommandFailure): Failure {
+  if (!isLock(result.message))
+    return monitorFailure(machine, {
+      ...result,
+      message: `disk "${id}" was not attached: ${result.message}`,
+    });
+  const held = files.find(({ file }) => file.access === 'rw') ?? files[0];
+  const path = held?.file.path ?? '';
+  const holder =
+    held?.identity === undefined ? undefined : services.holderOf(machine.name, held.identity, path);
+  return failure(
+    'image-locked',
+    `disk "${id}" was not attached to machine "${machine.name}": image "${path}" is in use by ${holder === undefined ? 'another process' : `machine "${holder}"`}`,
+    holder === undefined
+      ? `stop the other user of the image; \`fuser -v ${path}\` shows who has it open`
+      : `stop machine "${holder}" first: \`qward stop ${holder}\``,
+  );
+}

@@ -1,0 +1,48 @@
+/** What a disk would need of the process that runs, and that it was not started with: nothing of it can be given later. Pure. */
+import type { Fault } from '../../definition/fault.ts';
+import type { DiskDefinition } from '../../definition/schema.ts';
+import { fileMargin } from '../../plan/limits.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
+
+export function beyondRun(
+  { id }: DiskDefinition,
+  wanted: LaunchRequest,
+  running: LaunchRequest,
+): readonly Fault[] {
+  const { machine, relaxed = [] } = wanted;
+  const lacking = relaxed.filter(
+    ({ relax, to }) => !(running.relaxed ?? []).some((one) => one.relax === relax && one.to === to),
+  );
+  const faults = lacking.map(({ relax, to }): Fault => {
+    if (relax === 'capability' && to === 'sys_rawio')
+      return {
+        code: 'request-invalid',
+        message: `disk "${id}" was not attached: raw SCSI commands need CAP_SYS_RAWIO, machine "${machine}" was started without it, and a capability cannot be added to a running process`,
+        hint: 'set `rawio: reserve` in the definition and start the machine anew; from then on such disks can be attached',
+      };
+    return {
+      code: 'request-invalid',
+      message: `disk "${id}" was not attached: machine "${machine}" was started without "${relax} ${to}", which its definition asks for now, and no wall of a running process is changed`,
+      hint: 'start the machine anew, then attach the disk',
+    };
+  });
+  const devices = wanted.devices.filter((device) => !running.devices.includes(device));
+  const largest = wanted.limits.fileSize - fileMargin;
+  return [
+    ...faults,
+    ...devices.map((device): Fault => ({
+      code: 'request-invalid',
+      message: `disk "${id}" was not attached: machine "${machine}" was started without ${device}, which its definition asks for now`,
+      hint: 'start the machine anew, then attach the disk',
+    })),
+    ...(largest > running.limits.fileSize
+      ? [
+          {
+            code: 'resources-short',
+            message: `disk "${id}" was not attached: its image can come to ${largest} bytes, and machine "${machine}" was started with files of ${running.limits.fileSize} bytes at most, a limit that cannot be raised on a running process`,
+            hint: 'set `limits: {fileSize: SIZE}` in the definition to the size of the largest disk that will be attached, and start the machine anew',
+          },
+        ]
+      : []),
+  ];
+}

@@ -1,0 +1,95 @@
+/** A disk is taken from a machine that runs: the guest lets go of it, and what QEMU had open of it is closed. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { isFixed } from '../../plan/hotplug-place.ts';
+import { commands } from '../../qmp/commands.ts';
+import { monitorFailure } from '../lifecycle/give-file.ts';
+import { lookAtWalls } from '../lifecycle/look-at-walls.ts';
+import type { Machine } from '../lifecycle/machine.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import { dropParts, settleDisks } from './drop-disk.ts';
+import type { DiskThere } from './hotplug.ts';
+import { beginWork, type HotplugServices, type Work } from './hotplug-services.ts';
+
+export interface DetachOrder {
+  readonly id: string;
+  /** How long the guest may take. */
+  readonly timeoutMs: number;
+}
+
+const pollMs = 50;
+
+export async function detachDisk(
+  services: HotplugServices,
+  machine: Machine,
+  order: DetachOrder,
+): Promise<Outcome<DiskThere>> {
+  const { run } = machine;
+  const work = (): Promise<Outcome<DiskThere>> => detach(services, machine, order);
+  return run === undefined ? await work() : await run.media.alone(work);
+}
+
+async function detach(
+  services: HotplugServices,
+  machine: Machine,
+  { id, timeoutMs }: DetachOrder,
+): Promise<Outcome<DiskThere>> {
+  const begun = await beginWork(services, machine);
+  if (!begun.ok) return begun;
+  const { run, session } = begun.value;
+  // It may be gone already: the guest let go of it after the time limit of the last attempt.
+  const before = run.hotplug.disk(id);
+  if (before === undefined) return unknownDisk(begun.value, id);
+  const settled = await settleDisks({ run }, session);
+  if (run.hotplug.disk(id) !== undefined) {
+    const removed = await removeDevice(begun.value, before, timeoutMs);
+    if (!removed.ok) {
+      if (settled) await machine.life.keepNote();
+      return removed;
+    }
+    await dropParts(session, before);
+    run.hotplug.detach(id);
+  }
+  await machine.life.keepNote();
+  // SECURITY: promise 2. Nothing of the disk is open any more.
+  const walls = await lookAtWalls(services, machine, `disk "${id}" was detached`);
+  return walls.ok ? success(before) : walls;
+}
+
+function unknownDisk({ machine, run }: Work, id: string): ReturnType<typeof failure> {
+  const ids = run.hotplug.disks.map((disk) => disk.id);
+  return failure(
+    'request-invalid',
+    `machine "${machine.name}" has no disk "${id}" now`,
+    ids.length === 0 ? 'it has no disks' : `it has: ${ids.join(', ')}`,
+  );
+}
+
+async function removeDevice(
+  { machine, session }: Work,
+  { id, device }: DiskThere,
+  timeoutMs: number,
+): Promise<Outcome<undefined>> {
+  const { name } = machine;
+  if (isFixed(device))
+    return failure(
+      'request-invalid',
+      `disk "${id}" of machine "${name}" was there at its start, and sits on the board itself, where nothing can be taken away while it runs`,
+      'put it on `bus: scsi`, or attach it after the start: then it is on a port',
+    );
+  const asked = await commands.deviceDel(session, { id });
+  // A second request while the guest thinks about the first is refused by QEMU; the first still holds.
+  if (!asked.ok && !/unplug/.test(asked.message)) return monitorFailure(machine, asked);
+  const giveUpAt = performance.now() + timeoutMs;
+  for (;;) {
+    const there = await commands.listDevices(session);
+    if (!there.ok) return monitorFailure(machine, there);
+    if (!there.value.includes(id)) return success(undefined);
+    if (performance.now() >= giveUpAt) break;
+    await wait(pollMs);
+  }
+  return failure(
+    'device-kept',
+    `the guest of machine "${name}" did not let go of disk "${id}" within ${timeoutMs / 1000} s; it stays attached`,
+    'see that the guest has booted and has no file system of it mounted, then detach it again; it also goes when the machine stops',
+  );
+}

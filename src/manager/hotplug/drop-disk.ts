@@ -1,0 +1,58 @@
+/** Taking away what QEMU has of a disk whose device is gone, and finding those whose device went while nobody looked. */
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Life } from '../lifecycle/life.ts';
+import type { Run } from '../lifecycle/run.ts';
+import { commands } from '../../qmp/commands.ts';
+import type { QmpSession } from '../../qmp/session.ts';
+import type { DiskParts } from './hotplug.ts';
+
+/** A device that is gone lets go of its drive a moment later, when its last reader has (RCU in QEMU 7.2). */
+const releaseMs = 5_000;
+const pollMs = 10;
+
+/** Closes what it has open. What is not there is passed by, so it can be done again. */
+export async function dropParts(session: QmpSession, { nodes, groups }: DiskParts): Promise<void> {
+  const giveUpAt = performance.now() + releaseMs;
+  for (const node of nodes.toReversed()) {
+    let dropped = await commands.blockdevDel(session, { node });
+    while (!dropped.ok && /in use/.test(dropped.message) && performance.now() < giveUpAt) {
+      await wait(pollMs);
+      dropped = await commands.blockdevDel(session, { node });
+    }
+  }
+  for (const id of groups) await commands.objectDel(session, { id });
+}
+
+/**
+ * Disks whose device is not there any more: the guest let go of one after its time limit, or the manager ended in the middle of
+ * attaching or detaching one. Gives whether there were any.
+ */
+export async function settleDisks({ run }: { readonly run: Run }, session: QmpSession): Promise<boolean> {
+  const there = await commands.listDevices(session);
+  if (!there.ok) return false;
+  const gone = run.hotplug.disks.filter(({ id }) => !there.value.includes(id));
+  for (const disk of gone) {
+    await dropParts(session, disk);
+    run.hotplug.detach(disk.id);
+  }
+  if (run.hotplug.hasNote) await dropSets(session);
+  return gone.length > 0;
+}
+
+/** Sets that a manager left whose end came between giving and removing: their nodes hold descriptors of their own. */
+async function dropSets(session: QmpSession): Promise<void> {
+  const sets = await commands.queryFdsets(session);
+  if (sets.ok) for (const { id } of sets.value) await commands.removeFd(session, { set: id });
+}
+
+/** After the monitor of a machine that an earlier manager began has answered. */
+export async function settleAfterAdoption(
+  { life }: { readonly life: Pick<Life, 'keepNote'> },
+  run: Run,
+): Promise<void> {
+  const { session } = run;
+  if (session === undefined || !run.begun || !run.hotplug.hasNote) return;
+  await run.media.alone(async () => {
+    if (await settleDisks({ run }, session)) await life.keepNote();
+  });
+}
