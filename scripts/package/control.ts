@@ -18,7 +18,16 @@ const depends = [
   'debconf (>= 0.5) | debconf-2.0',
 ];
 /** dbus-user-session: for limits of the machines of users, which their own systemd sets. */
-const recommends = ['qemu-utils', 'ovmf', 'apparmor', 'passt', 'nftables', 'dbus-user-session'];
+const recommends = [
+  'qemu-utils',
+  'ovmf',
+  'apparmor',
+  'passt',
+  'nftables',
+  'dnsmasq-base',
+  'iproute2',
+  'dbus-user-session',
+];
 
 export function controlFile(version: string, installedKib: number): string {
   return `Package: qward

@@ -15,6 +15,7 @@ import {
 } from '../protocol/claims.ts';
 import { encodeFrame, FrameReader, maxReplyBytes } from '../protocol/frame.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
+import { networkNameExpected, networkNamePattern, type NetworkDefinition } from '../protocol/networks.ts';
 import { pathsBelow, systemRoots } from '../protocol/paths.ts';
 import { ownRuleText } from '../protocol/rules.ts';
 import type { Reply } from './client.ts';
@@ -80,6 +81,16 @@ export class ClaimsClient {
   /** The machine starts with the host from now on. Of administrators alone. */
   enableAutostart(machine: string): Promise<Reply<ClaimResults['autostart-on']>> {
     return this.#ask({ v: 1, call: 'autostart-on', machine });
+  }
+
+  /** Makes a managed network. Of administrators alone. */
+  createNetwork({ name, subnet, mode, who }: NetworkDefinition): Promise<Reply<NetworkDefinition>> {
+    return this.#ask({ v: 1, call: 'network-create', network: { name, subnet, mode, who } });
+  }
+
+  /** Removes one that no machine uses. Of administrators alone. */
+  removeNetwork(name: string): Promise<Reply<NetworkDefinition>> {
+    return this.#ask({ v: 1, call: 'network-remove', name });
   }
 
   async #ask<Call extends ClaimCall>(
@@ -163,9 +174,15 @@ const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(errorKind
 
 /** What the broker would end the connection for, unanswered. */
 function unsendable(request: ClaimRequest): string | undefined {
-  const names = [request.machine ?? 'any', 'like' in request ? request.like : 'any'];
+  const names = [
+    'machine' in request ? (request.machine ?? 'any') : 'any',
+    'like' in request ? request.like : 'any',
+  ];
   const name = names.find((one) => !machineNamePattern.test(one));
   if (name !== undefined) return `"${name}" is no name of a machine`;
+  const network = 'network' in request ? request.network.name : 'name' in request ? request.name : 'any';
+  if (!networkNamePattern.test(network))
+    return `"${network}" is no name of a network: ${networkNameExpected}`;
   const paths = 'files' in request ? request.files : 'paths' in request ? (request.paths ?? []) : [];
   if (paths.length > maxClaimsOfMachine)
     return `${paths.length} paths at once; at most ${maxClaimsOfMachine} expected`;

@@ -268,6 +268,29 @@ const autostartEntry = z
   .meta({ id: 'AutostartEntry' });
 export type AutostartEntry = z.output<typeof autostartEntry>;
 
+const managedNetwork = z
+  .object({
+    name: z.string(),
+    subnet: z.string().describe('IPv4, as `10.77.0.0/24`.'),
+    mode: z
+      .enum(['nat', 'isolated'])
+      .describe('nat: guests reach what the host reaches, and not the host. isolated: only one another.'),
+    who: z
+      .object({ users: z.array(z.string()), groups: z.array(z.string()) })
+      .nullable()
+      .describe('Whose machines may be in it, beside those of administrators; null: everybody’s.'),
+    madeBy: z.string().describe('User name of the administrator.'),
+    madeAt: z.string(),
+    up: z.boolean().describe('A machine in it runs, and its bridge is there.'),
+    served: z.boolean().describe('Its server runs, and knows every address.'),
+    addresses: z.array(
+      z.object({ machine: z.string(), nic: z.string(), mac: z.string(), address: z.string() }),
+    ),
+    machines: z.array(z.string()).describe('Whose definition names it.'),
+  })
+  .meta({ id: 'ManagedNetwork' });
+export type ManagedNetworkEntry = z.output<typeof managedNetwork>;
+
 const endedMachine = z
   .object({
     name,
@@ -489,6 +512,13 @@ export const routes = {
       'The machine no longer starts with the host. That it does is for administrators to say, to the broker: `qward autostart on`.',
     params: onMachine,
     result: z.object({ name, outcome: z.enum(['disabled', 'was not enabled']) }),
+  },
+  networks: {
+    ...endpoints.networks,
+    right: 'see',
+    summary:
+      'Managed networks that your machines may have, with the addresses of the machines that you may see. Administrators make and remove them, at the broker: `qward network create`.',
+    result: z.object({ networks: z.array(managedNetwork) }),
   },
   hostBoot: {
     ...endpoints.hostBoot,

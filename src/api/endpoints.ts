@@ -30,6 +30,7 @@ export const endpoints = {
   wait: { method: 'POST', path: '/v1/machines/:name/wait' },
   autostart: { method: 'GET', path: '/v1/autostart' },
   autostartOff: { method: 'DELETE', path: '/v1/machines/:name/autostart' },
+  networks: { method: 'GET', path: '/v1/networks' },
   hostBoot: { method: 'POST', path: '/v1/host/boot' },
   hostShutdown: { method: 'POST', path: '/v1/host/shutdown' },
   explain: { method: 'GET', path: '/v1/machines/:name/explain' },

@@ -88,7 +88,11 @@ export const errorKinds = {
   },
   'firmware-missing': { status: 409, exit: 1, meaning: 'UEFI firmware is not installed.' },
   'bridge-missing': { status: 409, exit: 1, meaning: 'The bridge is not on this host.' },
-  'helper-missing': { status: 409, exit: 1, meaning: 'There is no passt that the policy allows.' },
+  'helper-missing': {
+    status: 409,
+    exit: 1,
+    meaning: 'There is no passt, or no dnsmasq, that the policy allows.',
+  },
   'port-unavailable': {
     status: 409,
     exit: 1,
@@ -97,7 +101,16 @@ export const errorKinds = {
   'network-failed': {
     status: 409,
     exit: 1,
-    meaning: 'passt did not serve a network card; its words are given.',
+    meaning:
+      'A network could not be brought up, or passt or dnsmasq did not serve it; their words are given.',
+  },
+  'network-missing': { status: 404, exit: 3, meaning: 'There is no managed network of this name.' },
+  'network-exists': { status: 409, exit: 1, meaning: 'There is a managed network of this name already.' },
+  'network-in-use': { status: 409, exit: 1, meaning: 'Machines use the managed network.' },
+  'network-conflict': {
+    status: 409,
+    exit: 1,
+    meaning: 'An address, a route or a device of the host is in the way of a managed network.',
   },
   'resources-short': { status: 409, exit: 1, meaning: 'The host has not enough memory, processes or space.' },
   'qemu-refused': {

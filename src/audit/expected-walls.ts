@@ -1,6 +1,7 @@
 /** What the walls of a machine must look like on its live process. */
 import { hasThreadLimit } from '../protocol/rootless.ts';
 import type { LaunchedMachine } from '../protocol/broker.ts';
+import { serverCapabilities } from '../protocol/networks.ts';
 import {
   relaxations,
   type JailedProgram,
@@ -54,10 +55,17 @@ export const boundsThreads = (expected: ExpectedWalls, kernel: string): boolean 
 
 /** Image tools, hooks and network helpers are no QEMU. */
 export const hasNoGuest = (program: JailedProgram): boolean =>
-  program === 'qemu-img' || program === 'hook' || program === 'passt';
+  program === 'qemu-img' || program === 'hook' || program === 'passt' || program === 'dnsmasq';
 
 /** It makes walls of its own, behind which it is seen: a user namespace, an empty root, a second filter (passt, isolation.c). */
 export const isPasst = (expected: ExpectedWalls): boolean => expected?.launch.program === 'passt';
+
+/** The server of a managed network: it has a user and a network namespace of its own making, and two capabilities over the latter. */
+export const isServer = (expected: ExpectedWalls): boolean => expected?.launch.program === 'dnsmasq';
+
+/** Capabilities in each of the five sets. */
+export const capabilitiesOf = (expected: ExpectedWalls): readonly string[] =>
+  isServer(expected) ? serverCapabilities : relaxedTo(expected, 'capability');
 
 export interface SinceLaunch {
   readonly files?: Readonly<Record<string, FileIdentity>>;

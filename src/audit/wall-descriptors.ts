@@ -1,6 +1,6 @@
 /** Every open descriptor of the process against what was planned: what it is, and for what it was opened. */
 import type { OpenDescriptor } from '../protocol/broker.ts';
-import { isPasst, isRootless, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
+import { isPasst, isRootless, isServer, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { reachOf } from './reach-of-arguments.ts';
@@ -117,6 +117,9 @@ function faultsOfPasstSockets({ facts: { sockets } }: ProcessState): string[] {
 /** Sockets on which QEMU listens and those accepted from them have the path of the plan. */
 function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] {
   if (isPasst(expected)) return faultsOfPasstSockets(state);
+  // All of its own network namespace, in which there is nothing but its network.
+  if (isServer(expected))
+    return state.facts.sockets.map((one) => `Unix socket ${one.path || one.inode}, which was not planned`);
   const { descriptors, sockets } = state.facts;
   const paths = Object.values(expected.sockets);
   const reach = reachOf(expected.launch.argv);
@@ -142,16 +145,16 @@ function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] 
 }
 
 function faultsOfCounts(descriptors: readonly OpenDescriptor[], expected: MachineWalls): string[] {
-  const planned = (kind: 'tap' | 'vhost-net'): number =>
-    expected.launch.descriptors.filter((one) => one.kind === kind).length;
+  const planned = (...kinds: readonly string[]): number =>
+    expected.launch.descriptors.filter(({ kind }) => kinds.includes(kind)).length;
   return (
     [
-      ['/dev/net/tun', 'tap'],
+      ['/dev/net/tun', 'tap', 'card'],
       ['/dev/vhost-net', 'vhost-net'],
     ] as const
-  ).flatMap(([path, kind]) => {
+  ).flatMap(([path, ...kinds]) => {
     const open = descriptors.filter(({ target }) => target === path);
-    return open.slice(planned(kind)).map(({ fd }) => `${fd}: ${path} was not planned`);
+    return open.slice(planned(...kinds)).map(({ fd }) => `${fd}: ${path} was not planned`);
   });
 }
 

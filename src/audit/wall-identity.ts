@@ -1,5 +1,12 @@
 /** Who the process is: uid, groups, capabilities, no_new_privs, seccomp; on every thread (CVE-2018-15746). */
-import { hasNoGuest, isPasst, relaxedTo, type ExpectedWalls, type Rootless } from './expected-walls.ts';
+import {
+  capabilitiesOf,
+  hasNoGuest,
+  isPasst,
+  relaxedTo,
+  type ExpectedWalls,
+  type Rootless,
+} from './expected-walls.ts';
 import { judge, missing, type Finding } from './finding.ts';
 import { capabilityNames, capabilitySet } from './capability-names.ts';
 import { faultsOfThreads, type ProcessState } from './process-state.ts';
@@ -66,7 +73,7 @@ const capabilitySets = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'] as con
  * its bounding set counts in its own user namespace alone, and it can execute nothing to get it.
  */
 export function compareCapabilities(state: ProcessState, expected: ExpectedWalls): Finding {
-  const names = relaxedTo(expected, 'capability');
+  const names = capabilitiesOf(expected);
   const planned = capabilitySet(names);
   const sets = isPasst(expected) ? capabilitySets.filter((name) => name !== 'CapBnd') : capabilitySets;
   const faults = faultsOfThreads(state, (fields) =>

@@ -1,6 +1,13 @@
 /** The namespaces: the process's own, or the host's. */
 import { isClosedTo } from '../protocol/passt.ts';
-import { isPasst, isRootless, relaxedTo, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
+import {
+  isPasst,
+  isRootless,
+  isServer,
+  relaxedTo,
+  type ExpectedWalls,
+  type MachineWalls,
+} from './expected-walls.ts';
 import { judge, missing, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 
@@ -34,8 +41,9 @@ export function compareNetwork(state: ProcessState, expected: ExpectedWalls): Fi
   const fault = faultOfNamespace(state, 'net');
   if (relaxedTo(expected, 'namespace').includes('net')) return hosts(fault);
   if (fault !== null) return judge('', [fault]);
-  const faults = state.interfaces.filter((name) => name !== 'lo').map((name) => `interface ${name}`);
-  return judge('its own, only lo', faults);
+  const known = isServer(expected) ? ['lo', 'eth0'] : ['lo'];
+  const faults = state.interfaces.filter((name) => !known.includes(name)).map((name) => `interface ${name}`);
+  return judge(`its own, only ${known.join(' and ')}`, faults);
 }
 
 /** SECURITY: promise 5. passt is where the host's connections are, and what it must not reach there was seen to be closed. */
@@ -54,7 +62,7 @@ function compareHostNetwork({ facts }: ProcessState, { uid, rootless }: MachineW
 export function compareUserNamespace(state: ProcessState, expected: ExpectedWalls): Finding {
   const fault = faultOfNamespace(state, 'user');
   if (fault === 'could not be read') return missing('the kernel has no user namespaces');
-  const planned = isRootless(expected) || isPasst(expected);
+  const planned = isRootless(expected) || isPasst(expected) || isServer(expected);
   if (fault !== null) return judge("the host's", planned ? ["the host's"] : []);
   return judge('its own', expected === null || planned ? [] : ['its own, which was not planned']);
 }

@@ -2,8 +2,10 @@
 import { wallNames, type WallName } from '../plan/launch-plan.ts';
 import {
   boundsThreads,
+  capabilitiesOf,
   isPasst,
   isRootless,
+  isServer,
   relaxedTo,
   type ExpectedWalls,
   type MachineWalls,
@@ -72,8 +74,9 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     mandatory: true,
     describe: (expected) => {
       if (isPasst(expected)) return 'four sets empty; the bounding set of its own user namespace';
-      const names = relaxedTo(expected, 'capability');
-      return names.length === 0 ? 'all five sets empty' : `all five sets ${names.join(' ')}`;
+      const names = capabilitiesOf(expected);
+      const within = isServer(expected) ? ', in its own user namespace' : '';
+      return names.length === 0 ? 'all five sets empty' : `all five sets ${names.join(' ')}${within}`;
     },
     compare: compareCapabilities,
   },
@@ -121,17 +124,20 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     describe: (expected) =>
       isPasst(expected)
         ? "the host's, with a packet filter that closes the host to this uid"
-        : relaxedTo(expected, 'namespace').includes('net')
-          ? "the host's"
-          : 'its own, only lo',
+        : isServer(expected)
+          ? 'its own, only lo and the link to its network'
+          : relaxedTo(expected, 'namespace').includes('net')
+            ? "the host's"
+            : 'its own, only lo',
     compare: compareNetwork,
   },
   'user-namespace': {
     title: 'user namespace',
-    mandatory: (expected) => isRootless(expected) || isPasst(expected),
+    mandatory: (expected) => isRootless(expected) || isPasst(expected) || isServer(expected),
     describe: (expected) => {
       if (expected === null) return "its own or the host's";
       if (isPasst(expected)) return 'its own, which passt makes';
+      if (isServer(expected)) return 'its own, made in the jail';
       return isRootless(expected) ? 'its own' : "the host's, as in every system instance";
     },
     compare: compareUserNamespace,
@@ -171,7 +177,9 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
         ? 'what its arguments name'
         : isPasst(expected)
           ? 'a connection to QEMU, the log, and its own connections'
-          : `the ${expected.launch.descriptors.length} planned, the log, and what QEMU makes for itself`,
+          : isServer(expected)
+            ? 'the log, and sockets of its own network namespace'
+            : `the ${expected.launch.descriptors.length} planned, the log, and what QEMU makes for itself`,
     compare: compareDescriptors,
   },
   lsm: {

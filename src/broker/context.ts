@@ -7,6 +7,7 @@ import type { Paths } from '../protocol/paths.ts';
 import type { AutostartRegister } from './autostart.ts';
 import type { Claims } from './claims.ts';
 import type { Means } from './means.ts';
+import type { NetworkRegister } from './networks.ts';
 import type { Records } from './records.ts';
 import type { ChosenRuntime } from './runtime-choice.ts';
 import type { Slots } from './slots.ts';
@@ -36,6 +37,8 @@ export interface BrokerContext {
   /** What users let machines open with their rights. */
   readonly claims: Claims;
   readonly autostart: AutostartRegister;
+  /** Networks that administrators made, and the addresses of machines in them. */
+  readonly networks: NetworkRegister;
   /** Of a session: calls once the manager that started it is gone. It stays as long as that lives. */
   readonly whenAlone?: (alone: () => void) => void;
   /** Machines with a request under way that changes them. */

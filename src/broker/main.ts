@@ -17,13 +17,14 @@ import { openAutostart } from './autostart.ts';
 import { openClaims } from './claims.ts';
 import type { BrokerContext } from './context.ts';
 import { openBrokerLog, type BrokerLog } from './log.ts';
+import { openNetworks } from './networks.ts';
 import { openRecords } from './records.ts';
 import { chooseRuntime, type ChosenRuntime } from './runtime-choice.ts';
 import { rootMeans } from './root-means.ts';
 import { createBrokerServer } from './server.ts';
 import { claimsService, managerService } from './services.ts';
 import { openSlots } from './slots.ts';
-import { sweep } from './sweep.ts';
+import { releaseNetworks, sweep } from './sweep.ts';
 
 const usage = `usage: qward-broker [--session] [--idle SECONDS] [--manager-user NAME | --manager-uid UID --manager-gid GID]
                     [--config-dir DIR] [--run-dir DIR] [--state-dir DIR] [--cgroup-parent PATH]
@@ -129,6 +130,7 @@ async function createContext(values: Options): Promise<BrokerContext> {
     records: openRecords(`${paths.brokerRun}/machines`),
     claims: openClaims(`${paths.brokerState}/claims.json`, () => new Date()),
     autostart: openAutostart(`${paths.brokerState}/autostart.json`, () => new Date()),
+    networks: openNetworks(`${paths.brokerState}/networks.json`),
     busy: new Set(),
   };
   return context;
@@ -148,6 +150,7 @@ async function recover(context: BrokerContext): Promise<void> {
       writeStderr(`qward-broker: ${machine}: ${error instanceof Error ? error.message : 'not swept'}\n`);
     });
   }
+  await releaseNetworks(context, context.means.networksUp());
   rmSync(`${context.paths.brokerRun}/bundles/Trial`, { recursive: true, force: true });
 }
 

@@ -9,6 +9,7 @@ import type { FileGrounds } from '../policy/file-rules.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Refusal, Rootless } from '../protocol/broker.ts';
 import type { Descriptor, LaunchRequest } from '../protocol/launch.ts';
+import type { ManagedNetwork } from '../protocol/networks.ts';
 import type { HandlerOutcome } from './context.ts';
 import type { ShownMount, ShownOutcome } from './open-shown.ts';
 import type { MachinePlaces } from './places.ts';
@@ -25,6 +26,7 @@ export interface JailIds {
 }
 
 export type FileDescriptor = Extract<Descriptor, { kind: 'file' }>;
+export type CardDescriptor = Extract<Descriptor, { kind: 'card' }>;
 
 /** To which process a file is given. */
 export interface FileGiving {
@@ -49,6 +51,8 @@ export type JailRootOutcome =
   | { readonly ok: false; readonly refusals: readonly Refusal[] };
 
 export interface Means {
+  /** Of an ordinary user's session. */
+  readonly isSession: boolean;
   /** The machine's, or why it gets none. */
   readonly takeIds: (machine: string, policy: Policy) => JailIds | Extract<HandlerOutcome, { ok: false }>;
   /** Of the trial of a runtime. */
@@ -91,4 +95,15 @@ export interface Means {
   readonly openHost: () => void;
   /** What closes it, as it is in force; empty: nothing does. */
   readonly listFilter: () => string;
+  /** A TAP for a card of the machine on a managed network, which is brought up; why there is none. */
+  readonly openCard: (machine: string, card: CardDescriptor) => number | Refusal;
+  /** Joins the server that has just begun to its network; why not. */
+  readonly joinServer: (
+    network: ManagedNetwork,
+    server: Pick<LaunchRecord, 'pid' | 'startTime'>,
+  ) => Promise<readonly Refusal[]>;
+  /** Names of managed networks that are there. */
+  readonly networksUp: () => readonly string[];
+  /** Nothing is left of it on the host. */
+  readonly takeDown: (network: string) => void;
 }

@@ -1,6 +1,6 @@
 /** Opens what a launch names, in its order. All of it or nothing: on a refusal everything that was opened is closed. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { openTap } from '../linux/tap.ts';
 import { bindUnixSocket, blocking, connectUnixSocket } from '../linux/unix-socket.ts';
 import type { FileGrounds } from '../policy/file-rules.ts';
@@ -99,6 +99,8 @@ function openOne(descriptor: Descriptor, giving: Giving): number | Refusal | Pro
                 hint: 'see `ip link show type bridge`, and that /dev/net/tun exists',
               },
       );
+    case 'card':
+      return giving.means.openCard(basename(giving.directory), descriptor);
     case 'vhost-net':
       return refusedAs(
         () => openSync('/dev/vhost-net', constants.O_RDWR),

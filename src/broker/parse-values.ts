@@ -1,6 +1,7 @@
 /** What the parsers of both sockets have in common. */
 import { machineNamePattern } from '../protocol/launch.ts';
 import { protocolVersion } from '../protocol/broker.ts';
+import { networkNamePattern } from '../protocol/networks.ts';
 import { isObject, oneOf, text, ValueFaults, wrong, type Parse } from '../protocol/values.ts';
 
 /** An object whose `key` field names which of the shapes it has. */
@@ -14,6 +15,7 @@ export function tagged<T extends object>(key: string, shapes: Readonly<Record<st
 }
 
 export const machine = text(63, machineNamePattern);
+export const network = text(10, networkNamePattern);
 export const access = oneOf(['ro', 'rw']);
 /** Version of the protocol. */
 export const v = oneOf([protocolVersion]);

@@ -38,7 +38,8 @@ import {
   wrong,
   type Parse,
 } from '../protocol/values.ts';
-import { access, machine, parserOf, tagged, v } from './parse-values.ts';
+import { macPattern, nicPattern } from '../protocol/networks.ts';
+import { access, machine, network, parserOf, tagged, v } from './parse-values.ts';
 
 /** No control characters. */
 const plain = /^[^\u0000-\u001f\u007f]*$/;
@@ -70,6 +71,12 @@ const descriptor = tagged<Descriptor>('kind', {
   file: record({ kind: oneOf(['file']), path, access, claimant, reopened: oneOf([true, false]) }),
   socket: record({ kind: oneOf(['socket']), name: oneOf(socketNames) }),
   tap: record({ kind: oneOf(['tap']), bridge: text(15, /^[a-zA-Z][a-zA-Z0-9_.-]*$/) }),
+  card: record({
+    kind: oneOf(['card']),
+    network,
+    nic: text(31, nicPattern),
+    mac: text(17, macPattern),
+  }),
   'vhost-net': record({ kind: oneOf(['vhost-net']) }),
   netdev: record({ kind: oneOf(['netdev']), machine, socket: oneOf(netSocketNames) }),
 });

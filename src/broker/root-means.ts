@@ -10,6 +10,7 @@ import { giveFile } from './give-file.ts';
 import { closeHost, listFilter, openHost } from './host-filter.ts';
 import { openJailRoots } from './jail-root.ts';
 import type { JailIds, Means } from './means.ts';
+import { joinServer, networksUp, openCard, takeDown } from './network-links.ts';
 import { openShown } from './open-shown.ts';
 import type { MachinePlaces } from './places.ts';
 import { overlaps, rangeAccount } from './slots.ts';
@@ -24,6 +25,7 @@ const sameOf = (uid: number): JailIds => ({ uid, gid: uid });
 export function rootMeans(context: () => BrokerContext, { brokerRun }: BrokerContext['paths']): Means {
   const roots = openJailRoots(`${brokerRun}/roots`);
   return {
+    isSession: false,
     takeIds: (machine, policy) => takeIds(context(), machine, policy),
     trialIds: () => sameOf(trialUid(context())),
     openShown,
@@ -56,6 +58,10 @@ export function rootMeans(context: () => BrokerContext, { brokerRun }: BrokerCon
     closeHost: (range) => closeHost(context(), range),
     openHost: () => openHost(context()),
     listFilter: () => listFilter(context()),
+    openCard: (machine, card) => openCard(context(), machine, card),
+    joinServer,
+    networksUp: () => networksUp(context()),
+    takeDown: (network) => takeDown(context(), network),
   };
 }
 

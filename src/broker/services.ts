@@ -77,7 +77,8 @@ export function claimsService({ context, log, onActivity }: ServiceOptions): Ser
     // SECURITY: rule manager. One at a time, and what came on the manager's socket first: a flood of claims delays only claims.
     await nextTurn();
     const request = parseClaimRequest(body);
-    const { v: _version, call, machine, ...more } = request;
+    const { v: _version, call, ...more } = request;
+    const machine = 'machine' in more ? more.machine : null;
     // What the user did not choose comes first: a line is shown as far as it says who did what.
     const said = { call, machine, uid, pid, ok: true, ...more };
     return await handled(log, said, () => handleClaimRequest(context, request, uid));

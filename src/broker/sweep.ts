@@ -5,6 +5,7 @@ import { cgroupExists, killCgroup, processesIn, removeCgroup } from '../jail/cgr
 import { killVerified } from '../linux/pidfd.ts';
 import { processesOfUids } from '../linux/process.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
+import { serverName } from '../protocol/networks.ts';
 import type { BrokerContext } from './context.ts';
 import { placesOf } from './places.ts';
 import type { LaunchRecord } from './records.ts';
@@ -22,7 +23,24 @@ export async function sweep(context: BrokerContext, machine: string, again = fal
     if (helpedBy(helper.launch).includes(machine) && !(await sweep(context, helper.machine))) return false;
   removeFiles(context, machine);
   if (record?.launch.program === 'passt' && !again) forgetHelper(context, machine);
+  if (record !== undefined) await releaseNetworks(context, networksOf(record.launch));
   return true;
+}
+
+/** The managed networks in which a launch has cards. */
+const networksOf = ({ descriptors }: LaunchRequest): string[] =>
+  descriptors.flatMap((descriptor) => (descriptor.kind === 'card' ? [descriptor.network] : []));
+
+/** Takes down those of the networks in which nobody has a card any more, each with its server. */
+export async function releaseNetworks(context: BrokerContext, names: readonly string[]): Promise<void> {
+  const used = new Set(context.records.list().flatMap(({ launch }) => networksOf(launch)));
+  const idle = context.means.networksUp().filter((name) => names.includes(name) && !used.has(name));
+  // All of them at once: who has a card in one from now on brings it up anew.
+  for (const name of idle) context.means.takeDown(name);
+  for (const name of idle.map(serverName)) {
+    await sweep(context, name);
+    context.slots.release(name);
+  }
 }
 
 /** The machines whose network cards a launch serves: it ends with them. */

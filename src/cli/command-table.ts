@@ -61,6 +61,9 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     image: async () => (await import('./commands/image.ts')).image,
     disk: async () => (await import('./commands/disk.ts')).disk,
   },
+  Networks: {
+    network: async () => (await import('./commands/network.ts')).network,
+  },
   Confinement: {
     explain: async () => (await import('./commands/explain.ts')).explain,
     audit: async () => (await import('./commands/audit.ts')).audit,

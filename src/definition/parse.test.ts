@@ -80,7 +80,7 @@ test('a card of unknown kind is looked into all the same', () => {
       /^3:5 nics\.lan\.kind is missing; expected bridge/,
       /^3:23 nics\.lan\.bridge: found "br 0"; expected the name of a network interface/,
       /^3:31 nics\.lan\.foo: there is no such key/,
-      /^4:21 nics\.wan\.kind: found "bridg"; expected bridge or user \| Did you mean "bridge"\?$/,
+      /^4:21 nics\.wan\.kind: found "bridg"; expected bridge, network or user \| Did you mean "bridge"\?$/,
       /^4:46 nics\.wan\.mac: found 1; expected a unicast MAC address/,
     ],
   );

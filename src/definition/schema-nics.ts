@@ -1,7 +1,7 @@
 /** Keys of network cards, by what is at the other end. */
 import * as z from 'zod';
 import { forward } from './forward.ts';
-import { identifier, ipAddress, macAddress } from './scalars.ts';
+import { identifier, ipAddress, macAddress, textLike } from './scalars.ts';
 
 const nicId = identifier.describe('Name of the network card within the machine.').meta({ examples: ['lan'] });
 const ring = z.literal([256, 512, 1024]).optional();
@@ -36,13 +36,25 @@ export const nicSchema = z.discriminatedUnion('kind', [
     kind: z
       .literal('bridge')
       .describe(
-        'What is at the other end: `bridge` is a TAP device on a bridge of the host; `user` is a network of its own by passt, from which the guest reaches what the host reaches.',
+        'What is at the other end: `bridge` is a TAP device on a bridge of the host; `network` is a managed network of qward, with addresses and names; `user` is a network of its own by passt, from which the guest reaches what the host reaches.',
       ),
     bridge: z
       .string({ error: interfaceName })
       .regex(/^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, { error: interfaceName })
       .describe('Bridge on the host that the card is joined to; the policy lists which.')
       .meta({ examples: ['br0'] }),
+    ...nicCommon,
+  }),
+  z.strictObject({
+    id: nicId,
+    kind: z.literal('network'),
+    network: textLike(
+      'name',
+      /^[a-z][a-z0-9-]{0,9}$/,
+      'the name of a network such as lan, 10 characters at most',
+    )
+      .describe('Managed network of qward that the card is in: `qward network list`. For `kind: network`.')
+      .meta({ examples: ['lan'] }),
     ...nicCommon,
   }),
   z.strictObject({

@@ -13,6 +13,7 @@ const profileOf: Readonly<Record<JailedProgram, string>> = {
   drill: 'qward-qemu',
   hook: 'qward-hook',
   passt: 'qward-passt',
+  dnsmasq: 'qward-dnsmasq',
 };
 
 /** Of a machine that is given more than QEMU itself needs. */

@@ -9,6 +9,7 @@ import {
   type LaunchLimits,
   type LaunchRequest,
 } from '../protocol/launch.ts';
+import { serverBeginner } from '../protocol/networks.ts';
 import { labelsIn } from './apparmor.ts';
 import { capabilitiesOf, filterOf, namespacesOf, type CapabilitySets } from './relaxations.ts';
 import type { OciSeccomp, SeccompProfile } from './seccomp.ts';
@@ -37,7 +38,11 @@ const profileOf: Readonly<Record<JailedProgram, SeccompProfile>> = {
   drill: 'qemu',
   hook: 'hook',
   passt: 'passt',
+  dnsmasq: 'dnsmasq',
 };
+
+/** What begins a program, and makes what the runtime cannot. */
+const beginnersOf: Readonly<Partial<Record<JailedProgram, readonly string[]>>> = { dnsmasq: serverBeginner };
 
 const quotaPeriod = 100_000;
 
@@ -104,7 +109,7 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
       terminal: false,
       // SECURITY: promise 2. The machine's own uid and gid, no other group, before QEMU's first instruction.
       user: { uid: site.uid, gid: site.gid, additionalGids: [] },
-      args: [launch.binary, ...launch.argv],
+      args: [...(beginnersOf[launch.program] ?? []), launch.binary, ...launch.argv],
       env: Object.entries(launch.env).map(([name, value]) => `${name}=${value}`),
       cwd: '/',
       // SECURITY: promise 2. All five sets empty, unless a relaxation names a capability.

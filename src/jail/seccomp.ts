@@ -4,6 +4,7 @@
  */
 import hook from '../../resources/seccomp/hook.json' with { type: 'json' };
 import qemuImg from '../../resources/seccomp/qemu-img.json' with { type: 'json' };
+import dnsmasq from '../../resources/seccomp/dnsmasq.json' with { type: 'json' };
 import passt from '../../resources/seccomp/passt.json' with { type: 'json' };
 import qemu from '../../resources/seccomp/qemu.json' with { type: 'json' };
 import relaxed from '../../resources/seccomp/relaxed.json' with { type: 'json' };
@@ -63,7 +64,7 @@ export interface OciSyscall {
 export const profileErrnos: Readonly<Record<string, number>> = { EPERM: 1, ENOSYS: 38 };
 
 /** Names of the profiles in resources/seccomp. */
-export type SeccompProfile = 'qemu' | 'qemu-img' | 'hook' | 'passt';
+export type SeccompProfile = 'qemu' | 'qemu-img' | 'hook' | 'passt' | 'dnsmasq';
 
 /** The profiles by name, in the form in which they are written. */
 export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = {
@@ -71,6 +72,7 @@ export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = {
   'qemu-img': qemuImg,
   hook,
   passt,
+  dnsmasq,
 };
 
 /** What a machine may call beside its profile: groups of resources/seccomp/relaxed.json, and calls with any arguments. */

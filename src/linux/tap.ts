@@ -26,9 +26,13 @@ function interfaceRequest(name: string): Buffer {
 /**
  * Makes a TAP device in this process's network namespace, joins it to `bridge` and brings it up. The device is not
  * persistent: the kernel removes it when the last descriptor is closed, whatever dies. Needs CAP_NET_ADMIN.
- * Throws SystemError; ENODEV where there is no such bridge.
+ * `beforeJoining` is called with its name. Throws SystemError; ENODEV where there is no such bridge.
  */
-export function openTap(bridge: string): { fd: number; name: string } {
+export function openTap(
+  bridge: string,
+  names = 'qward%d',
+  beforeJoining: (name: string) => void = () => undefined,
+): { fd: number; name: string } {
   const tap = openSync('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK);
   let control = -1;
   try {
@@ -37,7 +41,7 @@ export function openTap(bridge: string): { fd: number; name: string } {
       checked(libc().ioctl(fd, number, addressOf(request)), what, bridge);
     };
     // The kernel puts the first free number in place of %d.
-    const create = interfaceRequest('qward%d');
+    const create = interfaceRequest(names);
     create.writeUInt16LE(IFF_TAP_NO_PI_VNET_HDR, 16);
     call(tap, TUNSETIFF, create, 'TUNSETIFF');
     const name = create.toString('latin1', 0, create.indexOf(0));
@@ -47,6 +51,7 @@ export function openTap(bridge: string): { fd: number; name: string } {
     call(control, SIOCGIFHWADDR, address, 'SIOCGIFHWADDR');
     address.writeUInt8(0xfe, 18);
     call(control, SIOCSIFHWADDR, address, 'SIOCSIFHWADDR');
+    beforeJoining(name);
     const index = interfaceRequest(name);
     call(control, SIOCGIFINDEX, index, 'SIOCGIFINDEX');
     const join = interfaceRequest(bridge);

@@ -5,7 +5,6 @@ import type { FastifyInstance } from 'fastify';
 import { endedStates } from '../api/endpoints.ts';
 import { parseDefinition } from '../definition/parse.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
-import type { UserNetworkFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
 import type { Paths } from '../protocol/paths.ts';
 import { Adopter } from './adopt.ts';
@@ -21,7 +20,6 @@ import { EventHistory } from './events.ts';
 import { gatherForSession, gatherHost } from './facts/host.ts';
 import { HostPhase } from './host-phase.ts';
 import { imageTool, ToolSource } from './facts/tool.ts';
-import { gatherUserNetwork, networkHelper } from './facts/user-network.ts';
 import { KvmVerdictStore } from './facts/kvm-verdict-store.ts';
 import { createAutostartHandlers } from './handlers/autostart-handlers.ts';
 import { createGrantHandlers } from './handlers/grant-handlers.ts';
@@ -36,6 +34,7 @@ import { createPolicyHandlers } from './handlers/policy-handlers.ts';
 import { createGuestHandlers } from './handlers/guest-handlers.ts';
 import { createHotplugHandlers } from './handlers/hotplug-handlers.ts';
 import { createMediaHandlers } from './handlers/media-handlers.ts';
+import { createNetworkHandlers } from './handlers/network-handlers.ts';
 import { createMachineHandlers } from './handlers/machine-handlers.ts';
 import { createStreamHandlers } from './handlers/stream-handlers.ts';
 import { History } from './history/history.ts';
@@ -43,6 +42,7 @@ import { recordBroker } from './history/recorded-broker.ts';
 import { runHook } from './hooks/run-hook.ts';
 import { KvmProof } from './kvm-proof.ts';
 import { createLog, type Log } from './log.ts';
+import { createNetworkSources, type NetworkSources } from './networks/network-sources.ts';
 import { createNetworks, noNetworks } from './networks/user-networks.ts';
 import { StartGate } from './lifecycle/start-gate.ts';
 import type { StartServices } from './lifecycle/start-run.ts';
@@ -130,6 +130,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     broker,
     now,
     helpers,
+    ...host,
     facts: host.userNetwork,
     launched: (name) => launched.find(({ machine }) => machine === name),
     definitionOf: (name) => machines.get(name)?.record?.definition,
@@ -258,12 +259,11 @@ async function readState({
   return broken;
 }
 
-interface HostParts {
+interface HostParts extends NetworkSources {
   readonly planner: Planner;
   readonly host: PlannerSources['host'];
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: PlannerSources['kvm'];
-  readonly userNetwork: PlannerSources['userNetwork'];
   readonly audit: StartServices['audit'];
   /** What the broker said of the policy. */
   readonly onStatus: (status: BrokerStatus) => void;
@@ -302,14 +302,13 @@ function createHostParts(
   });
   const prove = (): ReturnType<PlannerSources['kvm']> => proof.verdict();
   const kvm = sources?.kvm ?? (session ? ownKvm(prove) : prove);
-  const passt = new ToolSource(policy.current, networkHelper);
-  const userNetwork = (): Promise<UserNetworkFacts> => gatherUserNetwork(() => passt.read());
+  const networks = createNetworkSources(broker, policy.current);
   const unbounded = createPlanner({
     broker,
     host,
     qemu,
     kvm,
-    userNetwork,
+    ...networks,
     varsDirectory: paths.vars,
     ownState: paths.own,
     ownership: owner,
@@ -320,7 +319,7 @@ function createHostParts(
   const onStatus = (status: BrokerStatus): void => {
     choice.update(status.qemuBinaries);
   };
-  return { planner, host, qemu, kvm, userNetwork, audit, onStatus };
+  return { planner, host, qemu, kvm, ...networks, audit, onStatus };
 }
 
 interface ApiParts extends DefinitionServices, OwnerParts {
@@ -371,6 +370,7 @@ function createApi(parts: ApiParts): FastifyInstance {
       }),
       ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
       ...createAutostartHandlers(parts),
+      ...createNetworkHandlers(parts),
       ...createShutdownHandlers(parts),
       ...createDrillHandlers(createDrill({ ...parts, planner: host.planner })),
       ...createHostHandlers({

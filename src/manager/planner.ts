@@ -4,7 +4,15 @@ import type { Fault } from '../definition/fault.ts';
 import { claimableFiles } from '../definition/named-files.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import { parseImageHeader } from '../plan/image-header.ts';
-import type { FileFacts, HostFacts, LaunchPlan, QemuFacts, UserNetworkFacts } from '../plan/launch-plan.ts';
+import type {
+  FileFacts,
+  HostFacts,
+  LaunchPlan,
+  ManagedNetworkFacts,
+  QemuFacts,
+  UserNetworkFacts,
+} from '../plan/launch-plan.ts';
+import { networksNamedBy, noManagedNetworks } from '../plan/network-server.ts';
 import { planLaunch } from '../plan/plan-launch.ts';
 import { noUserNetwork, userNicsOf } from '../plan/user-network.ts';
 import { requiredFiles } from '../plan/required-files.ts';
@@ -15,7 +23,7 @@ import { claimantsOf } from './claimant.ts';
 import type { HostBasics } from './facts/host.ts';
 import { expiredFaults } from './expired.ts';
 import { hookFaults } from './hooks/named-hooks.ts';
-import { forwardFaults } from './networks/network-grounds.ts';
+import { forwardFaults, networkFaults } from './networks/network-grounds.ts';
 import { success, type Outcome } from './outcome.ts';
 import type { LookUpOwner, Owner } from './owners.ts';
 import { ownStateFaults } from './own-state.ts';
@@ -53,6 +61,7 @@ export interface PlannerSources {
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: () => Promise<HostFacts['kvm']>;
   readonly userNetwork: () => Promise<UserNetworkFacts>;
+  readonly networks: () => Promise<Outcome<ManagedNetworkFacts>>;
 }
 
 /** A planner that also says where the start would be above the owner's quota. */
@@ -100,14 +109,18 @@ async function plan(
     ...file,
     claimant: claimants[file.path] ?? null,
   }));
-  const [qemu, kvm, userNetwork, probed] = await Promise.all([
+  const [qemu, kvm, userNetwork, networks, probed] = await Promise.all([
     sources.qemu(),
     definition.accel === 'tcg' ? notAsked : sources.kvm(),
     userNicsOf(definition).length === 0 ? noUserNetwork : sources.userNetwork(),
+    networksNamedBy(definition).length === 0 ? success(noManagedNetworks) : sources.networks(),
     wanted.length === 0
       ? success([])
       : broker.call('probe', { machine: definition.name, paths: wanted, head: 1024 }),
   ]);
+  if (!networks.ok) return networks;
+  const barred = networkFaults(definition, networks.value.known, ownership.value);
+  if (barred.length > 0) return { ok: false, faults: barred };
   if (!probed.ok) return probed;
   const files = Object.fromEntries(probed.value.map((probe) => [probe.path, fileFacts(probe)]));
   if (uefi !== null && !makeFiles)
@@ -120,6 +133,7 @@ async function plan(
     claimants,
     varsDirectory,
     userNetwork,
+    networks: networks.value,
   });
   if (planned.ok) return success({ plan: planned.plan, files: identities(probed.value) });
   return { ok: false, faults: withQemuFaults(planned.faults, qemu) };

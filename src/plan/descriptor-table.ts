@@ -75,6 +75,16 @@ export class DescriptorTable {
     );
   }
 
+  addCard(
+    card: { readonly network: string; readonly nic: string; readonly mac: string },
+    purpose: Purpose,
+  ): number {
+    return this.#add(
+      { kind: 'card', ...card },
+      { resource: `TAP on network ${card.network}`, access: 'rw', ...purpose },
+    );
+  }
+
   addVhostNet(purpose: Purpose): number {
     return this.#add({ kind: 'vhost-net' }, { resource: '/dev/vhost-net', access: 'rw', ...purpose });
   }

@@ -5,6 +5,7 @@ import { maxDescriptors } from '../protocol/launch.ts';
 import type { HostFacts } from './launch-plan.ts';
 import { guestMemoryMib } from './guest-memory.ts';
 import { threadsAtStart } from './limits.ts';
+import { managedNetworkFaults } from './network-server.ts';
 import { userNetworkFaults } from './user-network.ts';
 
 /** Options in JSON, `-add-fd` with `locking`, machine properties: 7.2 is the oldest that was tried. */
@@ -66,6 +67,7 @@ export function hostFaults(definition: MachineDefinition, facts: HostFacts): rea
     ...firmware,
     ...resourceFaults(definition, facts),
     ...userNetworkFaults(definition, facts.userNetwork),
+    ...managedNetworkFaults(definition, facts.networks),
   ];
 }
 

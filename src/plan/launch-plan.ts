@@ -1,6 +1,7 @@
 /** The launch plan: everything that a start will do, as data, before anything is done. `qward explain` prints it. */
 import type { Fault } from '../definition/fault.ts';
 import type { LaunchRequest, SystemPath } from '../protocol/launch.ts';
+import type { NetworkDefinition } from '../protocol/networks.ts';
 import type { PassthroughFinding } from './passthrough/finding.ts';
 
 export interface LaunchPlan {
@@ -71,6 +72,8 @@ export type WallName = (typeof wallNames)[number];
 export interface HostFacts {
   /** Looked at where the definition has such a card. */
   readonly userNetwork: UserNetworkFacts;
+  /** Managed networks of this host; looked at where the definition has a card in one. */
+  readonly networks: ManagedNetworkFacts;
   /** Null where there is no binary that the policy lists. */
   readonly qemu: QemuFacts | null;
   /** Whether a guest was proved to run under KVM in this boot; `reason` says how that is known. */
@@ -144,6 +147,13 @@ export interface UserNetworkFacts {
   readonly nameServers: readonly string[];
   /** The lowest port that a program without rights may listen on (ip_unprivileged_port_start). */
   readonly firstPort: number;
+}
+
+/** What the host has for managed networks. */
+export interface ManagedNetworkFacts {
+  readonly known: readonly NetworkDefinition[];
+  /** dnsmasq, with what it needs of the system; null: there is none that the policy lists, and why. */
+  readonly server: { readonly binary: string; readonly closure: readonly SystemPath[] } | null;
 }
 
 /** The network helper of one card. */

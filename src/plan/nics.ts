@@ -12,14 +12,23 @@ import { stableMacAddress } from './mac-address.ts';
 import { jsonOption, type JsonValue, type Option } from './options.ts';
 
 interface Card {
+  readonly machine: string;
   readonly nic: NicDefinition;
   readonly index: number;
 }
 
-function backend({ nic, index }: Card, table: DescriptorTable, vhostNet: boolean): Option {
+const macOf = (machine: string, { id, mac }: NicDefinition): string => mac ?? stableMacAddress(machine, id);
+
+function backend({ machine, nic, index }: Card, table: DescriptorTable, vhostNet: boolean): Option {
   const subject = `nic ${nic.id}`;
-  if (nic.kind === 'user') return userBackend({ nic, index }, table);
-  const fd = table.addTap(nic.bridge, { subject, reason: 'packets to and from the bridge' });
+  if (nic.kind === 'user') return userBackend({ machine, nic, index }, table);
+  const fd =
+    nic.kind === 'bridge'
+      ? table.addTap(nic.bridge, { subject, reason: 'packets to and from the bridge' })
+      : table.addCard(
+          { network: nic.network, nic: nic.id, mac: macOf(machine, nic) },
+          { subject, reason: 'packets to and from the network, with its own addresses alone' },
+        );
   const vhost =
     vhostNet && nic.model === 'virtio'
       ? table.addVhostNet({ subject, reason: 'the kernel carries the packets' })
@@ -60,12 +69,12 @@ export function nicOptions(
         : { driver: nic.model, ...busProperties(board, place) };
     const bootindex = facts.bootIndexes.get(nic.id);
     return [
-      backend({ nic, index }, table, facts.vhostNet),
+      backend({ machine: definition.name, nic, index }, table, facts.vhostNet),
       jsonOption('-device', {
         ...device,
         id: nic.id,
         netdev: `net.${nic.id}`,
-        mac: nic.mac ?? stableMacAddress(definition.name, nic.id),
+        mac: macOf(definition.name, nic),
         bootindex,
         // Without a boot ROM where the machine does not boot from the card: less code that runs, a faster start.
         ...(board.pciBus !== null && !(nic.rom ?? bootindex !== undefined) ? { romfile: '' } : {}),

@@ -5,6 +5,7 @@ import type { Accelerator } from './accelerator.ts';
 import { cpuModel } from './cpus.ts';
 import { chainNotes } from './image-faults.ts';
 import type { HostFacts } from './launch-plan.ts';
+import { managedNetworkNotes } from './network-server.ts';
 import { userNetworkNotes } from './user-network.ts';
 
 export function planNotes(
@@ -59,6 +60,7 @@ export function planNotes(
   return [
     ...notes,
     ...userNetworkNotes(definition, facts.userNetwork, facts.session === true),
+    ...managedNetworkNotes(definition, facts.networks),
     ...chainNotes(definition, facts.files),
   ];
 }

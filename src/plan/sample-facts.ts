@@ -69,6 +69,13 @@ export function sampleFacts(definition: MachineDefinition, overrides: Partial<Ho
       nameServers: ['192.0.2.53'],
       firstPort: 1024,
     },
+    networks: {
+      known: [{ name: 'lan', subnet: '10.77.0.0/24', mode: 'nat', who: null }],
+      server: {
+        binary: '/usr/sbin/dnsmasq',
+        closure: [{ source: '/usr/sbin/dnsmasq', target: '/usr/sbin/dnsmasq' }],
+      },
+    },
     ...overrides,
   };
 }

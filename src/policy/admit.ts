@@ -3,6 +3,7 @@ import type { Refusal } from '../protocol/broker.ts';
 import { hookJobPattern, hookWord, maxHookWords } from '../protocol/hook.ts';
 import { drillProgram, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
 import { admitPasst } from './admit-passt.ts';
+import { admitServer } from './admit-server.ts';
 import { admitRelaxations } from './admit-relaxations.ts';
 import { admitShown } from './shown-rules.ts';
 import { grantOf, type FileGrounds } from './file-rules.ts';
@@ -15,6 +16,7 @@ export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
     ...admitBinary(launch, policy),
     ...admitHook(launch),
     ...admitPasst(launch, policy),
+    ...admitServer(launch),
     ...launch.descriptors.flatMap((descriptor) => admitDescriptor(descriptor, grounds)),
     ...launch.devices.flatMap((device) => admitDevice(device, policy)),
     ...launch.root.flatMap(({ source, target }) => admitSystemPath(source, target)),
@@ -37,6 +39,11 @@ const binariesOf: Readonly<
   'qemu-img': { key: 'imageTools', what: 'an image tool', of: ({ imageTools }) => imageTools },
   hook: { key: 'hooks', what: 'a hook', of: ({ hooks }) => hooks.map(({ path }) => path) },
   passt: { key: 'networkHelpers', what: 'a network helper', of: ({ networkHelpers }) => networkHelpers },
+  dnsmasq: {
+    key: 'networkServers',
+    what: 'a server of networks',
+    of: ({ networkServers }) => networkServers,
+  },
   drill: null,
 };
 
@@ -72,6 +79,8 @@ function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[
       return [unlisted(`bridge "${descriptor.bridge}" is not one`, 'bridges')];
     case 'vhost-net':
       return admitDevice('/dev/vhost-net', grounds.policy);
+    // That there is such a network, the register says.
+    case 'card':
     case 'socket':
     case 'netdev':
       return [];

@@ -75,13 +75,13 @@ function programRow(launch: LaunchRequest, policy: Policy, refusal: Refusal | nu
   return { what: 'program', resource: launch.binary, rule, refusal };
 }
 
-type OfHost = Exclude<Descriptor, { kind: 'socket' | 'netdev' }>;
+type OfHost = Exclude<Descriptor, { kind: 'socket' | 'netdev' | 'card' }>;
 
 /** A writable disk is two descriptors of one file; sockets are qward's own. */
 function distinct(descriptors: readonly Descriptor[]): readonly OfHost[] {
   const kept = new Map<string, OfHost>();
   for (const descriptor of descriptors) {
-    if (descriptor.kind === 'socket' || descriptor.kind === 'netdev') continue;
+    if (descriptor.kind === 'socket' || descriptor.kind === 'netdev' || descriptor.kind === 'card') continue;
     const key = descriptor.kind === 'file' ? descriptor.path : JSON.stringify(descriptor);
     const before = kept.get(key);
     if (before?.kind !== 'file' || before.access === 'ro') kept.set(key, descriptor);

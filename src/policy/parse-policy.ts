@@ -157,6 +157,7 @@ const parseWhole = record<Policy>(
     storageRoots: list(maxItems, record({ path, ...given }, { who: null })),
     bridges: list(maxItems, text(maxTextLength, /^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, 'the name of a bridge')),
     networkHelpers: list(maxItems, path),
+    networkServers: list(maxItems, path),
     forwards: list(
       maxItems,
       record<ForwardRule>(

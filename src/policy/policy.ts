@@ -69,6 +69,8 @@ export interface Policy {
   readonly bridges: readonly string[];
   /** Network helpers by path: passt. */
   readonly networkHelpers: readonly string[];
+  /** Servers of managed networks by path: dnsmasq. */
+  readonly networkServers: readonly string[];
   /** Ports of the host that user networks may lead to guests. */
   readonly forwards: readonly ForwardRule[];
   readonly qemuBinaries: readonly string[];
@@ -106,6 +108,7 @@ export const defaultPolicy: Policy = {
   storageRoots: [{ path: '/var/lib/qward/images', access: 'rw', who: null }],
   bridges: [],
   networkHelpers: ['/usr/bin/passt', '/usr/bin/passt.avx2'],
+  networkServers: ['/usr/sbin/dnsmasq'],
   forwards: [{ addresses: ['127.0.0.1', '::1'], from: 1024, to: 65_535, who: null }],
   qemuBinaries: ['/usr/bin/qemu-system-x86_64'],
   sockets: [],

@@ -4,6 +4,7 @@
  */
 import type { PartAction } from './disk-job.ts';
 import type { LaunchRequest, SocketName } from './launch.ts';
+import type { NetworkState } from './networks.ts';
 
 /** Of requests and answers: every change of either raises it. A broker answers its own version alone, any other with `version-differs`. */
 export const protocolVersion = 1 as const;
@@ -191,6 +192,8 @@ export interface BrokerStatus {
   readonly uidRangeOverlaps: readonly string[];
   readonly storageRoots: readonly { readonly path: string; readonly access: 'ro' | 'rw' }[];
   readonly bridges: readonly string[];
+  /** Those that administrators made. */
+  readonly networks: readonly NetworkState[];
   readonly qemuBinaries: readonly string[];
   readonly machines: readonly LaunchedMachine[];
   readonly slots: readonly { readonly machine: string; readonly uid: number }[];

@@ -4,6 +4,7 @@
  * one reply on a connection; what is not one of these ends the connection unanswered.
  */
 import type { Refusal } from './broker.ts';
+import type { NetworkDefinition } from './networks.ts';
 
 export type ClaimRequest =
   /** Records that `machine` may open each of these with the caller's rights. All of them or none. */
@@ -27,6 +28,9 @@ export type ClaimRequest =
    * stop the machine (`autostart-off` on the other socket).
    */
   | { readonly v: 1; readonly call: 'autostart-on'; readonly machine: string }
+  /** Makes a managed network. Of administrators alone, as is removing one: it must not be in use. */
+  | { readonly v: 1; readonly call: 'network-create'; readonly network: NetworkDefinition }
+  | { readonly v: 1; readonly call: 'network-remove'; readonly name: string }
   /** The caller's claims, root's view is of all; of one machine, or of every. */
   | { readonly v: 1; readonly call: 'claims'; readonly machine: string | null };
 
@@ -50,6 +54,8 @@ export interface ClaimResults {
   readonly 'claim-like': readonly ClaimedFile[];
   readonly unclaim: readonly ClaimedFile[];
   readonly claims: readonly Claim[];
+  readonly 'network-create': NetworkDefinition;
+  readonly 'network-remove': NetworkDefinition;
   readonly 'autostart-on': { readonly outcome: 'enabled' | 'known' };
 }
 

@@ -40,6 +40,14 @@ export type Descriptor =
       readonly bridge: string;
     }
   | {
+      /** A TAP device on a managed network, behind a filter that lets in what bears the card's own addresses. */
+      readonly kind: 'card';
+      readonly network: string;
+      /** Id of the card. */
+      readonly nic: string;
+      readonly mac: string;
+    }
+  | {
       /** /dev/vhost-net, to carry the packets of a TAP in the kernel. */
       readonly kind: 'vhost-net';
     }
@@ -146,10 +154,10 @@ export interface LaunchLimits {
 /**
  * What runs in the jail. qemu: a QEMU that the policy lists. qemu-img: an image tool that it lists. drill: the broker's own
  * prober at `drillProgram`, in the jail of the machine's QEMU. hook: a program of the administrator's that the policy names.
- * passt: the user network of one card of a running machine.
+ * passt: the user network of one card of a running machine. dnsmasq: the server of a managed network.
  */
-export type JailedProgram = 'qemu' | 'qemu-img' | 'drill' | 'hook' | 'passt';
-export const jailedPrograms: readonly JailedProgram[] = ['qemu', 'qemu-img', 'drill', 'hook', 'passt'];
+export const jailedPrograms = ['qemu', 'qemu-img', 'drill', 'hook', 'passt', 'dnsmasq'] as const;
+export type JailedProgram = (typeof jailedPrograms)[number];
 
 /** Where the prober stands in its jail. */
 export const drillProgram = '/usr/libexec/qward-drill';

@@ -248,6 +248,7 @@ export class FakeBroker {
       uidRangeOverlaps: [],
       storageRoots: [{ path: this.#directory, access: 'rw' }],
       bridges: [],
+      networks: [],
       qemuBinaries: [],
       machines: [...this.machines].map(([name, { launched }]) => ({
         ...launched,

@@ -138,6 +138,7 @@ function open(
       return openTap(descriptor.bridge).fd;
     case 'netdev':
       return netdev();
+    case 'card':
     case 'vhost-net':
       throw new Error(`no ${descriptor.kind} in this test`);
   }

@@ -1,4 +1,5 @@
 /** Host facts for a plan, read from this host directly and without a broker: for tests that start QEMU from a plan. */
+import { noManagedNetworks } from '../../src/plan/network-server.ts';
 import { noUserNetwork } from '../../src/plan/user-network.ts';
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { MachineDefinition } from '../../src/definition/schema.ts';
@@ -36,6 +37,7 @@ export function localFacts(definition: MachineDefinition, varsDirectory: string)
     varsDirectory,
     vhostNet: false,
     userNetwork: noUserNetwork,
+    networks: noManagedNetworks,
     hostMemory: 64 * 1024 ** 3,
     time: { now: Date.UTC(2026, 6, 1), zone: 'Europe/Berlin' },
   };

@@ -36,6 +36,12 @@ export function sampleClaimRequests(images: string): readonly ClaimRequest[] {
     claim: { v: 1, call: 'claim', machine: 'one', files: [{ path: `${images}/disk`, access: 'rw' }] },
     'claim-like': { v: 1, call: 'claim-like', machine: 'two', like: 'one' },
     unclaim: { v: 1, call: 'unclaim', machine: 'one', paths: [`${images}/disk`] },
+    'network-create': {
+      v: 1,
+      call: 'network-create',
+      network: { name: 'lan', subnet: '10.77.0.0/24', mode: 'nat', who: { users: ['anna'], groups: [] } },
+    },
+    'network-remove': { v: 1, call: 'network-remove', name: 'lan' },
     'autostart-on': { v: 1, call: 'autostart-on', machine: 'one' },
     claims: { v: 1, call: 'claims', machine: 'one' },
   };

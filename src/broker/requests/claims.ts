@@ -10,7 +10,9 @@ import {
 } from '../../protocol/claims.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
+import { refuseOthers } from '../administrators.ts';
 import { personOf } from '../person.ts';
+import { createNetwork, removeNetwork } from './networks.ts';
 
 /** `uid` is the kernel's word for who is connected. */
 export function handleClaimRequest(
@@ -38,6 +40,10 @@ export function handleClaimRequest(
       }
       case 'autostart-on':
         return enableAutostart(context, request.machine, uid);
+      case 'network-create':
+        return createNetwork(context, request.network, uid);
+      case 'network-remove':
+        return removeNetwork(context, request.name, uid);
       case 'claims':
         return { ok: true, result: claims.list({ machine: request.machine, uid: whose }) };
     }
@@ -46,17 +52,8 @@ export function handleClaimRequest(
 
 /** SECURITY: promise 4. What starts with the host is the administrators' to say, each over a connection of their own. */
 function enableAutostart(context: BrokerContext, machine: string, uid: number): HandlerOutcome {
-  const read = context.readPolicy();
-  if (!read.ok) return read;
-  const { administrators } = read.policy.groups;
-  const { session } = read.policy;
-  if (![0, session].includes(uid) && (uid === context.managerUid || !personOf(uid).isIn(administrators)))
-    return refuse(
-      'not-allowed',
-      'only administrators enable the start of a machine with the host',
-      `ask root, or a member of the group ${administrators}`,
-      'groups.administrators',
-    );
+  const barred = refuseOthers(context, uid, 'enable the start of a machine with the host');
+  if (barred !== undefined) return barred;
   // SECURITY: promise 4. Administrators are not root: they cannot grow root's file, and each status with it, without end.
   if (context.autostart.list().length >= maxAutostart)
     return refuse(

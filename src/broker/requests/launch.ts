@@ -8,10 +8,12 @@ import { admit } from '../../policy/admit.ts';
 import type { Policy } from '../../policy/policy.ts';
 import type { LaunchedMachine, Refusal } from '../../protocol/broker.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
+import { serverBeginner, servedNetwork } from '../../protocol/networks.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
 import { writeWhole } from '../files.ts';
 import { refuseHook, withShell } from '../hook.ts';
+import { withServer } from '../network-server.ts';
 import type { Means } from '../means.ts';
 import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.ts';
 import { groundsOf } from '../open-file.ts';
@@ -52,9 +54,12 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   if (!(await sweep(context, launch.machine, true))) return stuck(launch.machine, 'machine-busy');
   try {
     const identity = identityFor(launch, ids, policy.policy);
-    const outcome = identity.ok
-      ? await launchSwept(context, withShell(launch), { identity, policy: policy.policy })
-      : identity;
+    const told = withServer(context, withShell(launch));
+    const outcome = !identity.ok
+      ? identity
+      : told.ok
+        ? await launchSwept(context, told.launch, { identity, policy: policy.policy })
+        : told;
     if (!outcome.ok) await sweep(context, launch.machine);
     return outcome;
   } catch (error) {
@@ -65,14 +70,17 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
 
 /** SECURITY: promise 1. What the jail shows at the program's path is the very file that the policy lists, no other of /usr. */
 function admitProgram({ program, binary, root }: LaunchRequest): readonly Refusal[] {
-  const shown = root.find(({ target }) => target === binary)?.source;
-  if (program === 'drill' || program === 'hook' || (shown !== undefined && shown === realPath(binary)))
-    return [];
-  return refuse(
-    'policy-refused',
-    `the jail would show ${shown === undefined ? 'nothing' : `"${shown}"`} as "${binary}"`,
-    'name the file itself, by its real path',
-  ).refusals;
+  if (program === 'drill' || program === 'hook') return [];
+  const beginners = program === 'dnsmasq' ? serverBeginner.filter((word) => word.startsWith('/')) : [];
+  return [binary, ...beginners].flatMap((path) => {
+    const shown = root.find(({ target }) => target === path)?.source;
+    if (shown !== undefined && shown === realPath(path)) return [];
+    return refuse(
+      'policy-refused',
+      `the jail would show ${shown === undefined ? 'nothing' : `"${shown}"`} as "${path}"`,
+      'name the file itself, by its real path',
+    ).refusals;
+  });
 }
 
 function realPath(path: string): string | undefined {
@@ -231,7 +239,9 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
       startTime: startTimeOf(outcome.pid) ?? 0,
     };
     context.records.write(launched);
-    return { ok: true, result: describe(launched) };
+    const network = context.networks.find(servedNetwork(record.machine) ?? '');
+    const apart = network === undefined ? [] : await context.means.joinServer(network, launched);
+    return apart.length === 0 ? { ok: true, result: describe(launched) } : { ok: false, refusals: apart };
   } finally {
     for (const fd of [input, log]) closeSync(fd);
   }

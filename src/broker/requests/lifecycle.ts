@@ -52,6 +52,7 @@ export function handleForget(context: BrokerContext, machine: string): HandlerOu
     // SECURITY: promise 4. A machine that comes later under the name has nothing of what was agreed to for this one.
     context.claims.remove({ machine, uid: null }, null);
     context.autostart.disable(machine);
+    context.networks.forget(machine);
     context.slots.release(machine);
     return { ok: true, result: {} };
   });
@@ -73,14 +74,15 @@ export function handleRename(context: BrokerContext, machine: string, to: string
     checkRegisters(context);
     context.claims.rename(machine, to);
     context.autostart.rename(machine, to);
+    context.networks.rename(machine, to);
     context.slots.rename(machine, to);
     return { ok: true, result: {} };
   });
 }
 
 /** Throws before anything is changed where one of them cannot be. */
-function checkRegisters({ claims, autostart, slots }: BrokerContext): void {
-  for (const register of [claims, autostart, slots]) register.check();
+function checkRegisters({ claims, autostart, networks, slots }: BrokerContext): void {
+  for (const register of [claims, autostart, networks, slots]) register.check();
 }
 
 export function running({ machine, pid, startTime }: LaunchRecord): HandlerOutcome {

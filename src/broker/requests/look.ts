@@ -14,6 +14,7 @@ import {
 } from '../../protocol/broker.ts';
 import { version } from '../../protocol/version.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
+import { networkStates } from '../network-server.ts';
 import { groundsOf, openGranted } from '../open-file.ts';
 import { recordVersion, type DamagedRecord } from '../records.ts';
 import { overlaps } from '../slots.ts';
@@ -46,6 +47,7 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
     machines: context.records.list().map(describe),
     slots: context.slots.list(),
     autostart: context.autostart.list(),
+    networks: networkStates(context),
     damaged: damagedFiles(context),
   };
   return { ok: true, result: status };
@@ -62,7 +64,7 @@ function labelFacts(): Pick<BrokerStatus, 'label' | 'labelFault'> {
 }
 
 function damagedFiles(context: BrokerContext): BrokerStatus['damaged'] {
-  const { records, slots, claims, autostart } = context;
+  const { records, slots, claims, autostart, networks } = context;
   const told = (fault: UnusableState | undefined, meaning: string): BrokerStatus['damaged'] =>
     fault === undefined ? [] : [{ ...fault.damage, reason: `${fault.damage.reason}; ${meaning}` }];
   const ofSlots = slots.fault();
@@ -72,6 +74,7 @@ function damagedFiles(context: BrokerContext): BrokerStatus['damaged'] {
     ...told(ofSlots, `which machine has which uid is not known, and ${meaning}`),
     ...told(claims.fault(), 'nothing is opened with the rights of users, nor claimed'),
     ...told(autostart.fault(), 'nothing is started with the host'),
+    ...told(networks.fault(), 'there is no managed network'),
   ];
 }
 

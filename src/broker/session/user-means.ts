@@ -18,6 +18,7 @@ import { endProcesses, processesOf } from './user-processes.ts';
 export function userMeans(context: () => BrokerContext): Means {
   const ids = ownIds();
   return {
+    isSession: true,
     takeIds: () => {
       // SECURITY: promise 2. Without a user namespace there is no jail, and so no machine.
       const fault = userNamespaceFault();
@@ -56,6 +57,14 @@ export function userMeans(context: () => BrokerContext): Means {
     closeHost: () => [],
     openHost: () => undefined,
     listFilter: () => '',
+    openCard: (_machine, { network }) => ({
+      code: 'network-missing',
+      message: `there is no network "${network}": a session has none of qward's own, since no user can make a bridge`,
+      hint: 'use kind: user, or the system instance (--system)',
+    }),
+    joinServer: () => Promise.resolve([]),
+    networksUp: () => [],
+    takeDown: () => undefined,
   };
 }
 

@@ -39,8 +39,6 @@ function card(place: Place): Outcome {
   const { element, draft } = place;
   const end = otherEnd(element, draft.bridges);
   if (typeof end === 'string') return wholeNotYet(end);
-  if (end['kind'] === 'network' && !draft.has('nics', 'network'))
-    return wholeNotYet('no networks made by qward yet; name a bridge');
   const id = draft.idOf(element, `net${draft.items('nics').length}`);
   const order = wholeNumberOf(attributeOf(childOf(element, 'boot'), 'order') ?? '');
   if (order !== undefined) draft.bootOrder.push({ order, id });

@@ -2,6 +2,7 @@
 import type { BrokerStatus } from '../../protocol/broker.ts';
 import { diskJobPattern, diskJobPrefix } from '../../protocol/disk-job.ts';
 import { hookJobPrefix } from '../../protocol/hook.ts';
+import { servedNetwork, serverPrefix } from '../../protocol/networks.ts';
 import { passtJobPrefix } from '../../protocol/passt.ts';
 import type { BrokerPort } from '../broker-port.ts';
 
@@ -13,15 +14,17 @@ export interface SweepOptions {
 
 /** A run of an image tool or of a hook, or a network helper: no machine of anybody's. */
 export const isJob = (machine: string): boolean =>
-  [diskJobPrefix, hookJobPrefix, passtJobPrefix].some((prefix) => machine.startsWith(prefix));
+  [diskJobPrefix, hookJobPrefix, passtJobPrefix, serverPrefix].some((prefix) => machine.startsWith(prefix));
 
-/** Network helpers of machines that run: they go on, whoever began them. */
-function helpersOfRunning({ machines }: BrokerStatus): ReadonlySet<string> {
+/** Network helpers and servers of networks of machines that run: they go on, whoever began them. */
+function helpersOfRunning({ machines, networks }: BrokerStatus): ReadonlySet<string> {
   const alive = new Set(machines.filter((one) => one.alive).map(({ machine }) => machine));
   const helpers = machines.filter(({ launch }) =>
     launch.descriptors.some((one) => one.kind === 'netdev' && alive.has(one.machine)),
   );
-  return new Set(helpers.map(({ machine }) => machine));
+  const up = new Set(networks.filter((one) => one.up).map(({ name }) => name));
+  const servers = machines.filter(({ machine }) => up.has(servedNetwork(machine) ?? ''));
+  return new Set([...helpers, ...servers].map(({ machine }) => machine));
 }
 
 /** Below a root. */

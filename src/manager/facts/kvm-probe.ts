@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises';
 import { machineSchema, type MachineDefinition } from '../../definition/schema.ts';
 import type { HostFacts, PlanOutcome, QemuFacts } from '../../plan/launch-plan.ts';
 import { planLaunch } from '../../plan/plan-launch.ts';
+import { noManagedNetworks } from '../../plan/network-server.ts';
 import { noUserNetwork } from '../../plan/user-network.ts';
 import { probeImageBytes, probeMagic } from './kvm-probe-image.ts';
 
@@ -46,6 +47,7 @@ export function planKvmProbe(qemu: QemuFacts, imagePath: string, accel: 'kvm' | 
     varsDirectory: '/nonexistent',
     vhostNet: false,
     userNetwork: noUserNetwork,
+    networks: noManagedNetworks,
     hostMemory: definition.memory,
     time: { now: 0, zone: 'UTC' },
   });

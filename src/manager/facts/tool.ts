@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import type { JobTool } from '../../plan/disk-job.ts';
 import type { Policy } from '../../policy/policy.ts';
+import type { SystemPath } from '../../protocol/launch.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { listLibraries, loaderPath } from './library-closure.ts';
 import { uniqueByTarget } from './qemu-modules.ts';
@@ -9,11 +10,13 @@ import { resolveSystemPath, targetInJail, type DirectoryFindings } from './syste
 
 /** What a tool is for: the key of the policy that lists it, and what is said where there is none. */
 export interface ToolKind {
-  readonly key: 'imageTools' | 'networkHelpers';
+  readonly key: 'imageTools' | 'networkHelpers' | 'networkServers';
   readonly code: 'qemu-missing' | 'helper-missing';
   /** `image tool`. */
   readonly what: string;
   readonly package: string;
+  /** Programs that begin it, by path. */
+  readonly beside?: readonly string[];
   /** Those that are better than others of the list come first. */
   readonly order?: (binaries: readonly string[]) => readonly string[];
 }
@@ -28,21 +31,20 @@ export const imageTool: ToolKind = {
 /** Faults: the kind's code; qemu-unsafe where a file lies outside /usr or others than root can change it. */
 export async function gatherTool(binary: string, kind: ToolKind): Promise<Outcome<JobTool>> {
   const findings: DirectoryFindings = new Map();
-  const resolved = await resolveSystemPath(binary, findings);
-  if (!resolved.ok)
-    return resolved.why.endsWith(': ENOENT') ? missing(binary, kind) : unsafe(binary, resolved.why);
-  const [libraries, loader] = await Promise.all([
-    listLibraries(resolved.source, findings),
-    resolveSystemPath(loaderPath, findings),
-  ]);
-  if (!libraries.ok) return unsafe(binary, libraries.why);
+  const loader = await resolveSystemPath(loaderPath, findings);
   if (!loader.ok) return unsafe(binary, loader.why);
-  const closure = uniqueByTarget([
-    { source: resolved.source, target: resolved.source },
-    { source: loader.source, target: targetInJail(loaderPath) },
-    ...libraries.paths,
-  ]);
-  return success({ binary: resolved.source, closure });
+  const closure: SystemPath[] = [{ source: loader.source, target: targetInJail(loaderPath) }];
+  let own = '';
+  for (const program of [binary, ...(kind.beside ?? [])]) {
+    const resolved = await resolveSystemPath(program, findings);
+    if (!resolved.ok)
+      return resolved.why.endsWith(': ENOENT') ? missing(program, kind) : unsafe(program, resolved.why);
+    const libraries = await listLibraries(resolved.source, findings);
+    if (!libraries.ok) return unsafe(program, libraries.why);
+    own ||= resolved.source;
+    closure.push({ source: resolved.source, target: resolved.source }, ...libraries.paths);
+  }
+  return success({ binary: own, closure: uniqueByTarget(closure) });
 }
 
 /** Looks anew when a file of the closure was replaced, or the policy lists others. */

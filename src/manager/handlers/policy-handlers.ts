@@ -3,6 +3,7 @@ import { claimableFiles } from '../../definition/named-files.ts';
 import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import type { HostFacts, QemuFacts } from '../../plan/launch-plan.ts';
+import { noManagedNetworks } from '../../plan/network-server.ts';
 import { noUserNetwork } from '../../plan/user-network.ts';
 import { explainAdmission, type AdmissionRow } from '../../policy/explain-admission.ts';
 import type { Policy } from '../../policy/policy.ts';
@@ -15,7 +16,7 @@ import type { HostBasics } from '../facts/host.ts';
 import { hookEvents, hookFaults } from '../hooks/named-hooks.ts';
 import { forwardRows } from '../networks/network-grounds.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import type { LookUpOwner } from '../owners.ts';
+import type { LookUpOwner, Owner } from '../owners.ts';
 import type { Planner } from '../planner.ts';
 import { groundsOf, warningFaults, type OwnStorage } from '../policy-grounds.ts';
 import type { PolicySource } from '../policy-source.ts';
@@ -29,6 +30,7 @@ export interface PolicyHandlerServices {
   readonly host: () => Promise<HostBasics>;
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: () => Promise<HostFacts['kvm']>;
+  readonly networkRows: (definition: MachineDefinition, owner: Owner) => Promise<readonly AdmissionRow[]>;
 }
 
 export function createPolicyHandlers(
@@ -63,6 +65,7 @@ export function createPolicyHandlers(
         ...warningRows(definition, current.value),
         ...hookRows(definition, current.value),
         ...(owner.ok ? forwardRows(definition, current.value, owner.value) : []),
+        ...(owner.ok ? await services.networkRows(definition, owner.value) : []),
       ];
       const grants = rows.map(({ what, resource, rule, refusal }) => {
         const { ruleAt, message, hint } = told({
@@ -136,6 +139,7 @@ async function launchWithoutPlan(
       kvm: definition.accel === 'tcg' ? { works: false, reason: 'not asked for' } : await kvm(),
       files: {},
       userNetwork: noUserNetwork,
+      networks: noManagedNetworks,
       claimants: ownership.ok ? claimantsOf(paths, ownership.value) : {},
       varsDirectory: storage.path,
     },

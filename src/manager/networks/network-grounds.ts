@@ -6,7 +6,9 @@ import { forwardRuleOf, unlistedForward } from '../../policy/admit-passt.ts';
 import type { AdmissionRow } from '../../policy/explain-admission.ts';
 import type { Policy } from '../../policy/policy.ts';
 import { isOneOf } from '../../policy/who.ts';
+import type { NetworkDefinition } from '../../protocol/networks.ts';
 import type { Owner } from '../owners.ts';
+import { mayUseNetwork } from './network-rights.ts';
 
 /** Whose machine it is. */
 export type NetworkOwner = Pick<Owner, 'person' | 'ownerIsAdministrator'>;
@@ -44,6 +46,44 @@ export function forwardFaults(
   owner: NetworkOwner,
 ): readonly Fault[] {
   return forwardRows(definition, policy, owner).flatMap(({ refusal, path }) =>
+    refusal === null ? [] : [{ ...refusal, path }],
+  );
+}
+
+/** Each managed network with whether it is for the owner's machines. SECURITY: promise 4. Only the manager knows whose they are. */
+export function networkRows(
+  { nics }: MachineDefinition,
+  known: readonly NetworkDefinition[],
+  owner: NetworkOwner,
+): readonly (AdmissionRow & { readonly path: readonly (string | number)[] })[] {
+  return nics.flatMap((nic, card) => {
+    if (nic.kind !== 'network') return [];
+    const network = known.find(({ name }) => name === nic.network);
+    if (network === undefined) return [];
+    return [
+      {
+        what: `network (${nic.id})`,
+        resource: nic.network,
+        rule: null,
+        refusal: mayUseNetwork(network, owner)
+          ? null
+          : {
+              code: 'policy-refused',
+              message: `network "${nic.network}" is not for machines of ${owner.person.name ?? 'a user without a name'}`,
+              hint: '`qward network list` shows those that are; administrators say for whom one is',
+            },
+        path: ['nics', card, 'network'],
+      },
+    ];
+  });
+}
+
+export function networkFaults(
+  definition: MachineDefinition,
+  known: readonly NetworkDefinition[],
+  owner: NetworkOwner,
+): readonly Fault[] {
+  return networkRows(definition, known, owner).flatMap(({ refusal, path }) =>
     refusal === null ? [] : [{ ...refusal, path }],
   );
 }

@@ -2,26 +2,27 @@
  * The user network of one card of a running machine: its passt, launched like a machine in a jail of its own, looked at wall by
  * wall, watched, and started anew with growing pauses when it ends. Meanwhile the card's link is down.
  */
-import { stat } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import { auditProcess } from '../../audit/audit-process.ts';
-import { expectedWalls, type FileIdentity } from '../../audit/expected-walls.ts';
-import { differingWalls, type AuditReport } from '../../audit/report.ts';
+import type { AuditReport } from '../../audit/report.ts';
 import { formatForward } from '../../definition/forward.ts';
 import type { NetworkHelper } from '../../plan/launch-plan.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import { readPasstArguments } from '../../protocol/passt.ts';
 import { commands } from '../../qmp/commands.ts';
-import type { BrokerPort } from '../broker-port.ts';
 import { readJobLog } from '../jailed-job.ts';
-import { ProcessWatch } from '../lifecycle/process-watch.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { success, type Outcome } from '../outcome.ts';
-import { explainPasst, type HelperFault } from './passt-log.ts';
+import {
+  auditLive,
+  launchWalled,
+  liveOf,
+  type Launched,
+  type LaunchServices,
+  type Live,
+} from './launch-walled.ts';
+import { explainPasst } from './passt-log.ts';
 
-export interface NetworkServices {
-  readonly broker: BrokerPort;
-  readonly now: () => Date;
+export interface NetworkServices extends LaunchServices {
   /** Names of helpers that this manager has under way or watches: kept from the sweep of jobs. */
   readonly helpers: Set<string>;
 }
@@ -44,17 +45,6 @@ export interface NetworkState {
   readonly forward: string[];
 }
 
-type Launched = Outcome<Live> | { readonly ok: false; readonly faults: readonly HelperFault[] };
-
-interface Live {
-  readonly launched: LaunchedMachine;
-  readonly process: ProcessWatch;
-}
-
-/** passt has made its own walls within some 20 ms. */
-const settledWithinMs = 10_000;
-const firstPollMs = 4;
-const lastPollMs = 50;
 const firstPauseMs = 250;
 const lastPauseMs = 30_000;
 /** Who ran so long is started anew without a pause. */
@@ -109,7 +99,7 @@ export class UserNetwork {
   async adopt(launched: LaunchedMachine | undefined): Promise<void> {
     if (launched?.alive === true) {
       this.#helper = { nic: this.#card.nic, launch: launched.launch };
-      this.#take({ launched, process: new ProcessWatch(launched.pid, launched.startTime) });
+      this.#take(liveOf(launched));
     }
     await this.#setLink(launched?.alive === true);
     void this.#watch();
@@ -137,7 +127,8 @@ export class UserNetwork {
 
   /** What is seen of its walls now; undefined: it does not run. */
   async audit(): Promise<Outcome<AuditReport> | undefined> {
-    return this.#live?.process.alive === true ? await this.#audit(this.#live) : undefined;
+    const live = this.#live;
+    return live?.process.alive === true ? await auditLive(this.#services, live, this.#title) : undefined;
   }
 
   /** Looks at once whether it still runs. */
@@ -242,67 +233,15 @@ export class UserNetwork {
     await this.#setLink(false);
   }
 
-  /** Begins passt and waits until every wall of it stands: its own come after the jail's. */
   async #launch(helper: NetworkHelper): Promise<Launched> {
-    const { broker } = this.#services;
-    const launched = await broker.call('launch', { launch: helper.launch });
-    if (!launched.ok) return launched;
-    const live = {
-      launched: launched.value,
-      process: new ProcessWatch(launched.value.pid, launched.value.startTime),
-    };
-    const begunAt = performance.now();
-    for (let pollMs = firstPollMs; ; pollMs = Math.min(lastPollMs, pollMs * 1.5)) {
-      await wait(pollMs);
-      const alive = live.process.alive;
-      const report = alive ? await this.#audit(live) : undefined;
-      if (report?.ok === true && report.value.ok && live.process.alive) return success(live);
-      if (alive && performance.now() - begunAt < settledWithinMs) continue;
-      const fault = alive
-        ? notWalled(helper, report)
-        : explainPasst(await readJobLog(launched.value.log), helper);
-      live.process[Symbol.dispose]();
-      await broker.call('kill', { machine: helper.launch.machine });
-      return { ok: false, faults: [fault] };
-    }
+    return await launchWalled(this.#services, helper.launch, {
+      title: this.#title,
+      subject: `network card "${helper.nic}": passt`,
+      explain: (log) => explainPasst(log, helper),
+    });
   }
 
-  async #audit({ launched }: Live): Promise<Outcome<AuditReport>> {
-    const facts = await this.#services.broker.call('inspect', { machine: launched.machine });
-    if (!facts.ok) return facts;
-    return success(
-      auditProcess({
-        machine: `${this.#card.run.launched.machine}, ${this.#card.nic}`,
-        expected: expectedWalls(launched, { files: await identitiesOf(launched) }),
-        facts: facts.value,
-        at: this.#services.now().toISOString(),
-      }),
-    );
+  get #title(): string {
+    return `${this.#card.run.launched.machine}, ${this.#card.nic}`;
   }
-}
-
-/** Of its program and libraries: it has left the root in which they have names. */
-async function identitiesOf({ launch }: LaunchedMachine): Promise<Readonly<Record<string, FileIdentity>>> {
-  const found = await Promise.all(
-    launch.root.map(async ({ source }) => {
-      const stats = await stat(source).catch(() => undefined);
-      return stats === undefined ? [] : [[source, { device: stats.dev, inode: stats.ino }] as const];
-    }),
-  );
-  return Object.fromEntries(found.flat());
-}
-
-/** SECURITY: promise 5. A user network behind a wall that differs carries no packet. */
-function notWalled({ nic }: NetworkHelper, report: Outcome<AuditReport> | undefined): HelperFault {
-  const walls =
-    report === undefined
-      ? 'it was not seen'
-      : report.ok
-        ? differingWalls(report.value)
-        : report.faults.map(({ message }) => message).join('; ');
-  return {
-    code: 'audit-failed',
-    message: `network card "${nic}": passt was ended, since walls differ: ${walls}`,
-    hint: 'see `qward doctor`; what else changes confinement on this host (an LSM, a container)?',
-  };
 }

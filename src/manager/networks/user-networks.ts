@@ -1,4 +1,4 @@
-/** The user networks of one running machine, and how a manager makes them: at a start, and for what runs already. */
+/** The networks of one running machine, and how a manager serves them: at a start, and for what runs already. */
 import type { AuditReport } from '../../audit/report.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import { streamCards } from '../../plan/nics.ts';
@@ -8,16 +8,21 @@ import type { LaunchedMachine } from '../../protocol/broker.ts';
 import type { NetSocketName } from '../../protocol/launch.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { success, type Outcome } from '../outcome.ts';
+import { NetworkServer, type ServerServices } from './network-server.ts';
 import { UserNetwork, type NetworkServices, type NetworkState } from './user-network.ts';
 
-export interface NetworksServices extends NetworkServices {
+/** A card in a managed network. */
+interface ServedCard {
+  readonly nic: string;
+  readonly server: NetworkServer;
+}
+
+export interface NetworksServices extends NetworkServices, ServerServices {
   readonly facts: () => Promise<UserNetworkFacts>;
   /** The definition of now; undefined: the machine is not defined. */
   readonly definitionOf: (machine: string) => MachineDefinition | undefined;
   /** A helper as the broker last told of it. */
   readonly launched: (helper: string) => LaunchedMachine | undefined;
-  /** For the machine's log. */
-  readonly note: (machine: string, text: string) => void;
 }
 
 export interface Networks {
@@ -35,13 +40,18 @@ export const noNetworks: Networks = {
 
 export class UserNetworks {
   readonly #cards: readonly UserNetwork[];
+  readonly #served: readonly ServedCard[];
 
-  constructor(cards: readonly UserNetwork[]) {
+  constructor(cards: readonly UserNetwork[], served: readonly ServedCard[]) {
     this.#cards = cards;
+    this.#served = served;
   }
 
   get states(): readonly NetworkState[] {
-    return this.#cards.map((card) => card.state);
+    return [
+      ...this.#cards.map((card) => card.state),
+      ...this.#served.map(({ nic, server: { up, fault } }) => ({ nic, up, fault, forward: [] })),
+    ];
   }
 
   get helpers(): readonly NetworkHelper[] {
@@ -56,8 +66,8 @@ export class UserNetworks {
   /** Of those that run. */
   async audits(): Promise<Outcome<readonly AuditReport[]>> {
     const reports: AuditReport[] = [];
-    for (const card of this.#cards) {
-      const report = await card.audit();
+    for (const one of [...this.#cards, ...new Set(this.#served.map(({ server }) => server))]) {
+      const report = await one.audit();
       if (report?.ok === false) return report;
       if (report !== undefined) reports.push(report.value);
     }
@@ -75,6 +85,16 @@ export class UserNetworks {
 }
 
 export function createNetworks(services: NetworksServices): Networks {
+  const servers = new Map<string, NetworkServer>();
+  const serverOf = (network: string): NetworkServer => {
+    const server = servers.get(network) ?? new NetworkServer(services, network);
+    servers.set(network, server);
+    return server;
+  };
+  const servedOf = (run: Run): readonly ServedCard[] =>
+    run.launched.launch.descriptors.flatMap((one) =>
+      one.kind === 'card' ? [{ nic: one.nic, server: serverOf(one.network) }] : [],
+    );
   const cardOf = (run: Run, nic: string, socket: NetSocketName) => ({
     run,
     nic,
@@ -87,9 +107,14 @@ export function createNetworks(services: NetworksServices): Networks {
         const helper = helpers.find((one) => one.nic === nic);
         return helper === undefined ? [] : [new UserNetwork(services, cardOf(run, nic, socket), helper)];
       });
-      run.networks = new UserNetworks(cards);
+      const served = servedOf(run);
+      run.networks = new UserNetworks(cards, served);
       for (const card of cards) {
         const begun = await card.begin();
+        if (!begun.ok) return begun;
+      }
+      for (const server of new Set(served.map((one) => one.server))) {
+        const begun = await server.serve(run);
         if (!begun.ok) return begun;
       }
       return success(undefined);
@@ -106,7 +131,9 @@ export function createNetworks(services: NetworksServices): Networks {
         cards.push(card);
         await card.adopt(known);
       }
-      run.networks = new UserNetworks(cards);
+      const served = servedOf(run);
+      run.networks = new UserNetworks(cards, served);
+      for (const server of new Set(served.map((one) => one.server))) await server.adopt(run);
     },
   };
 }

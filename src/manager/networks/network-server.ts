@@ -1,0 +1,171 @@
+/**
+ * The server of one managed network, as long as machines in it run: launched like a machine in a jail of its own, looked at wall by
+ * wall, watched, begun anew with growing pauses when it ends, and when a card has come that it does not know.
+ */
+import { setTimeout as wait } from 'node:timers/promises';
+import type { AuditReport } from '../../audit/report.ts';
+import { planServer } from '../../plan/network-server.ts';
+import type { SystemPath } from '../../protocol/launch.ts';
+import { serverName } from '../../protocol/networks.ts';
+import { printable } from '../../qmp/printable.ts';
+import type { Run } from '../lifecycle/run.ts';
+import { success, type Outcome } from '../outcome.ts';
+import { auditLive, launchWalled, liveOf, type LaunchServices, type Live } from './launch-walled.ts';
+import type { HelperFault } from './passt-log.ts';
+
+export interface ServerServices extends LaunchServices {
+  /** dnsmasq, with what it needs of the system. */
+  readonly tool: () => Promise<Outcome<{ readonly binary: string; readonly closure: readonly SystemPath[] }>>;
+  /** Name servers of the host that a guest can reach. */
+  readonly upstream: () => Promise<readonly string[]>;
+  /** For the machine's log. */
+  readonly note: (machine: string, text: string) => void;
+}
+
+const watchEveryMs = 1_000;
+const firstPauseMs = 250;
+const lastPauseMs = 30_000;
+const maxShown = 300;
+
+export class NetworkServer {
+  readonly network: string;
+  readonly #services: ServerServices;
+  readonly #users = new Set<Run>();
+  #live: Live | undefined;
+  #fault: string | null = null;
+  #watching = false;
+  /** Held while one is ended and another begun. */
+  #work: Promise<unknown> = Promise.resolve();
+
+  constructor(services: ServerServices, network: string) {
+    this.#services = services;
+    this.network = network;
+  }
+
+  get up(): boolean {
+    return this.#live?.process.alive === true;
+  }
+
+  /** Why it is down. */
+  get fault(): string | null {
+    return this.up ? null : this.#fault;
+  }
+
+  /** From now on until the run is let go of. The server knows its cards, and every wall of it was seen. */
+  async serve(run: Run): Promise<Outcome<void>> {
+    this.#use(run);
+    return await this.#locked(() => this.#ensure());
+  }
+
+  /** A run that an earlier manager began: what is wrong with its server is cured while it runs. */
+  async adopt(run: Run): Promise<void> {
+    this.#use(run);
+    await this.#locked(() => this.#ensure());
+  }
+
+  /** What is seen of its walls now; undefined: it does not run. */
+  async audit(): Promise<Outcome<AuditReport> | undefined> {
+    const live = this.#live;
+    return live?.process.alive === true ? await auditLive(this.#services, live, this.#title) : undefined;
+  }
+
+  get #title(): string {
+    return `network ${this.network}`;
+  }
+
+  #use(run: Run): void {
+    if (run.released.aborted || this.#users.has(run)) return;
+    this.#users.add(run);
+    run.released.addEventListener('abort', () => this.#users.delete(run), { once: true });
+    if (!this.#watching) void this.#watch();
+  }
+
+  async #locked<Value>(work: () => Promise<Value>): Promise<Value> {
+    const mine = this.#work.then(work);
+    this.#work = mine.catch(() => undefined);
+    return await mine;
+  }
+
+  /** One that knows every card is left as it is. */
+  async #ensure(): Promise<Outcome<void>> {
+    const outcome = await this.#begin();
+    this.#fault = outcome.ok ? null : outcome.faults.map(({ message }) => message).join('; ');
+    return outcome;
+  }
+
+  async #begin(): Promise<Outcome<void>> {
+    const { broker, tool, upstream } = this.#services;
+    const status = await broker.call('status', {});
+    if (!status.ok) return status;
+    const machine = serverName(this.network);
+    const pid = status.value.networks.find(({ name }) => name === this.network)?.server ?? null;
+    const running = status.value.machines.find((one) => one.machine === machine);
+    if (pid !== null && running?.alive === true) {
+      if (this.#live?.process.alive !== true) this.#live = liveOf(running);
+      return success(undefined);
+    }
+    const found = await tool();
+    if (!found.ok) return found;
+    this.#release();
+    if (running !== undefined) await broker.call('kill', { machine });
+    const begun = await launchWalled(
+      this.#services,
+      planServer(this.network, found.value, await upstream()),
+      {
+        title: this.#title,
+        subject: `network "${this.network}": dnsmasq`,
+        explain: (log) => this.#explain(log, found.value.binary),
+      },
+    );
+    if (!begun.ok) return begun;
+    this.#live = begun.value;
+    return success(undefined);
+  }
+
+  #explain(log: string, binary: string): HelperFault {
+    const last = log.trim().split('\n').at(-1) ?? '';
+    const said = printable(last === '' ? 'it said nothing' : last, maxShown);
+    return {
+      code: 'network-failed',
+      message: `network "${this.network}": dnsmasq ended: ${said}`,
+      hint: `try \`${binary} --version\`, and see \`qward doctor\``,
+    };
+  }
+
+  #release(): void {
+    this.#live?.process[Symbol.dispose]();
+    this.#live = undefined;
+  }
+
+  /** Until no run is left: sees that it has ended, and begins it again. The broker ends it with the last machine. */
+  async #watch(): Promise<void> {
+    this.#watching = true;
+    let pauseMs = firstPauseMs;
+    while (this.#users.size > 0) {
+      await wait(this.up ? watchEveryMs : pauseMs, undefined, { ref: false });
+      if (this.up) pauseMs = firstPauseMs;
+      else {
+        const began = await this.#locked(async () =>
+          this.up || this.#users.size === 0 ? undefined : await this.#again(),
+        );
+        if (began === false) pauseMs = Math.min(2 * pauseMs, lastPauseMs);
+      }
+    }
+    this.#watching = false;
+    this.#release();
+  }
+
+  async #again(): Promise<boolean> {
+    const ended = this.#live !== undefined;
+    this.#release();
+    if (ended) this.#tell('its server (dnsmasq) ended, and is begun again');
+    const { ok } = await this.#ensure();
+    if (ok) this.#tell('its server runs again');
+    return ok;
+  }
+
+  #tell(text: string): void {
+    for (const run of this.#users)
+      this.#services.note(run.launched.machine, `network "${this.network}": ${text}`);
+  }
+}
