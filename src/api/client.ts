@@ -12,6 +12,8 @@ import { parseTrusted } from './json.ts';
 import type { OwnFiles } from './own-files.ts';
 import { localReach, type Connection, type Reach } from './reach.ts';
 import type { ConsoleStream, EventStream } from './streams.ts';
+import type { RunOptions } from './throwaway/open-throwaway.ts';
+import type { ThrowawayMachine } from './throwaway/throwaway-machine.ts';
 import type { VncStream } from './vnc-stream.ts';
 
 export type Reply<Result> =
@@ -136,6 +138,15 @@ export class QwardClient {
   async guestFile(input: Calls['guestFile']['input']): Promise<Reply<GuestFileStream>> {
     const { openGuestFile } = await import('./guest-file.ts');
     return openGuestFile(this.#connect, input);
+  }
+
+  /**
+   * A machine on throwaway overlays, with commands and files in and out, gone when it is disposed of, or when this process ends:
+   * `await using machine = await client.run({image: 'debian-12'})`. Throws RunFault where it does not come up.
+   */
+  async run(options: RunOptions): Promise<ThrowawayMachine> {
+    const { openThrowaway } = await import('./throwaway/open-throwaway.ts');
+    return await openThrowaway(this, options);
   }
 
   /**

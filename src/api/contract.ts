@@ -10,6 +10,7 @@ import { diskRoutes } from './disk-contract.ts';
 import { endpoints, machineStates, type MachineState } from './endpoints.ts';
 import { guestRoutes } from './guest-contract.ts';
 import { hotplugRoutes } from './hotplug-contract.ts';
+import { throwawayRoutes } from './throwaway-contract.ts';
 
 /** What a call needs, and what each right lets its holder do. */
 export const rightMeanings = {
@@ -644,6 +645,7 @@ export const routes = {
   },
   ...guestRoutes,
   ...hotplugRoutes,
+  ...throwawayRoutes,
   qmp: {
     ...endpoints.qmp,
     right: 'monitor',

@@ -53,6 +53,7 @@ export const endpoints = {
   guest: { method: 'GET', path: '/v1/machines/:name/guest' },
   exec: { method: 'POST', path: '/v1/machines/:name/exec' },
   guestFile: { method: 'GET', path: '/v1/machines/:name/file', stream: true },
+  run: { method: 'GET', path: '/v1/run', stream: true },
   freeze: { method: 'POST', path: '/v1/machines/:name/freeze' },
   thaw: { method: 'POST', path: '/v1/machines/:name/thaw' },
   timeSync: { method: 'POST', path: '/v1/machines/:name/time-sync' },

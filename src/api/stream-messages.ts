@@ -1,4 +1,5 @@
 /** What the streams carry in their text frames. */
+import type { ApiFault } from './errors.ts';
 
 /** One text frame of the event stream. */
 export interface MachineEvent {
@@ -22,6 +23,21 @@ export interface ConsoleNotice {
   readonly writer: boolean;
   /** A line for people. */
   readonly message: string;
+}
+
+/** One text frame of the stream of a throwaway machine. */
+export interface ThrowawayNotice {
+  /**
+   * named: first frame; the client claims its files for the machine of this name, and sends its wish. waiting: `before` others are to
+   * start first. starting, started, ready: how far it is; from `ready` on the runner in the guest hears. ended: the machine is over,
+   * and why; failed: it did not come up, by `faults`. The stream closes after these two.
+   */
+  readonly notice: 'named' | 'waiting' | 'starting' | 'started' | 'ready' | 'ended' | 'failed';
+  readonly name: string;
+  /** A line for people. */
+  readonly message: string;
+  readonly before?: number;
+  readonly faults?: readonly ApiFault[];
 }
 
 /** One text frame of the stream of a guest's file; the file itself is in binary frames. */

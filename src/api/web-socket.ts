@@ -67,6 +67,10 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes, { binary: true });
   }
 
+  sendText(text: string): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(text);
+  }
+
   /** Closes politely, and for good after two seconds. */
   close(): void {
     this.#socket.close(1000);

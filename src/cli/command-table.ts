@@ -30,6 +30,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     qmp: async () => (await import('./commands/qmp.ts')).qmp,
   },
   'Inside the guest': {
+    run: async () => (await import('./commands/run.ts')).run,
     exec: async () => (await import('./commands/exec.ts')).exec,
     cp: async () => (await import('./commands/cp.ts')).cp,
     guest: async () => (await import('./commands/guest.ts')).guest,

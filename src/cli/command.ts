@@ -12,8 +12,8 @@ export interface ArgumentSpec {
   readonly optional?: boolean;
   /** Takes this word and all that follow. */
   readonly repeated?: boolean;
-  /** From here on every word is taken as it is, also one that begins with "-". */
-  readonly verbatim?: boolean;
+  /** From here on every word is taken as it is, also one that begins with "-"; `rest`: from the word behind its first on. */
+  readonly verbatim?: boolean | 'rest';
 }
 export type ArgumentSpecs = Readonly<Record<string, ArgumentSpec>>;
 

@@ -45,10 +45,14 @@ class Words {
   readonly #specs: ReadonlyMap<string, readonly [string, OptionSpec]>;
   readonly #rest: string[];
   readonly #verbatimFrom: number;
+  /** Behind so many words "--" is one itself. */
+  readonly #separatedUntil: number;
 
-  constructor(words: readonly string[], specs: OptionSpecs, verbatimFrom: number) {
+  constructor(words: readonly string[], specs: OptionSpecs, args: readonly ArgumentSpec[]) {
     this.#rest = [...words];
-    this.#verbatimFrom = verbatimFrom;
+    const verbatim = args.findIndex((spec) => spec.verbatim !== undefined);
+    this.#separatedUntil = verbatim === -1 ? Number.POSITIVE_INFINITY : verbatim;
+    this.#verbatimFrom = this.#separatedUntil + (args[verbatim]?.verbatim === 'rest' ? 1 : 0);
     this.#specs = new Map(
       Object.entries(specs).flatMap(([name, spec]) => {
         const flags = spec.short === undefined ? [optionFlag(name)] : [optionFlag(name), `-${spec.short}`];
@@ -60,7 +64,8 @@ class Words {
   read(): this {
     for (let word = this.#rest.shift(); word !== undefined; word = this.#rest.shift()) {
       const isOption = word.length > 1 && word.startsWith('-');
-      if (word === '--') this.positionals.push(...this.#rest.splice(0));
+      if (word === '--' && this.positionals.length <= this.#separatedUntil)
+        this.positionals.push(...this.#rest.splice(0));
       else if (!isOption || this.positionals.length >= this.#verbatimFrom) this.positionals.push(word);
       else if (word.startsWith('--')) this.#long(word);
       else this.#short(word);
@@ -134,13 +139,8 @@ export function parseArguments(
   words: readonly string[],
 ): ParseOutcome {
   const specs = Object.values<ArgumentSpec>(command.arguments);
-  const verbatim = specs.findIndex((spec) => spec.verbatim === true);
   try {
-    const read = new Words(
-      words,
-      { ...globals, ...command.options },
-      verbatim === -1 ? Number.POSITIVE_INFINITY : verbatim,
-    ).read();
+    const read = new Words(words, { ...globals, ...command.options }, specs).read();
     const given = withDefaults(globals, read.values);
     const named = given['help'] === true ? {} : nameArguments(command.arguments, read.positionals);
     return {

@@ -286,6 +286,10 @@ export const machineSchema = z.strictObject({
     .describe('How much of `rng` the guest gets; unset: as much as it asks for.'),
   balloonOptions: balloonOptionsSchema.prefault({}).describe('How `balloon` behaves.'),
   agent: z.boolean().default(false).describe('Channel for the guest agent (virtio-serial).'),
+  runner: z
+    .boolean()
+    .default(false)
+    .describe('Channel by which `qward run` gives commands to its throwaway machine (virtio-serial).'),
   stop: z
     .strictObject({
       timeout: duration

@@ -7,6 +7,7 @@ import { isJob } from './disks/sweep-jobs.ts';
 import { kvmProbeMachine } from './facts/kvm-probe.ts';
 import type { Log } from './log.ts';
 import type { Machines } from './machines.ts';
+import { isThrowawayName } from './throwaway/throwaway-name.ts';
 
 export interface AdoptionServices {
   readonly machines: Machines;
@@ -58,6 +59,10 @@ export class Adopter {
   }
 }
 
+/** A throwaway machine of an earlier manager: the connection that it lived by ended with that. */
+const isOrphan = (machines: Machines, machine: string): boolean =>
+  isThrowawayName(machine) && machines.get(machine) === undefined;
+
 /** Undefined where the broker does not answer. */
 async function adoptOnce({
   machines,
@@ -74,7 +79,8 @@ async function adoptOnce({
   // Jobs (image tools, hooks) are looked after by who was told the status.
   const known = status.value.machines.filter(({ machine }) => !isJob(machine));
   const running = known.filter(
-    ({ machine, launch }) => machine !== kvmProbeMachine && launch.program !== 'drill',
+    ({ machine, launch }) =>
+      machine !== kvmProbeMachine && launch.program !== 'drill' && !isOrphan(machines, machine),
   );
   // Proofs that an earlier manager did not end; a drill of this one has its machine busy.
   for (const { machine } of known.filter((one) => !running.includes(one)))

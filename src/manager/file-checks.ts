@@ -7,11 +7,13 @@ import type { FileProbe } from '../protocol/broker.ts';
 import type { BrokerPort } from './broker-port.ts';
 import { claimantsOf, type Ownership } from './claimant.ts';
 import { success, type Outcome } from './outcome.ts';
+import type { ScratchFiles } from './throwaway/scratch-files.ts';
 
 export interface FileCheckSources {
   readonly broker: BrokerPort;
   /** What decides with whose claims files are asked for, as it is now. */
   readonly ownership: (ownerUid: number) => Outcome<Ownership>;
+  readonly scratch: Pick<ScratchFiles, 'pathsOf'>;
 }
 
 export interface FileChecks {
@@ -55,9 +57,11 @@ interface Look {
 }
 
 async function look(
-  { broker, ownership }: FileCheckSources,
-  { definition, owner, files }: Look,
+  { broker, ownership, scratch }: FileCheckSources,
+  { definition, owner, files: named }: Look,
 ): Promise<Outcome<readonly FileProbe[]>> {
+  const made = scratch.pathsOf(definition.name);
+  const files = named.filter(({ path }) => !made.includes(path));
   if (files.length === 0) return success([]);
   const owned = ownership(owner);
   if (!owned.ok) return owned;

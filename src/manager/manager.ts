@@ -60,6 +60,8 @@ import { ownKvm } from './session/own-kvm.ts';
 import { createUserNames } from './user-names.ts';
 import { DefinitionStore, type BrokenFile } from './store/definition-store.ts';
 import { RunNotes } from './store/run-notes.ts';
+import { ScratchFiles } from './throwaway/scratch-files.ts';
+import { Throwaways } from './throwaway/throwaways.ts';
 
 export interface ManagerOptions {
   readonly paths: Paths;
@@ -119,8 +121,9 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const onLost = (): void => {
     adopter.lookAgain();
   };
-  const owners = createOwnerParts({ paths, broker, policy, machines: () => machines.all() });
-  const host = createHostParts({ ...options, broker }, owners, { log, onLost, policy });
+  const scratch = new ScratchFiles();
+  const owners = createOwnerParts({ paths, broker, policy, scratch, machines: () => machines.all() });
+  const host = createHostParts({ ...options, broker }, owners, { log, onLost, policy, scratch });
   const phase = new HostPhase();
   const userName = createUserNames(now);
   const hookRuns = new Set<string>();
@@ -157,6 +160,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   });
   const broken = await readState({ paths, store, notes, machines, log, session });
   const services = { ...owners, policy, storage, store, machines, broker, events, notes, paths, now, uid };
+  const throwaways = new Throwaways({ ...services, log, scratch });
   const jobs = new DiskJobs(broker);
   const ending = new AbortController();
   const adopt = async (): Promise<void> => {
@@ -181,6 +185,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     log,
     host,
     history,
+    throwaways,
     brokenFiles: broken,
     checkResults: options.checkResults,
     session,
@@ -193,6 +198,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   };
   const adopter = new Adopter({ machines, broker, log, onStatus, signal: ending.signal });
   const { connected } = await adopter.adopt();
+  await throwaways.sweep();
   void connected.then(() => Promise.all(machines.all().map(({ life }) => life.resume())));
   const timer = setInterval(() => {
     for (const { life } of machines.all()) if (life.run !== undefined) void life.probe();
@@ -204,6 +210,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     phase,
     atRest: () =>
       !boot.underWay &&
+      !throwaways.any &&
       !jobs.any &&
       hookRuns.size === 0 &&
       machines
@@ -220,6 +227,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
       ending.abort(new Error('the manager ends'));
       jobs.end();
       clearInterval(timer);
+      await throwaways[Symbol.asyncDispose]();
       await Promise.all(machines.all().map(({ life }) => life.release()));
       await app.close();
       await history[Symbol.asyncDispose]();
@@ -272,7 +280,17 @@ interface HostParts extends NetworkSources {
 function createHostParts(
   { paths, broker, now, sources, session = false }: ManagerOptions,
   { owner, quotas }: OwnerParts,
-  { log, onLost, policy }: { readonly log: Log; readonly onLost: () => void; readonly policy: PolicySource },
+  {
+    log,
+    onLost,
+    policy,
+    scratch,
+  }: {
+    readonly log: Log;
+    readonly onLost: () => void;
+    readonly policy: PolicySource;
+    readonly scratch: ScratchFiles;
+  },
 ): HostParts {
   const choice = new QemuChoice({
     directory: paths.managerRun,
@@ -311,6 +329,7 @@ function createHostParts(
     ...networks,
     varsDirectory: paths.vars,
     ownState: paths.own,
+    scratch,
     ownership: owner,
     policy: policy.current,
     now,
@@ -332,6 +351,7 @@ interface ApiParts extends DefinitionServices, OwnerParts {
   readonly host: HostParts;
   readonly history: History;
   readonly jobs: DiskJobs;
+  readonly throwaways: Throwaways;
   readonly brokenFiles: readonly BrokenFile[];
   readonly checkResults: boolean;
   readonly session: boolean;
@@ -348,7 +368,7 @@ function createApi(parts: ApiParts): FastifyInstance {
     history,
     policy: () => parts.policy.roles(),
     placed: parts.policy.placed,
-    streams: createStreamHandlers({ machines, events, history }),
+    streams: createStreamHandlers({ ...parts, placed: parts.policy.placed }),
     handlers: {
       ...createGuestHandlers(machines, now),
       ...createMachineHandlers({

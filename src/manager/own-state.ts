@@ -7,10 +7,15 @@ import type { OwnRule } from '../protocol/rules.ts';
  * SECURITY: promise 4. The store of UEFI variables is opened for a machine because the manager made it, whoever owns the
  * machine: a definition that names another machine's as a disk is refused before anything is asked of the broker.
  */
-export function ownStateFaults(parts: PartsWithFiles, own: readonly string[]): readonly Fault[] {
+export function ownStateFaults(
+  parts: PartsWithFiles,
+  own: readonly string[],
+  /** What the manager made for this very machine. */
+  made: readonly string[] = [],
+): readonly Fault[] {
   return [...namedFiles(parts), ...shownFiles(parts)].flatMap(({ path, subject, place }) => {
     const directory = own.find((one) => path === one || path.startsWith(`${one}/`));
-    if (directory === undefined) return [];
+    if (directory === undefined || made.includes(path)) return [];
     return [
       {
         code: 'policy-refused',

@@ -6,6 +6,7 @@ import { createFileChecks } from './file-checks.ts';
 import { createOwners, type LookUpOwner } from './owners.ts';
 import type { PolicySource } from './policy-source.ts';
 import { Quotas, type CountedMachine } from './quotas.ts';
+import type { ScratchFiles } from './throwaway/scratch-files.ts';
 
 export interface OwnerParts {
   readonly owner: LookUpOwner;
@@ -18,12 +19,19 @@ export interface OwnerPartsServices {
   readonly broker: BrokerPort;
   readonly policy: PolicySource;
   readonly machines: () => readonly CountedMachine[];
+  readonly scratch: ScratchFiles;
 }
 
-export function createOwnerParts({ paths, broker, policy, machines }: OwnerPartsServices): OwnerParts {
+export function createOwnerParts({
+  paths,
+  broker,
+  policy,
+  machines,
+  scratch,
+}: OwnerPartsServices): OwnerParts {
   const owner = createOwners(() => policy.current());
-  const files = createFileChecks({ broker, ownership: owner });
-  const quotas = new Quotas({ machines, owner, diskBytes: files.diskBytes });
+  const files = createFileChecks({ broker, ownership: owner, scratch });
+  const quotas = new Quotas({ machines, owner, diskBytes: files.diskBytes, scratch });
   const admit = createAdmission({
     ownState: paths.own,
     policy: () => policy.current(),

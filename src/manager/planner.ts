@@ -29,6 +29,7 @@ import type { LookUpOwner, Owner } from './owners.ts';
 import { ownStateFaults } from './own-state.ts';
 import type { Quotas } from './quotas.ts';
 import { warningFaults } from './policy-grounds.ts';
+import type { ScratchFiles } from './throwaway/scratch-files.ts';
 import { ensureVariableStore, freshVariableStore } from './variable-store.ts';
 
 export interface Planned {
@@ -53,6 +54,8 @@ export interface PlannerSources {
   readonly varsDirectory: string;
   /** qward's own directories, in which no definition may name a file. */
   readonly ownState: readonly string[];
+  /** Files of the manager's own for throwaway machines. */
+  readonly scratch: Pick<ScratchFiles, 'pathsOf'>;
   /** What decides with whose claims files are asked for, as it is now. */
   readonly ownership: LookUpOwner;
   readonly policy: () => Outcome<Policy>;
@@ -88,7 +91,11 @@ async function plan(
   { makeFiles, owner }: PlanOptions,
 ): Promise<Outcome<Planned>> {
   const { broker, varsDirectory } = sources;
-  const own = [...ownStateFaults(definition, sources.ownState), ...expiredFaults(definition, sources.now())];
+  const scratch = sources.scratch.pathsOf(definition.name);
+  const own = [
+    ...ownStateFaults(definition, sources.ownState, scratch),
+    ...expiredFaults(definition, sources.now()),
+  ];
   if (own.length > 0) return { ok: false, faults: own };
   const ownership = sources.ownership(owner);
   if (!ownership.ok) return ownership;
@@ -102,7 +109,7 @@ async function plan(
     if (!made.ok) return made;
   }
   const claimants = claimantsOf(
-    claimableFiles(definition).map(({ path }) => path),
+    claimableFiles(definition).flatMap(({ path }) => (scratch.includes(path) ? [] : [path])),
     ownership.value,
   );
   const wanted = requiredFiles(definition, varsDirectory).map((file) => ({

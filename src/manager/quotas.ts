@@ -9,6 +9,7 @@ import type { LookUpOwner, Owner } from './owners.ts';
 import { success, type Outcome } from './outcome.ts';
 import { mostOf, noUse, quotaFaults, quotaFor, sumOf, type AppliedQuota, type Use } from './quota.ts';
 import type { DefinitionRecord } from './store/definition-store.ts';
+import type { ScratchFiles } from './throwaway/scratch-files.ts';
 
 /** What of a machine counts. */
 export interface CountedMachine {
@@ -26,6 +27,7 @@ export interface QuotaServices {
   readonly owner: LookUpOwner;
   /** Virtual sizes of the writable disks together, bytes, as far as they can be looked at. */
   readonly diskBytes: FileChecks['diskBytes'];
+  readonly scratch: Pick<ScratchFiles, 'bytesOf'>;
 }
 
 export interface OwnQuota extends AppliedQuota {
@@ -141,6 +143,7 @@ export class Quotas {
     definition: MachineDefinition,
     of: Parameters<FileChecks['diskBytes']>[1],
   ): Promise<number> {
-    return quota.disk === null ? 0 : await this.#services.diskBytes(definition, of);
+    if (quota.disk === null) return 0;
+    return (await this.#services.diskBytes(definition, of)) + this.#services.scratch.bytesOf(definition.name);
   }
 }

@@ -24,29 +24,55 @@ export function consoleOptions(definition: MachineDefinition, table: DescriptorT
   ];
 }
 
+/** By this name the guest finds the port of `qward run`. */
+export const runnerPort = 'org.qward.runner.0';
+
+/** The virtio-serial controller, and on it the ports that the manager speaks through. */
 export function agentOptions(definition: MachineDefinition, table: DescriptorTable): readonly Option[] {
-  const { channels } = definition;
-  if (!definition.agent && channels.length === 0) return [];
-  const board = boards[definition.machine];
+  const { agent, runner, channels } = definition;
+  if (!agent && !runner && channels.length === 0) return [];
   const controller = jsonOption('-device', {
-    ...virtioDevice(board, 'serial', { kind: 'single', device: 'serial' }),
+    ...virtioDevice(boards[definition.machine], 'serial', { kind: 'single', device: 'serial' }),
     id: 'ctl.serial',
     // Port 0 is kept for a console, so 2 ports leave one.
-    max_ports: 2 + channels.length,
+    max_ports: 2 + channels.length + (runner ? 1 : 0),
   });
-  if (!definition.agent) return [controller];
-  const fd = table.addSocket('agent', { subject: 'agent', reason: 'channel of the guest agent' });
+  const ports = [
+    ...(agent
+      ? [
+          {
+            port: 'agent',
+            nr: 1,
+            name: 'org.qemu.guest_agent.0',
+            reason: 'channel of the guest agent',
+          } as const,
+        ]
+      : []),
+    ...(runner
+      ? [
+          {
+            port: 'runner',
+            nr: 2 + channels.length,
+            name: runnerPort,
+            reason: 'channel of `qward run`',
+          } as const,
+        ]
+      : []),
+  ];
+  const fds = ports.map(({ port, reason }) => table.addSocket(port, { subject: port, reason }));
   return [
-    keyOption('-chardev', 'socket', { id: 'agent', fd, ...listening }),
+    ...ports.map(({ port }, at) => keyOption('-chardev', 'socket', { id: port, fd: fds[at], ...listening })),
     controller,
-    jsonOption('-device', {
-      driver: 'virtserialport',
-      id: 'agent.0',
-      bus: 'ctl.serial.0',
-      nr: 1,
-      chardev: 'agent',
-      name: 'org.qemu.guest_agent.0',
-    }),
+    ...ports.map(({ port, nr, name }) =>
+      jsonOption('-device', {
+        driver: 'virtserialport',
+        id: `${port}.0`,
+        bus: 'ctl.serial.0',
+        nr,
+        chardev: port,
+        name,
+      }),
+    ),
   ];
 }
 

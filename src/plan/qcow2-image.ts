@@ -69,3 +69,35 @@ export function writeQcow2(content: Uint8Array): Uint8Array {
   bytes.set(content, layout.firstData * clusterSize);
   return bytes;
 }
+
+/** One cluster of L1 table maps so much. */
+const maxVirtualBytes = entriesPerTable * entriesPerTable * clusterSize;
+/** Of the format. */
+const maxBackingBytes = 1023;
+const backingFormat = 0xe2792aca;
+
+/** An empty image of this virtual size over another one. RangeError above 4 TiB, or where the other's path is too long for the format. */
+export function overlayQcow2(
+  virtualSize: number,
+  { path, format }: { readonly path: string; readonly format: 'raw' | 'qcow2' },
+): Uint8Array {
+  const size = Math.ceil(virtualSize / 512) * 512;
+  const [name, kind] = [Buffer.from(path), Buffer.from(format)];
+  if (size > maxVirtualBytes) throw new RangeError(`${size} bytes, at most ${maxVirtualBytes}`);
+  if (name.length > maxBackingBytes)
+    throw new RangeError(`a path of ${name.length} bytes, at most ${maxBackingBytes}`);
+  const bytes = new Uint8Array(4 * clusterSize);
+  const image = new DataView(bytes.buffer);
+  writeHeader(image, size, Math.max(1, Math.ceil(size / (entriesPerTable * clusterSize))));
+  image.setUint32(headerLength, backingFormat);
+  image.setUint32(headerLength + 4, kind.length);
+  bytes.set(kind, headerLength + 8);
+  // Extensions are padded to eight bytes; eight zero bytes end them.
+  const nameAt = headerLength + 8 + Math.ceil(kind.length / 8) * 8 + 8;
+  image.setBigUint64(8, BigInt(nameAt));
+  image.setUint32(16, name.length);
+  bytes.set(name, nameAt);
+  image.setBigUint64(clusterSize, BigInt(2 * clusterSize));
+  for (let cluster = 0; cluster < 4; cluster++) image.setUint16(2 * clusterSize + cluster * 2, 1);
+  return bytes;
+}

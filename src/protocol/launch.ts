@@ -65,8 +65,8 @@ export const netSocketNames: readonly NetSocketName[] = Array.from(
   { length: 32 },
   (_, index) => `net${index}` as const,
 );
-export type SocketName = 'qmp' | 'console' | 'agent' | NetSocketName;
-export const socketNames: readonly SocketName[] = ['qmp', 'console', 'agent', ...netSocketNames];
+export type SocketName = 'qmp' | 'console' | 'agent' | 'runner' | NetSocketName;
+export const socketNames: readonly SocketName[] = ['qmp', 'console', 'agent', 'runner', ...netSocketNames];
 
 /** A device node made inside the jail, owned by the machine's uid: `/dev/kvm`, or another that the policy lists. */
 export type DeviceNode = string;

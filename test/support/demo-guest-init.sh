@@ -10,6 +10,7 @@
 #   qward.agent        answers as qemu-ga does to guest-sync-delimited, guest-ping and guest-shutdown (a shell, not qemu-ga)
 #   qward.qemu-ga      starts Debian's qemu-ga, where guest-agent.ts has put it
 #   qward.sshd         starts sshd with what the seed on the second disk says, where guest-sshd.ts has put it
+#   qward.runner       does what the seed of a throwaway machine says, where guest-runner.ts has put Python
 #   qward.hog=memory   touches all of the guest's memory
 #   qward.hog=pids     forks until the guest refuses
 #   qward.net          the first network card is set up by DHCP, and its page `hello from MAC` is served on port 80
@@ -79,6 +80,19 @@ answer_as_agent() {
   done
 }
 
+# As cloud-init would: the seed is found by its label.
+follow_seed() {
+  for module in cdrom isofs; do insmod "/lib/modules/$module.ko" 2>/dev/null; done
+  mkdir -p /run/qward-seed /dev/pts /root
+  mount -t devpts devpts /dev/pts
+  for disk in /dev/vd?; do
+    [ "$(dd if="$disk" bs=1 skip=32808 count=6 2>/dev/null)" = cidata ] || continue
+    mount -t iso9660 -o ro "$disk" /run/qward-seed && PATH=/usr/bin:/bin sh /run/qward-seed/start.sh
+    return
+  done
+  say "no seed"
+}
+
 set_up_network() {
   ip link set lo up
   ip link set eth0 up
@@ -104,6 +118,7 @@ has qward.agent && answer_as_agent &
 has qward.qemu-ga && /usr/sbin/qemu-ga --method=virtio-serial --path="$(agent_port)" --statedir=/tmp --pidfile=/tmp/qemu-ga.pid &
 has qward.net && set_up_network &
 has qward.sshd && /sbin/seeded-sshd &
+has qward.runner && follow_seed &
 [ -n "$(after panic)" ] && { sleep "$(after panic)"; say panicking; echo c >/proc/sysrq-trigger; } &
 [ -n "$(after reboot)" ] && { sleep "$(after reboot)"; say rebooting; reboot -f; } &
 { has qward.counter || has qward.synced; } && for disk in /dev/vda /dev/sda /dev/nvme0n1; do

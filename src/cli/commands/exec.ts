@@ -1,6 +1,7 @@
 import type { CallResult } from '../../api/calls.ts';
 import type { Context } from '../context.ts';
 import { defineCommand } from '../command.ts';
+import { parseEnvironment } from '../guest/environment.ts';
 import { oneMachine } from '../machine-arguments.ts';
 import { escapeLines } from '../render/escape.ts';
 import { done, failed, printed, usage } from '../results.ts';
@@ -9,20 +10,6 @@ import { withNearestName } from '../select-machines.ts';
 const maxInputBytes = 1024 * 1024;
 /** As of ssh: no program of the guest's can be told from it but one that uses it too. */
 const notRun = 255;
-
-type Environment =
-  | { readonly ok: true; readonly env: Record<string, string> }
-  | { readonly ok: false; readonly word: string };
-
-function parseEnvironment(words: readonly string[]): Environment {
-  const env: Record<string, string> = {};
-  for (const word of words) {
-    const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=([^]*)$/.exec(word) ?? [];
-    if (name === undefined || value === undefined) return { ok: false, word };
-    env[name] = value;
-  }
-  return { ok: true, env };
-}
 
 /** A guest steers no terminal; into a file or pipe its output goes as it is. */
 function write(context: Context, descriptor: 1 | 2, base64: string): void {

@@ -1,6 +1,6 @@
 /** What cloud-init finds at the first start (NoCloud): name, keys, user, network. */
 import type { HostKey } from './host-key.ts';
-import { isoImage } from './iso9660.ts';
+import { isoImage } from '../../plan/iso9660.ts';
 
 export interface SeedOptions {
   readonly name: string;

@@ -1,16 +1,14 @@
 /** Defining machines and changing their definitions: who may was looked into before, what is written is whole. */
-import { rm, unlink } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
 import type { Change } from '../../definition/change-key.ts';
 import { cloneDefinition } from '../../definition/clone.ts';
 import { parseDefinition } from '../../definition/parse.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import { setInDefinition } from '../../definition/set.ts';
-import { variableStorePath } from '../../plan/boot.ts';
 import type { Paths } from '../../protocol/paths.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { EventHistory } from '../events.ts';
 import type { Machine } from '../lifecycle/machine.ts';
-import { consoleDirectory } from '../lifecycle/run.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
@@ -21,6 +19,7 @@ import { applyLive, type WhenApplied } from './apply-live.ts';
 import { NameLocks } from './name-locks.ts';
 import { isReservedName } from './reserved-names.ts';
 import { removableDisks } from './removable-disks.ts';
+import { removeKept } from './remove-kept.ts';
 
 export interface DefinitionServices {
   readonly store: DefinitionStore;
@@ -283,7 +282,7 @@ export class Definitions {
 
   /** The uid slot first: a broker that cannot be asked leaves everything as it was. */
   async #forget(machine: Machine): Promise<Outcome<string>> {
-    const { broker, store, notes, paths, machines } = this.#services;
+    const { broker, store, machines } = this.#services;
     const { name } = machine;
     const forgotten = await broker.call('forget', { machine: name });
     if (!forgotten.ok) return forgotten;
@@ -291,11 +290,8 @@ export class Definitions {
     if (!removed.ok) return removed;
     machine.record = null;
     machines.remove(name);
-    await rm(variableStorePath(paths.vars, name), { force: true });
-    await rm(consoleDirectory(paths.managerState, name), { recursive: true, force: true });
     await machine.life.flush();
-    await machine.log.remove();
-    await notes.remove(name);
+    await removeKept(this.#services, name);
     return success('removed');
   }
 }

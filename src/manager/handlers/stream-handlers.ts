@@ -9,10 +9,11 @@ import { followHistory } from './history-handlers.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { seesAll, type Identity } from '../roles.ts';
+import { openThrowaway, type ThrowawayStreamServices } from '../throwaway/serve-throwaway.ts';
 import { openViewer } from '../vnc/serve-viewer.ts';
 import type { StreamHandlers } from '../server/streams.ts';
 
-export interface StreamServices {
+export interface StreamServices extends ThrowawayStreamServices {
   readonly machines: Machines;
   readonly events: EventHistory;
   readonly history: History;
@@ -23,7 +24,8 @@ const maxUnsentEventBytes = 1024 * 1024;
 const goingAway = 1001;
 const tooSlow = 1008;
 
-export function createStreamHandlers({ machines, events, history }: StreamServices): StreamHandlers {
+export function createStreamHandlers(services: StreamServices): StreamHandlers {
+  const { machines, events, history } = services;
   return {
     events: ({ identity, query }) =>
       success((socket) => {
@@ -34,6 +36,7 @@ export function createStreamHandlers({ machines, events, history }: StreamServic
         followHistory(socket, { history, identity, query });
       }),
     vnc: ({ identity, machine }) => openViewer(machine, identity.user),
+    run: ({ identity }) => openThrowaway(services, identity),
     guestFile: ({ machine, query }) => openGuestFile(machine, query),
     console: ({ identity, machine, query }) => {
       const { run } = machine;
@@ -70,7 +73,7 @@ function busy(machine: string, writer: string): Outcome<never> {
   );
 }
 
-interface EventWatch extends Omit<StreamServices, 'history'> {
+interface EventWatch extends Pick<StreamServices, 'machines' | 'events'> {
   readonly identity: Identity;
   readonly recent: number;
 }

@@ -3,6 +3,7 @@ import { grantableRights, type Right } from '../../api/contract.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
+import { isThrowawayName } from '../throwaway/throwaway-name.ts';
 import { hasHostRole, mayOnHost, type Identity } from '../roles.ts';
 
 export interface AskedRight {
@@ -32,13 +33,24 @@ export function authorize(
       `there is no machine ${JSON.stringify(name)}`,
       '`qward list` shows which there are',
     );
-  if (machines.may(identity, right, machine)) return success(machine);
+  if (machines.may(identity, right, machine))
+    return changesDefinition.includes(right) && isThrowawayName(name) ? thrownAway(name) : success(machine);
   return failure(
     'not-allowed',
     `user ${identity.user} may not do that with machine "${name}": it needs the right "${right}"`,
     hintFor(right, name),
   );
 }
+
+/** What would keep something of a machine that nothing is kept of. */
+const changesDefinition: readonly Right[] = ['define', 'grant', 'transfer'];
+
+const thrownAway = (name: string): Outcome<never> =>
+  failure(
+    'request-invalid',
+    `machine "${name}" is a throwaway machine: it lasts as long as its \`qward run\``,
+    `end it with \`qward kill ${name}\`, or define a machine of your own`,
+  );
 
 function hintFor(right: Right, name: string): string {
   if (grantableRights.some((grantable) => grantable === right))

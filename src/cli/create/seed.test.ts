@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeHostKey } from './host-key.ts';
-import { isoImage } from './iso9660.ts';
+import { isoImage } from '../../plan/iso9660.ts';
 import { seedFiles, seedImage } from './seed.ts';
 
 const at = new Date('2026-11-30T12:34:56Z');

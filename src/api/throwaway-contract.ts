@@ -1,0 +1,30 @@
+/** The call for a throwaway machine: a row of the contract, and what goes over its stream. */
+import * as z from 'zod';
+import { endpoints } from './endpoints.ts';
+
+/** The client's first text frame. */
+export const throwawayWish = z.strictObject({
+  source: z
+    .string()
+    .max(60 * 1024)
+    .describe('The definition as YAML, with the name that was given.'),
+  ttlMs: z
+    .int()
+    .min(1)
+    .max(86_400_000)
+    .default(600_000)
+    .describe('How long the machine may be there once it is started, milliseconds.'),
+});
+export type ThrowawayWish = z.output<typeof throwawayWish>;
+
+export const throwawayRoutes = {
+  run: {
+    ...endpoints.run,
+    right: 'define',
+    logged: true,
+    summary:
+      'A machine on throwaway overlays, gone with this WebSocket. Text frames are JSON: a notice with its name comes first, then the client ' +
+      'sends `{source, ttlMs}`, then further notices come. After `ready` binary frames go both ways, to and from the runner in the guest ' +
+      '(docs/throwaway.md).',
+  },
+} as const;

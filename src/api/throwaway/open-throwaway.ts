@@ -1,0 +1,136 @@
+/** Asks for a throwaway machine, and waits until commands can be given to it. */
+import { writtenFiles } from '../../definition/written-files.ts';
+import { callRequest } from '../call-request.ts';
+import { readReply, type QwardClient } from '../client.ts';
+import { endpoints } from '../endpoints.ts';
+import type { ApiFault } from '../errors.ts';
+import { parseTrusted } from '../json.ts';
+import type { ThrowawayNotice } from '../stream-messages.ts';
+import { openMessageStream, type MessageStream, type StreamMessage } from '../web-socket.ts';
+import { findImageFile } from './image-file.ts';
+import { ThrowawayMachine } from './throwaway-machine.ts';
+
+export interface RunOptions {
+  /** The name of an image of `qward image`, or the absolute path of a file; none: the machine has no disk. */
+  readonly image?: string;
+  /** Of a file; default: qcow2. */
+  readonly format?: 'qcow2' | 'raw';
+  /** As a definition has it: `512MiB`. Default: 1GiB. */
+  readonly memory?: string;
+  readonly cpus?: number;
+  /** `user`: a network of its own, by passt. Default: none. */
+  readonly net?: 'none' | 'user';
+  /** A Linux kernel to boot directly, absolute paths. */
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly cmdline?: string;
+  /** How long it may be there, milliseconds. Default: ten minutes. */
+  readonly ttlMs?: number;
+  /** A line for `qward list`. */
+  readonly description?: string;
+  /** Further keys of its definition (docs/definition.md). */
+  readonly definition?: Readonly<Record<string, unknown>>;
+  /** How far it is. */
+  readonly onProgress?: (notice: ThrowawayNotice) => void;
+  /** Gives up, as long as it is not ready. */
+  readonly signal?: AbortSignal;
+}
+
+/** Why a machine did not come up: what was refused, with the rule and the cure. */
+export class RunFault extends Error {
+  readonly faults: readonly ApiFault[];
+
+  constructor(message: string, faults: readonly ApiFault[]) {
+    super(message);
+    this.name = 'RunFault';
+    this.faults = faults;
+  }
+}
+
+/** Throws RunFault, TransportError, and the reason of the signal. */
+export async function openThrowaway(client: QwardClient, options: RunOptions): Promise<ThrowawayMachine> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const disk = options.image === undefined ? undefined : await findImageFile(client, options.image);
+  const opened = await openMessageStream(
+    () => client.reach.connect('api'),
+    callRequest(endpoints.run, {}).path,
+  );
+  if ('status' in opened) {
+    const reply = readReply<never>(opened);
+    const faults = reply.ok ? [] : reply.faults;
+    throw new RunFault(faults[0]?.message ?? 'the manager refused', faults);
+  }
+  const stream = opened;
+  const giveUp = (): void => stream.close();
+  signal?.addEventListener('abort', giveUp, { once: true });
+  let machine: ThrowawayMachine | undefined;
+  try {
+    machine = await comeUp(client, stream, { ...options, ...(disk === undefined ? {} : { image: disk }) });
+    return machine;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+    if (machine === undefined) stream.close();
+  }
+}
+
+async function comeUp(
+  client: QwardClient,
+  stream: MessageStream,
+  options: RunOptions,
+): Promise<ThrowawayMachine> {
+  const messages = stream[Symbol.asyncIterator]();
+  for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
+    const notice = noticeOf(next.value);
+    if (notice === undefined) continue;
+    options.onProgress?.(notice);
+    if (notice.notice === 'named') await wish(client, stream, { name: notice.name, options });
+    else if (notice.notice === 'ready') return new ThrowawayMachine(notice.name, stream, messages);
+    else if (notice.notice === 'failed' || notice.notice === 'ended')
+      throw new RunFault(notice.message, notice.faults ?? []);
+  }
+  throw new RunFault('the manager went away before the machine was up', []);
+}
+
+const noticeOf = (message: StreamMessage): ThrowawayNotice | undefined =>
+  message.kind === 'text' ? parseTrusted<ThrowawayNotice>(message.text) : undefined;
+
+/** The caller's files are claimed for this machine, to be read: what it writes is thrown away. */
+async function wish(
+  client: QwardClient,
+  stream: MessageStream,
+  { name, options }: { readonly name: string; readonly options: RunOptions },
+): Promise<void> {
+  const source = sourceOf(name, options);
+  const files = writtenFiles(source)?.files ?? [];
+  if (files.length > 0 && (await client.reach.uid()) !== 0) {
+    const claims = await client.claims();
+    const claimed = await claims.claim(
+      name,
+      files.map(({ path }) => ({ path, access: 'ro' })),
+    );
+    if (!claimed.ok) throw new RunFault(claimed.faults[0]?.message ?? 'a claim was refused', claimed.faults);
+  }
+  const { ttlMs } = options;
+  stream.sendText(JSON.stringify({ source, ...(ttlMs === undefined ? {} : { ttlMs }) }));
+}
+
+/** JSON is YAML. */
+function sourceOf(name: string, options: RunOptions): string {
+  const { image, format = 'qcow2', memory, cpus, net = 'none', kernel, initrd, cmdline } = options;
+  const boot = { kernel, initrd, cmdline };
+  return JSON.stringify({
+    description: options.description ?? 'a throwaway machine',
+    ...(memory === undefined ? {} : { memory }),
+    ...(cpus === undefined ? {} : { cpu: { count: cpus } }),
+    ...(image === undefined ? {} : { disks: [{ id: 'root', path: image, format }] }),
+    ...(kernel === undefined ? {} : { boot }),
+    ...(net === 'user' ? { nics: [{ id: 'net', kind: 'user' }] } : {}),
+    ...options.definition,
+    name,
+    tags: ['throwaway'],
+  });
+}

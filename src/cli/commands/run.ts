@@ -1,0 +1,207 @@
+import { statSync } from 'node:fs';
+import { basename, isAbsolute, resolve } from 'node:path';
+import { errnoText } from '../../api/errno-text.ts';
+import { RunFault, type RunOptions } from '../../api/throwaway/open-throwaway.ts';
+import type { ThrowawayNotice } from '../../api/stream-messages.ts';
+import { parseByteSize } from '../../definition/byte-size.ts';
+import { defineCommand, type CommandFault } from '../command.ts';
+import type { Context } from '../context.ts';
+import { findImage, storesOf } from '../images/image-store.ts';
+import { parseEnvironment } from '../guest/environment.ts';
+import { interruptible } from '../interruptible.ts';
+import { failed, onlyHere, printed } from '../results.ts';
+import { joinCommand, terminalSize } from '../throwaway/join-command.ts';
+
+/** As of ssh and `exec`: no program of the guest's can be told from it but one that uses it too. */
+const notRun = 255;
+const defaultTtlMs = 600_000;
+const workPlace = '/work';
+
+interface Copy {
+  readonly from: string;
+  readonly to: string;
+}
+
+export const run = defineCommand({
+  name: 'run',
+  summary: 'Run a command in a throwaway machine.',
+  details:
+    'The machine starts from the image, which stays as it is, and is gone with all that it wrote when the command ends, when this command ends or is ' +
+    'killed, or when its time is over. It has no network unless --net gives it one. Its walls are those of every machine. Standard input, output and ' +
+    "error go through as they come, and the exit status is the command's. The image needs cloud-init, as every image of the catalogue has it.",
+  arguments: {
+    IMAGE: { help: 'An image of `qward image list`, or the path of a qcow2 file.', complete: 'file' },
+    COMMAND: { help: 'The program and its arguments.', complete: 'none', repeated: true, verbatim: 'rest' },
+  },
+  options: {
+    net: {
+      kind: 'text',
+      short: 'n',
+      value: 'KIND',
+      complete: ['none', 'user'],
+      help: '"none" (the default), or "user": a network of its own, to which the host is closed.',
+    },
+    ttl: {
+      kind: 'duration',
+      value: 'TIME',
+      help: 'How long it may be there at most, from its start on. Default: 10m.',
+    },
+    memory: {
+      kind: 'text',
+      short: 'm',
+      value: 'SIZE',
+      complete: 'none',
+      help: 'Its memory; default: what the image needs.',
+    },
+    cpus: { kind: 'number', short: 'c', value: 'COUNT', help: 'Virtual CPUs; default: 1.' },
+    copy: {
+      kind: 'texts',
+      value: 'DIR[:TO]',
+      complete: 'directory',
+      help: `A directory to copy into the guest, by default into ${workPlace}, where the command then begins.`,
+    },
+    env: {
+      kind: 'texts',
+      short: 'E',
+      value: 'NAME=VALUE',
+      complete: 'none',
+      help: 'A variable of its environment.',
+    },
+    workdir: {
+      kind: 'text',
+      short: 'w',
+      value: 'DIR',
+      complete: 'none',
+      help: 'Where in the guest the command begins.',
+    },
+    terminal: { kind: 'flag', short: 't', help: 'Give the command this terminal.' },
+    kernel: {
+      kind: 'text',
+      value: 'FILE',
+      complete: 'file',
+      help: 'A Linux kernel to boot directly: faster than by the boot loader of the image.',
+    },
+    initrd: { kind: 'text', value: 'FILE', complete: 'file', help: 'The initial RAM disk for --kernel.' },
+    cmdline: { kind: 'text', value: 'TEXT', complete: 'none', help: 'The command line for --kernel.' },
+  },
+  exits: {
+    [notRun]:
+      'the command was not run, or not seen to end; else its own status, or 128 and the number of the signal that ended it',
+  },
+  examples: [
+    { line: 'qward run debian-12 uname -a', meaning: 'a program, and nothing of it stays' },
+    { line: "qward run debian-12 --copy . -- sh -c 'make test'", meaning: 'with what is here' },
+    { line: 'qward run debian-12 --net user -t bash', meaning: 'a shell with a network' },
+    { line: 'qward run alpine-3.23 --ttl 1m wc -c', meaning: 'of what comes in by standard input' },
+  ],
+  async run(context, { arguments: { IMAGE: image, COMMAND: argv }, options }) {
+    const elsewhere = onlyHere(context, 'qward run');
+    if (elsewhere !== undefined) return elsewhere;
+    const environment = parseEnvironment(options.env);
+    const copies = options.copy.map(copyOf);
+    const faults = [
+      ...(environment.ok ? [] : [fault(`--env: NAME=VALUE expected, not "${environment.word}"`)]),
+      ...(options.memory === undefined || parseByteSize(options.memory) !== undefined
+        ? []
+        : [fault(`--memory: a size such as 2GiB is expected, not "${options.memory}"`)]),
+      ...copies.flatMap(faultsOfCopy),
+      ...(options.terminal && !context.io.isTerminal(0)
+        ? [fault('--terminal: standard input is no terminal', 'leave it out')]
+        : []),
+    ];
+    if (faults.length > 0) return failed(faults, 2);
+    const wish = await wishOf(context, image, { ...options, argv });
+    if ('faults' in wish) return failed(wish.faults, notRun);
+    return await interruptible(async (signal) => {
+      const { terminal } = options;
+      try {
+        const machine = await context.progressing('a throwaway machine', (progress) =>
+          context.client.run({
+            ...wish,
+            signal,
+            onProgress: (notice) => progress.label(labelOf(notice)),
+          }),
+        );
+        await using gone = machine;
+        signal.addEventListener('abort', () => void gone[Symbol.asyncDispose](), { once: true });
+        for (const { from, to } of copies) await context.during(`copying ${from}`, machine.copyIn(from, to));
+        const cwd = options.workdir ?? (copies[0] === undefined ? undefined : copies[0].to);
+        const command = machine.spawn(argv, {
+          env: {
+            ...(terminal ? { TERM: context.io.env['TERM'] ?? 'linux' } : {}),
+            ...(environment.ok ? environment.env : {}),
+          },
+          ...(cwd === undefined ? {} : { cwd }),
+          ...(terminal ? { terminal: terminalSize() } : {}),
+        });
+        return printed(await joinCommand(context, command, { terminal }));
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof RunFault && error.faults.length > 0) return failed(error.faults, notRun);
+        if (!(error instanceof Error) || 'code' in error) throw error;
+        return failed([fault(error.message)], notRun);
+      }
+    }, 'interrupted: the machine is gone');
+  },
+});
+
+const fault = (message: string, hint = ''): CommandFault => ({ message, hint });
+
+function copyOf(word: string): Copy {
+  const [, from = word, to = workPlace] = /^(.*?):(\/.*)$/.exec(word) ?? [];
+  return { from: resolve(from), to };
+}
+
+function faultsOfCopy({ from }: Copy): readonly CommandFault[] {
+  try {
+    return statSync(from).isDirectory() ? [] : [fault(`--copy: ${from} is no directory`)];
+  } catch (error) {
+    return [fault(`--copy: ${from}: ${errnoText(error)}`)];
+  }
+}
+
+interface Wishes {
+  readonly argv: readonly string[];
+  readonly net: string | undefined;
+  readonly ttl: number | undefined;
+  readonly memory: string | undefined;
+  readonly cpus: number | undefined;
+  readonly kernel: string | undefined;
+  readonly initrd: string | undefined;
+  readonly cmdline: string | undefined;
+}
+
+async function wishOf(
+  context: Context,
+  image: string,
+  { argv, net, ttl, memory, cpus, kernel, initrd, cmdline }: Wishes,
+): Promise<RunOptions | { readonly faults: readonly CommandFault[] }> {
+  const path = isAbsolute(image) || image.includes('/') ? resolve(image) : undefined;
+  const stores = path === undefined ? await storesOf(context) : undefined;
+  if (stores !== undefined && 'faults' in stores) return stores;
+  const stored = stores === undefined ? undefined : findImage(stores, image);
+  if (path === undefined && stored === undefined)
+    return {
+      faults: [fault(`there is no image "${image}" here`, `qward image add ${image}, or qward image list`)],
+    };
+  const file = (name: string | undefined): string | undefined =>
+    name === undefined ? undefined : resolve(name);
+  const wanted = memory ?? stored?.memory ?? undefined;
+  return {
+    image: path ?? stored?.path ?? image,
+    net: net === 'user' ? 'user' : 'none',
+    ttlMs: ttl ?? defaultTtlMs,
+    description: `${basename(image)}: ${argv.join(' ')}`.replaceAll(/[^\u0020-\u007e]/g, '?').slice(0, 200),
+    ...(wanted === undefined ? {} : { memory: wanted }),
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(kernel === undefined ? {} : { kernel: resolve(kernel) }),
+    ...(initrd === undefined ? {} : { initrd: file(initrd) ?? initrd }),
+    ...(cmdline === undefined ? {} : { cmdline }),
+  };
+}
+
+function labelOf({ notice, before = 0 }: ThrowawayNotice): string {
+  if (notice === 'waiting' && before > 0) return `waiting: ${before} start before it`;
+  if (notice === 'waiting') return 'waiting for room';
+  return notice === 'started' ? 'the guest comes up' : 'starting a throwaway machine';
+}

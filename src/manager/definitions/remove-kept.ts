@@ -1,0 +1,17 @@
+/** What the manager keeps of a machine beside its definition: firmware variables, scroll-back, log, note. */
+import { rm } from 'node:fs/promises';
+import { variableStorePath } from '../../plan/boot.ts';
+import type { Paths } from '../../protocol/paths.ts';
+import { MachineLog } from '../lifecycle/machine-log.ts';
+import { consoleDirectory } from '../lifecycle/run.ts';
+import type { RunNotes } from '../store/run-notes.ts';
+
+export async function removeKept(
+  { paths, notes }: { readonly paths: Paths; readonly notes: RunNotes },
+  machine: string,
+): Promise<void> {
+  await rm(variableStorePath(paths.vars, machine), { force: true });
+  await rm(consoleDirectory(paths.managerState, machine), { recursive: true, force: true });
+  await new MachineLog(paths.managerState, machine).remove();
+  await notes.remove(machine);
+}

@@ -1,0 +1,59 @@
+/** The definition of a throwaway machine, from what its user wrote: what is written goes into overlays, and a seed starts the runner. Pure. */
+import { diskSchema } from '../../definition/schema-disks.ts';
+import type { DiskDefinition, MachineDefinition } from '../../definition/schema.ts';
+
+/** A disk of the machine's, and the file in its place. */
+export interface Overlay {
+  readonly path: string;
+  /** The image that it is laid over. */
+  readonly image: Pick<DiskDefinition, 'path' | 'format'>;
+}
+
+export interface ThrowawayParts {
+  /** What the user's rights and quotas are held against: it reads, and writes nothing. */
+  readonly asked: MachineDefinition;
+  /** What is started. */
+  readonly started: MachineDefinition;
+  readonly overlays: readonly Overlay[];
+  readonly seed: string;
+  /** Of qward's own directory, gone once QEMU has them open. */
+  readonly files: readonly string[];
+}
+
+/** Label and format are cloud-init's; read by the runner's first line in the guest (seed.ts). */
+const seedDisk = (path: string): DiskDefinition =>
+  diskSchema.parse({ id: 'qward-seed', path, format: 'raw', readonly: true });
+
+/** `vars` is the directory of qward's own files for machines. */
+export function throwawayParts(definition: MachineDefinition, vars: string): ThrowawayParts {
+  const { name } = definition;
+  const written = definition.disks.filter((disk) => !disk.readonly);
+  const overlays = written.map((disk, at) => ({ path: `${vars}/${name}.${at}.qcow2`, image: disk }));
+  const seed = `${vars}/${name}.seed.iso`;
+  const asked: MachineDefinition = {
+    ...definition,
+    runner: true,
+    // It has one life: whatever ends it ends its command.
+    onCrash: 'stop',
+    onPowerOff: 'stop',
+    onReboot: 'stop',
+    onHostShutdown: 'kill',
+    disks: definition.disks.map((disk) => ({ ...disk, readonly: true })),
+  };
+  const laidOver = (disk: DiskDefinition): DiskDefinition => {
+    const overlay = overlays[written.indexOf(disk)];
+    if (overlay === undefined) return disk;
+    return {
+      ...disk,
+      path: overlay.path,
+      format: 'qcow2',
+      backing: [{ path: disk.path, format: disk.format }, ...disk.backing],
+      // What is thrown away need not be safe on the host's disk.
+      cache: 'unsafe',
+      aio: 'threads',
+    };
+  };
+  const started = { ...asked, disks: [...definition.disks.map(laidOver), seedDisk(seed)] };
+  const uefi = definition.firmware === 'uefi' ? [`${vars}/${name}.qcow2`] : [];
+  return { asked, started, overlays, seed, files: [...overlays.map(({ path }) => path), seed, ...uefi] };
+}

@@ -1,0 +1,75 @@
+/** Debian's smallest Python for the demo guest, behind its initial RAM disk: what the runner of throwaway machines needs, as cloud images have it. */
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { directory, file, writeCpio } from './cpio.ts';
+import { downloadPackage, run } from './debian-package.ts';
+import { defaultCache, type DemoGuest } from './demo-guest.ts';
+
+/** Unpacks it below the cache, once, with its modules compiled as an installation leaves them. */
+function pythonTree(): string {
+  const place = join(defaultCache, 'python');
+  if (existsSync(place)) return place;
+  mkdirSync(defaultCache, { recursive: true });
+  const work = mkdtempSync(join(defaultCache, '.python-'));
+  try {
+    const depends = run('apt-cache', ['depends', '--important', 'python3-minimal'], work);
+    const name = /Depends: (python3\.\d+-minimal)\s/.exec(depends)?.[1] ?? '';
+    for (const wanted of [name, `lib${name}`]) {
+      mkdirSync(join(work, wanted));
+      const deb = downloadPackage(wanted, join(work, wanted));
+      run('dpkg-deb', ['--extract', join(work, wanted, deb), 'tree'], work);
+    }
+    const version = name.replace('-minimal', '');
+    const python = join(work, 'tree/usr/bin', version);
+    run(python, ['-I', '-S', '-m', 'compileall', '-q', join(work, 'tree/usr/lib', version)], work);
+    cpSync(python, join(work, 'tree/usr/bin/python3'));
+    renameSync(join(work, 'tree'), place);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return place;
+}
+
+/** What `import os, select, signal, struct, sys, time` reads. */
+const modules =
+  /^(?:encodings\/(?:__init__|aliases|utf_8|ascii|latin_1)|collections\/(?:__init__|abc)|(?:codecs|io|abc|os|stat|posixpath|genericpath|_collections_abc|signal|enum|types|functools|operator|keyword|reprlib|struct|site|_sitebuiltins|warnings|linecache|tokenize|token|re\/.*))\.py$/;
+
+/** The loader and the libraries that it finds, by the paths at which it looks for them. */
+function librariesOf(binary: string): string[] {
+  return [...run('ldd', [binary], '/').matchAll(/(\/\S+) \(0x/g)].map(([, path = '']) => path);
+}
+
+/** Writes the guest's initial RAM disk with Python in it. The switch `qward.runner` follows the seed. */
+export function addGuestRunner(guest: DemoGuest, target: string): DemoGuest {
+  const tree = pythonTree();
+  const binary = join(tree, 'usr/bin/python3');
+  const [version = ''] = readdirSync(join(tree, 'usr/lib')).filter((name) => /^python3\.\d+$/.test(name));
+  const library = join(tree, 'usr/lib', version);
+  const compiled = readdirSync(library, { recursive: true, encoding: 'utf8' }).filter((path) => {
+    const [, above = '', name = ''] = /^(.*?)__pycache__\/(.*)\.cpython-\d+\.pyc$/.exec(path) ?? [];
+    return modules.test(`${above}${name}.py`) || modules.test(path);
+  });
+  const files = [
+    file('usr/bin/python3', readFileSync(binary), 0o755),
+    ...compiled.map((path) => file(`usr/lib/${version}/${path}`, readFileSync(join(library, path)))),
+    ...librariesOf(binary).map((path) => file(path.slice(1), readFileSync(realpathSync(path)), 0o755)),
+  ];
+  const directories = new Set<string>();
+  for (const { path } of files)
+    for (let above = dirname(path); above !== '.'; above = dirname(above)) directories.add(above);
+  const archive = writeCpio([...[...directories].sort().map(directory), ...files]);
+  // The kernel unpacks one archive after the other.
+  writeFileSync(target, Buffer.concat([readFileSync(guest.initrd), archive]), { mode: 0o644 });
+  return { ...guest, initrd: target, cmdline: `${guest.cmdline} qward.runner` };
+}
