@@ -11,6 +11,7 @@ import { endpoints, machineStates, type MachineState } from './endpoints.ts';
 import { guestRoutes } from './guest-contract.ts';
 import { hotplugRoutes } from './hotplug-contract.ts';
 import { throwawayRoutes } from './throwaway-contract.ts';
+import { statsRoutes } from './stats-contract.ts';
 
 /** What a call needs, and what each right lets its holder do. */
 export const rightMeanings = {
@@ -646,6 +647,7 @@ export const routes = {
   ...guestRoutes,
   ...hotplugRoutes,
   ...throwawayRoutes,
+  ...statsRoutes,
   qmp: {
     ...endpoints.qmp,
     right: 'monitor',

@@ -45,6 +45,8 @@ export const endpoints = {
   screens: { method: 'GET', path: '/v1/screens' },
   media: { method: 'GET', path: '/v1/machines/:name/media' },
   setMedium: { method: 'PUT', path: '/v1/machines/:name/media' },
+  stats: { method: 'GET', path: '/v1/machines/:name/stats' },
+  allStats: { method: 'GET', path: '/v1/stats' },
   devices: { method: 'GET', path: '/v1/machines/:name/devices' },
   attach: { method: 'POST', path: '/v1/machines/:name/attach' },
   detach: { method: 'POST', path: '/v1/machines/:name/detach' },

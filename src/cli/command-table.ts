@@ -24,6 +24,8 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     detach: async () => (await import('./commands/detach.ts')).detach,
     screenshot: async () => (await import('./commands/screenshot.ts')).screenshot,
     'send-key': async () => (await import('./commands/send-key.ts')).sendKey,
+    stats: async () => (await import('./commands/stats.ts')).stats,
+    top: async () => (await import('./commands/top.ts')).top,
     logs: async () => (await import('./commands/logs.ts')).logs,
     events: async () => (await import('./commands/events.ts')).events,
     monitor: async () => (await import('./commands/monitor.ts')).monitor,

@@ -138,16 +138,18 @@ function readRoot(proc: string): ProcessFacts['root'] {
 function readDescriptors(proc: string): OpenDescriptor[] {
   return listNames(`${proc}/fd`).flatMap((name) => {
     // stat goes to the open file itself and opens nothing; a descriptor closed meanwhile is left out.
-    const found = unlessMissing(() => ({
+    const seen = unlessMissing(() => ({
       target: readlinkSync(`${proc}/fd/${name}`),
       stats: statSync(`${proc}/fd/${name}`),
       info: readText(`${proc}/fdinfo/${name}`),
     }));
-    if (found === undefined) return [];
-    const { target, stats, info } = found;
+    if (seen === undefined) return [];
+    const { target, stats, info } = seen;
     const flags = Number.parseInt(/^flags:\s+([0-7]+)$/m.exec(info)?.[1] ?? '', 8);
     const type = stats.mode & constants.S_IFMT;
-    return [{ fd: Number(name), target, flags, device: stats.dev, inode: stats.ino, type }];
+    const tap = /^iff:\s+(\S+)$/m.exec(info)?.[1];
+    const found = { fd: Number(name), target, flags, device: stats.dev, inode: stats.ino, type };
+    return [tap === undefined ? found : { ...found, tap }];
   });
 }
 

@@ -33,6 +33,7 @@ import { createHostHandlers } from './handlers/host-handlers.ts';
 import { createPolicyHandlers } from './handlers/policy-handlers.ts';
 import { createGuestHandlers } from './handlers/guest-handlers.ts';
 import { createHotplugHandlers } from './handlers/hotplug-handlers.ts';
+import { createMetrics, createStatsHandlers } from './handlers/stats-handlers.ts';
 import { createMediaHandlers } from './handlers/media-handlers.ts';
 import { createNetworkHandlers } from './handlers/network-handlers.ts';
 import { createMachineHandlers } from './handlers/machine-handlers.ts';
@@ -58,6 +59,7 @@ import { createServer } from './server/create-server.ts';
 import { HostShutdown } from './shutdown/host-shutdown.ts';
 import { ownKvm } from './session/own-kvm.ts';
 import { createUserNames } from './user-names.ts';
+import { StatsReader } from './stats/machine-stats.ts';
 import { DefinitionStore, type BrokenFile } from './store/definition-store.ts';
 import { RunNotes } from './store/run-notes.ts';
 import { ScratchFiles } from './throwaway/scratch-files.ts';
@@ -360,6 +362,7 @@ interface ApiParts extends DefinitionServices, OwnerParts {
 function createApi(parts: ApiParts): FastifyInstance {
   const { machines, broker, paths, now, log, host, brokenFiles, events, history } = parts;
   const definitions = new Definitions(parts);
+  const stats = { machines, stats: new StatsReader({ broker, now }) };
   return createServer({
     machines,
     log,
@@ -368,6 +371,7 @@ function createApi(parts: ApiParts): FastifyInstance {
     history,
     policy: () => parts.policy.roles(),
     placed: parts.policy.placed,
+    metrics: createMetrics(stats),
     streams: createStreamHandlers({ ...parts, placed: parts.policy.placed }),
     handlers: {
       ...createGuestHandlers(machines, now),
@@ -381,6 +385,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         placed: parts.policy.placed,
       }),
       ...createMediaHandlers({ broker, planner: host.planner, audit: host.audit, now }),
+      ...createStatsHandlers(stats),
       ...createHotplugHandlers({
         ...parts,
         planner: host.planner,

@@ -297,4 +297,6 @@ export interface OpenDescriptor {
   readonly inode: number;
   /** File type bits of st_mode (S_IFMT). */
   readonly type: number;
+  /** Of a TAP: the name of its device. */
+  readonly tap?: string;
 }

@@ -90,6 +90,36 @@ export function parseNodeNames(value: unknown): readonly string[] | undefined {
   return parseList(value, (item) => parseText(memberOf(parseFields(item), 'node-name'), maxNameLength));
 }
 
+/** What the guest did with a drive since the start. */
+export interface DriveCounters {
+  /** As in `Drive`. */
+  readonly device: string;
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  readonly reads: number;
+  readonly writes: number;
+  readonly flushes: number;
+}
+
+export function parseBlockStats(value: unknown): readonly DriveCounters[] | undefined {
+  return parseList(value, (item) => {
+    const fields = parseFields(item);
+    const device = parseText(memberOf(fields, 'qdev') ?? memberOf(fields, 'device') ?? '', maxNameLength);
+    const stats = parseFields(memberOf(fields, 'stats'));
+    const count = (name: string): number | undefined => parseCount(memberOf(stats, name));
+    const [readBytes, writtenBytes] = [count('rd_bytes'), count('wr_bytes')];
+    const [reads, writes] = [count('rd_operations'), count('wr_operations')];
+    const flushes = count('flush_operations');
+    if (device === undefined || readBytes === undefined || writtenBytes === undefined) return undefined;
+    if (reads === undefined || writes === undefined || flushes === undefined) return undefined;
+    return { device, readBytes, writtenBytes, reads, writes, flushes };
+  });
+}
+
+export function parseBalloon(value: unknown): number | undefined {
+  return parseCount(memberOf(parseFields(value), 'actual'));
+}
+
 /** What an object of QEMU's has below it. */
 export function parseMemberNames(value: unknown): readonly string[] | undefined {
   return parseList(value, (item) => parseText(memberOf(parseFields(item), 'name'), maxNameLength));

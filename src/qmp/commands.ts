@@ -1,6 +1,8 @@
 /** The commands that the manager gives, a closed set: QEMU's name, time limit, arguments, and how the answer is read. */
 import type { CommandResult } from './command-result.ts';
 import {
+  parseBalloon,
+  parseBlockStats,
   parseAddedDescriptor,
   parseDescriptorSets,
   parseDone,
@@ -123,6 +125,10 @@ export const commands = {
       'node-name': node,
     }),
   ),
+  /** What the guest did with its drives since the start. */
+  queryBlockStats: plain('query-blockstats', quickMs, parseBlockStats),
+  /** The guest's memory now, bytes; refused where there is no balloon. */
+  queryBalloon: plain('query-balloon', quickMs, parseBalloon),
   queryBlock: plain('query-block', drainMs, parseDrives),
   queryBlockNodeNames: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseNodeNames),
   queryVcpuCount: plain('query-cpus-fast', quickMs, parseVcpuCount),

@@ -21,6 +21,8 @@ import { acceptStreams, type StreamHandlers } from './streams.ts';
 export interface ServerOptions {
   readonly handlers: Handlers;
   readonly streams: StreamHandlers;
+  /** Figures of the machines that the user may see, in the text format of Prometheus. */
+  readonly metrics: (identity: Identity) => Promise<string>;
   readonly machines: Machines;
   readonly events: EventHistory;
   readonly history: History;
@@ -94,6 +96,13 @@ export function createServer(options: ServerOptions): FastifyInstance {
     // Loaded when it is asked for: its making costs more memory than all the rest of the API.
     const { openApiDocument } = await import('../../api/openapi.ts');
     return await reply.send(openApiDocument(version));
+  });
+  app.get('/metrics', async (request, reply) => {
+    const identity = connections.identityOf(request.raw.socket);
+    if (identity === undefined) return reply.hijack();
+    const granted = authorize(options.machines, identity, { right: 'see', name: undefined });
+    if (!granted.ok) return await send(reply, granted);
+    return await reply.type('text/plain; version=0.0.4; charset=utf-8').send(await options.metrics(identity));
   });
   const closeStreams = acceptStreams(app.server, { ...options, ...connections, record });
   app.addHook('preClose', async () => {
