@@ -16,7 +16,8 @@ import { statsRoutes } from './stats-contract.ts';
 /** What a call needs, and what each right lets its holder do. */
 export const rightMeanings = {
   see: 'know that a machine exists, its state and how it ended, its definition and plan with the paths of its files, and its walls',
-  operate: 'start, stop, kill, reset, pause, resume, and have it no longer start with the host',
+  operate:
+    'start, stop, kill, save, reset, pause, resume, throw a saved state away, and have it no longer start with the host',
   console: "read and write the serial console, view the screen and type, read QEMU's log",
   guest: 'run programs in the guest, read and write its files, freeze them and set its clock, by its agent',
   monitor: 'raw QMP and the human monitor',
@@ -93,7 +94,7 @@ export const machineStatus = machineSummary
     /** How the last run ended, or why the last start failed. */
     lastEnd: z
       .object({
-        how: z.enum(['shut down', 'killed', 'crashed', 'start failed', 'not known']),
+        how: z.enum(['shut down', 'killed', 'saved', 'crashed', 'start failed', 'not known']),
         signal: z.string().nullable(),
         exitCode: z.int().nullable(),
         log: z.array(z.string()).describe("The last lines of QEMU's own log."),
@@ -102,6 +103,19 @@ export const machineStatus = machineSummary
       })
       .nullable(),
     audit: z.object({ ok: z.boolean(), at: z.string() }).nullable(),
+    saved: z
+      .object({
+        at: z.string().describe('ISO 8601.'),
+        by: z.string(),
+        bytes: z.int().describe('Of the memory in its file.'),
+        unusable: z.string().nullable().describe('Why it cannot be resumed.'),
+      })
+      .nullable()
+      .describe('A state is kept: the next start goes on with it.'),
+    progress: z
+      .object({ doing: z.enum(['saving', 'restoring']), percent: z.number() })
+      .nullable()
+      .describe('How far its memory is written or read.'),
     notRestarted: z.string().nullable().describe('Why it is not started again by itself any more.'),
     consoleWriter: z.string().nullable().describe('Who holds the console for writing.'),
     networks: z
@@ -450,9 +464,19 @@ export const routes = {
     ...endpoints.start,
     right: 'operate',
     logged: true,
-    summary: 'Starts; succeeds where it runs already.',
+    summary: 'Starts, or goes on where a saved machine was; succeeds where it runs already.',
     params: onMachine,
-    body: z.strictObject({ paused: z.boolean().default(false) }).prefault({}),
+    body: z
+      .strictObject({
+        paused: z.boolean().default(false),
+        state: z
+          .enum(['use', 'require', 'discard'])
+          .default('use')
+          .describe(
+            'Its saved state: goes on with it where there is one; refuses where there is none; or throws it away, and boots.',
+          ),
+      })
+      .prefault({}),
     result: done,
   },
   stop: {
@@ -477,6 +501,22 @@ export const routes = {
     right: 'operate',
     logged: true,
     summary: 'Like the reset button.',
+    params: onMachine,
+    result: done,
+  },
+  save: {
+    ...endpoints.save,
+    right: 'operate',
+    logged: true,
+    summary: 'Keeps memory and devices of a running machine, and ends it: the next start goes on there.',
+    params: onMachine,
+    result: done,
+  },
+  discardState: {
+    ...endpoints.discardState,
+    right: 'operate',
+    logged: true,
+    summary: 'Throws the saved state of a machine away: what was in its memory is lost, as by a crash.',
     params: onMachine,
     result: done,
   },

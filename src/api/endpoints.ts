@@ -25,6 +25,8 @@ export const endpoints = {
   stop: { method: 'POST', path: '/v1/machines/:name/stop' },
   kill: { method: 'POST', path: '/v1/machines/:name/kill' },
   reset: { method: 'POST', path: '/v1/machines/:name/reset' },
+  save: { method: 'POST', path: '/v1/machines/:name/save' },
+  discardState: { method: 'DELETE', path: '/v1/machines/:name/state' },
   pause: { method: 'POST', path: '/v1/machines/:name/pause' },
   resume: { method: 'POST', path: '/v1/machines/:name/resume' },
   wait: { method: 'POST', path: '/v1/machines/:name/wait' },
@@ -88,7 +90,7 @@ export const endpoints = {
 export type EndpointName = keyof typeof endpoints;
 
 /**
- * stopped: not running, last run ended as asked. crashed: QEMU ended by itself or by a signal. failed: the last start
+ * stopped: not running, last run ended as asked. saved: not running, and the next start goes on where it was. crashed: QEMU ended by itself or by a signal. failed: the last start
  * did not succeed. unreachable: QEMU lives and its monitor does not answer.
  */
 export const machineStates = [
@@ -97,10 +99,12 @@ export const machineStates = [
   'running',
   'paused',
   'stopping',
+  'saving',
+  'saved',
   'crashed',
   'failed',
   'unreachable',
 ] as const;
 export type MachineState = (typeof machineStates)[number];
 /** States in which there is no process. */
-export const endedStates: readonly MachineState[] = ['stopped', 'crashed', 'failed'];
+export const endedStates: readonly MachineState[] = ['stopped', 'saved', 'crashed', 'failed'];

@@ -35,6 +35,22 @@ export const errorKinds = {
   'machine-running': { status: 409, exit: 1, meaning: 'The machine must be stopped for this.' },
   'machine-not-running': { status: 409, exit: 1, meaning: 'The machine must be running for this.' },
   'machine-busy': { status: 409, exit: 1, meaning: 'Another operation on this machine is under way.' },
+  'machine-saved': {
+    status: 409,
+    exit: 1,
+    meaning: 'The machine has a saved state, which this would make useless.',
+  },
+  'machine-not-saved': { status: 409, exit: 1, meaning: 'The machine has no saved state.' },
+  'save-failed': {
+    status: 409,
+    exit: 1,
+    meaning: 'The machine was not saved, and goes on as before; the reason is given.',
+  },
+  'state-unusable': {
+    status: 409,
+    exit: 1,
+    meaning: 'The saved state is damaged, or fits machine, host or disks no more; it is kept.',
+  },
   'host-going-down': { status: 409, exit: 1, meaning: 'The host goes down: nothing starts any more.' },
   'not-allowed': { status: 403, exit: 4, meaning: 'Your role does not include this right.' },
   'policy-refused': { status: 403, exit: 4, meaning: "The administrator's policy does not allow it." },

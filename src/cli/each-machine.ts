@@ -3,6 +3,7 @@ import type { Reply } from '../api/client.ts';
 import type { ApiFault } from '../api/errors.ts';
 import type { CommandResult } from './command.ts';
 import type { Context } from './context.ts';
+import { withMemoryProgress } from './memory-progress.ts';
 import { exitOfFaults, worstExit } from './exit-status.ts';
 import { escapeLine } from './render/escape.ts';
 import { renderFaults } from './render/faults.ts';
@@ -22,6 +23,8 @@ export interface EachOptions<Result> {
   /** For the line of progress: `starting`. */
   readonly doing: string;
   readonly call: (name: string) => Promise<Reply<Result>>;
+  /** Memory is written or read, which takes its time: of one machine the line of progress tells how far it is. */
+  readonly memory?: boolean;
   /** What to print of a success; without a line feed at its end. */
   readonly line: (result: Result, style: Style) => string;
   /** Exit status of a success; default 0. */
@@ -64,7 +67,13 @@ export async function eachMachine<Result>(
   const label = (): string => (names.length === 1 ? `${doing} ${only ?? ''}` : `${doing} ${left} machines`);
   const rows = await context.progressing(label(), (progress) =>
     mapBounded(names, atOnce, async (name): Promise<Row<Result>> => {
-      const reply = await withNearestName(context, name, await call(name));
+      const called =
+        options.memory === true && names.length === 1
+          ? withMemoryProgress(context, name, call(name), (text) => {
+              progress.label(label() + text);
+            })
+          : call(name);
+      const reply = await withNearestName(context, name, await called);
       const row: Row<Result> = reply.ok
         ? { name, ok: true, result: reply.result }
         : { name, ok: false, faults: reply.faults };

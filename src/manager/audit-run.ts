@@ -9,7 +9,7 @@ export function auditRun(run: Run, facts: ProcessFacts, now: Date): AuditReport 
   // What was planned counts where it is known: a file that was swapped before it was opened is found.
   const expected = expectedWalls(run.now, {
     files: run.openFiles,
-    handedSockets: run.viewers.handedSockets(),
+    handedSockets: run.handed.inodes(),
   });
   return auditProcess({ machine: run.launched.machine, expected, facts, at: now.toISOString() });
 }

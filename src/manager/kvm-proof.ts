@@ -61,7 +61,7 @@ export class KvmProof {
     const planned = planKvmProbe(facts.value, imagePath);
     if (!planned.ok)
       return { works: false, reason: planned.faults[0]?.message ?? 'the test guest has no plan' };
-    const planner = { plan: () => Promise.resolve(success({ plan: planned.plan, files: {} })) };
+    const planner = { plan: () => Promise.resolve(success({ plan: planned.plan, files: {}, marks: {} })) };
     const definition = kvmProbeDefinition(imagePath);
     const { signal } = new AbortController();
     const started = await startRun(

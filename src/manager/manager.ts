@@ -56,6 +56,8 @@ import { QemuChoice } from './qemu-choice.ts';
 import { createOwnerParts, type OwnerParts } from './owner-parts.ts';
 import { createPlanner, withQuota, type Planner, type PlannerSources } from './planner.ts';
 import { createServer } from './server/create-server.ts';
+import { SavedStates } from './saved/saved-states.ts';
+import { Space } from './saved/space.ts';
 import { HostShutdown } from './shutdown/host-shutdown.ts';
 import { ownKvm } from './session/own-kvm.ts';
 import { createUserNames } from './user-names.ts';
@@ -120,6 +122,9 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const events = new EventHistory(eventsKept, now);
   const store = new DefinitionStore(paths.managerState, parseDefinition);
   const notes = new RunNotes(paths.managerState);
+  const states = new SavedStates(paths.managerState, (name) => {
+    machines.changed(name);
+  });
   const onLost = (): void => {
     adopter.lookAgain();
   };
@@ -155,12 +160,14 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     networks,
     runHook: (call) => runHook({ broker, policy: policy.current, now, running: hookRuns }, call),
     managerState: paths.managerState,
+    states,
+    space: new Space(paths.managerState),
     userName,
     startsWithHost: (name) => autostartOf(name) !== undefined,
     policy,
     storage,
   });
-  const broken = await readState({ paths, store, notes, machines, log, session });
+  const broken = await readState({ paths, store, notes, states, machines, log, session });
   const services = { ...owners, policy, storage, store, machines, broker, events, notes, paths, now, uid };
   const throwaways = new Throwaways({ ...services, log, scratch });
   const jobs = new DiskJobs(broker);
@@ -242,6 +249,7 @@ interface State {
   readonly session: boolean;
   readonly store: DefinitionStore;
   readonly notes: RunNotes;
+  readonly states: SavedStates;
   readonly machines: Machines;
   readonly log: Log;
 }
@@ -251,6 +259,7 @@ async function readState({
   paths,
   store,
   notes,
+  states,
   machines,
   log,
   session,
@@ -259,11 +268,13 @@ async function readState({
   for (const directory of [paths.managerState, paths.managerRun, paths.vars, ...images])
     await mkdir(directory, { recursive: true, mode: 0o700 });
   const { records, broken } = await store.load();
+  broken.push(...(await states.load()));
   for (const { path, reason } of broken) log.warn('a state file is not used', { path, reason });
   for (const record of records) {
     const note = await notes.read(record.name);
     const machine = machines.add(record.name, record);
     if (note !== undefined) machine.life.recall(note);
+    if (states.get(record.name) !== undefined) machine.life.rest();
   }
   for (const { path, reason } of notes.newer.values()) log.warn('a state file is not used', { path, reason });
   return broken;

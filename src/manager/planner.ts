@@ -36,13 +36,26 @@ export interface Planned {
   readonly plan: LaunchPlan;
   /** Identity of each file of the plan when it was looked at. */
   readonly files: Readonly<Record<string, FileIdentity>>;
+  /** The same for what must not change while a state of the machine is kept. */
+  readonly marks: FileMarks;
 }
+
+/** What tells that a file was not written to: nothing does of a block device but its size. */
+export interface FileMark {
+  /** Bytes. */
+  readonly size: number;
+  /** Ms since 1970; null: of a block device. */
+  readonly modifiedMs: number | null;
+}
+export type FileMarks = Readonly<Record<string, FileMark>>;
 
 export interface PlanOptions {
   /** Uid of the machine's owner, with whose claims its files are opened. */
   readonly owner: number;
   /** Make what a start needs and the manager itself provides; else plan as if it were there. */
   readonly makeFiles: boolean;
+  /** For a saved state that is to come in. */
+  readonly incoming?: boolean;
 }
 
 export interface Planner {
@@ -88,7 +101,7 @@ export function createPlanner(sources: PlannerSources): Planner {
 async function plan(
   sources: PlannerSources,
   definition: MachineDefinition,
-  { makeFiles, owner }: PlanOptions,
+  { makeFiles, owner, incoming = false }: PlanOptions,
 ): Promise<Outcome<Planned>> {
   const { broker, varsDirectory } = sources;
   const scratch = sources.scratch.pathsOf(definition.name);
@@ -132,17 +145,26 @@ async function plan(
   const files = Object.fromEntries(probed.value.map((probe) => [probe.path, fileFacts(probe)]));
   if (uefi !== null && !makeFiles)
     Object.assign(files, await freshVariableStore(store, uefi.varsTemplate, files));
-  const planned = planLaunch(definition, {
-    ...host,
-    qemu: qemu.ok ? qemu.value : null,
-    kvm,
-    files,
-    claimants,
-    varsDirectory,
-    userNetwork,
-    networks: networks.value,
-  });
-  if (planned.ok) return success({ plan: planned.plan, files: identities(probed.value) });
+  const planned = planLaunch(
+    definition,
+    {
+      ...host,
+      qemu: qemu.ok ? qemu.value : null,
+      kvm,
+      files,
+      claimants,
+      varsDirectory,
+      userNetwork,
+      networks: networks.value,
+    },
+    { incoming },
+  );
+  if (planned.ok)
+    return success({
+      plan: planned.plan,
+      files: identities(probed.value),
+      marks: fileMarks(probed.value),
+    });
   return { ok: false, faults: withQemuFaults(planned.faults, qemu) };
 }
 
@@ -191,6 +213,24 @@ function identities(probes: readonly FileProbe[]): Planned['files'] {
   return Object.fromEntries(
     probes.flatMap((probe) =>
       probe.ok ? [[probe.path, { device: probe.device, inode: probe.inode }] as const] : [],
+    ),
+  );
+}
+
+export function fileMarks(probes: readonly FileProbe[]): FileMarks {
+  return Object.fromEntries(
+    probes.flatMap((probe) =>
+      probe.ok
+        ? [
+            [
+              probe.path,
+              {
+                size: probe.size,
+                modifiedMs: probe.blockDevice === true ? null : probe.modifiedMs,
+              },
+            ] as const,
+          ]
+        : [],
     ),
   );
 }

@@ -37,8 +37,17 @@ import {
 } from './relaxed.ts';
 import { planWalls } from './walls.ts';
 
+export interface PlanLaunchOptions {
+  /** QEMU waits for a saved state before anything runs. */
+  readonly incoming?: boolean;
+}
+
 /** Plans a start. Every fault at once, or a plan that the broker can be asked for. */
-export function planLaunch(definition: MachineDefinition, facts: HostFacts): PlanOutcome {
+export function planLaunch(
+  definition: MachineDefinition,
+  facts: HostFacts,
+  { incoming = false }: PlanLaunchOptions = {},
+): PlanOutcome {
   const { accel, faults: accelFaults } = chooseAccelerator(definition, facts.kvm);
   const faults = [...hostFaults(definition, facts), ...accelFaults, ...fileFaults(definition, facts)];
   if (facts.qemu === null || faults.length > 0) return { ok: false, faults };
@@ -64,6 +73,7 @@ export function planLaunch(definition: MachineDefinition, facts: HostFacts): Pla
     binary: facts.qemu.binary,
     argv: [
       ...options.flatMap(([name, value]) => (value === undefined ? [name] : [name, value])),
+      ...(incoming ? incomingWords : []),
       ...passthrough.argv,
     ],
     env: { ...env, ...passthrough.env },
@@ -144,6 +154,9 @@ function commandLine(
     ],
   };
 }
+
+/** By QMP, once the walls are proved: nothing of the state is read before. */
+export const incomingWords: readonly string[] = ['-incoming', 'defer'];
 
 /** What holds for every QEMU. `-S`: no instruction of the guest runs before the walls are proved. */
 function processOptions(definition: MachineDefinition): readonly Option[] {

@@ -215,6 +215,8 @@ export type FileProbe =
       readonly blockDevice?: true;
       readonly device: number;
       readonly inode: number;
+      /** When its content was last written to, ms since 1970; says nothing of a block device. */
+      readonly modifiedMs: number;
       /** The first bytes, at most as many as were asked for, base64. */
       readonly head: string;
       /** Whether any user may read the file. */

@@ -1,5 +1,5 @@
 /** What QEMU's answers to our commands say, as far as the manager needs it. Undefined: not as QEMU's schema promises. */
-import { maxLineBytes, maxNameLength } from './limits.ts';
+import { maxLineBytes, maxNameLength, maxTextLength } from './limits.ts';
 import { printable } from './printable.ts';
 import { memberOf, parseCount, parseFields, parseFlag, parseList, parseText } from './shape.ts';
 
@@ -48,6 +48,43 @@ export interface Drive {
   readonly locked: boolean;
   /** `ok`, `failed` or `nospace`; null where the device does not say. */
   readonly ioStatus: string | null;
+}
+
+/** How far a migration is; states of QEMU (qapi/migration.json) that differ in nothing for us are one. */
+export interface Migration {
+  readonly status: 'none' | 'active' | 'completed' | 'failed';
+  /** Bytes of memory; 0: not told. */
+  readonly total: number;
+  readonly remaining: number;
+  /** Why it failed, fit for a terminal; empty where QEMU does not say. */
+  readonly error: string;
+}
+
+const migrationStates: Readonly<Record<string, Migration['status']>> = {
+  none: 'none',
+  setup: 'active',
+  active: 'active',
+  device: 'active',
+  'wait-unplug': 'active',
+  cancelling: 'active',
+  cancelled: 'failed',
+  failed: 'failed',
+  completed: 'completed',
+};
+
+export function parseMigration(value: unknown): Migration | undefined {
+  const fields = parseFields(value);
+  if (fields === undefined) return undefined;
+  const name = parseText(memberOf(fields, 'status') ?? 'none', maxNameLength);
+  const ram = parseFields(memberOf(fields, 'ram'));
+  const error = parseText(memberOf(fields, 'error-desc') ?? '', maxTextLength);
+  const total = parseCount(memberOf(ram, 'total') ?? 0);
+  const remaining = parseCount(memberOf(ram, 'remaining') ?? 0);
+  if (name === undefined || !Object.hasOwn(migrationStates, name)) return undefined;
+  const status = migrationStates[name];
+  if (status === undefined || error === undefined || total === undefined || remaining === undefined)
+    return undefined;
+  return { status, total, remaining, error: printable(error, maxTextLength) };
 }
 
 /** The answer of a command that only does something. */

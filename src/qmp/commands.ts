@@ -8,6 +8,7 @@ import {
   parseDone,
   parseDrives,
   parseMemberNames,
+  parseMigration,
   parseMonitorOutput,
   parseNodeNames,
   parseRunStatus,
@@ -82,12 +83,39 @@ export const commands = {
   getDescriptor: withArgs('getfd', quickMs, parseDone, ({ name }: { readonly name: string }) => ({
     fdname: name,
   })),
+  closeDescriptor: withArgs('closefd', quickMs, parseDone, ({ name }: { readonly name: string }) => ({
+    fdname: name,
+  })),
   /** A viewer at the other end of the socket that is kept under this name. There are no passwords: who views was asked before. */
   addVncClient: withArgs('add_client', quickMs, parseDone, ({ name }: { readonly name: string }) => ({
     protocol: 'vnc',
     fdname: name,
     skipauth: true,
   })),
+  /** The memory and the devices of a machine, to the descriptor that is kept under this name; answers at once. */
+  migrate: withArgs('migrate', quickMs, parseDone, ({ name }: { readonly name: string }) => ({
+    uri: `fd:${name}`,
+  })),
+  /** The same from it, into a QEMU that waits for them; answers at once. */
+  migrateIncoming: withArgs(
+    'migrate-incoming',
+    quickMs,
+    parseDone,
+    ({ name }: { readonly name: string }) => ({
+      uri: `fd:${name}`,
+    }),
+  ),
+  migrateCancel: plain('migrate_cancel', quickMs, parseDone),
+  queryMigrate: plain('query-migrate', quickMs, parseMigration),
+  /** As fast as the reader takes it. */
+  unlimitMigration: withFixed('migrate-set-parameters', { 'max-bandwidth': 1024 ** 4 }, quickMs, parseDone),
+  /** What comes in touches no disk until the guest goes on. */
+  activateLate: withFixed(
+    'migrate-set-capabilities',
+    { capabilities: [{ capability: 'late-block-activate', state: true }] },
+    quickMs,
+    parseDone,
+  ),
   blockdevAdd: withArgs('blockdev-add', drainMs, parseDone, (node: Fields) => node),
   /** A node that no drive has any more; what it had open is closed. */
   blockdevDel: withArgs('blockdev-del', drainMs, parseDone, ({ node }: { readonly node: string }) => ({

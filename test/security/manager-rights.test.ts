@@ -62,6 +62,7 @@ const trials: readonly Trial[] = [
   { words: ['qmp', 'hers', 'query-status'], deny: { nobody: refused, operator: refused } },
   { words: ['set', 'hers', 'description=new'], deny: { nobody: refused, operator: refused } },
   { words: ['pause', 'billing'], deny: { nobody: refused, owner: notFound } },
+  { words: ['discard-state', 'billing'], deny: { nobody: refused, owner: notFound } },
   { words: ['resume', 'billing'], deny: { nobody: refused, owner: notFound } },
   { words: ['show', 'billing'], deny: { nobody: refused, owner: notFound } },
   { words: ['logs', 'billing'], deny: { nobody: refused, owner: notFound } },

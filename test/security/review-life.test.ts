@@ -18,6 +18,7 @@ import type { Machine } from '../../src/manager/lifecycle/machine.ts';
 import { limitOf, ownersHaveMs } from '../../src/manager/shutdown/whose-word-counts.ts';
 import { openViewer } from '../../src/manager/vnc/serve-viewer.ts';
 import { maxViewers, Viewers } from '../../src/manager/vnc/viewers.ts';
+import { HandedSockets } from '../../src/manager/handed-sockets.ts';
 import type { ExecuteOptions } from '../../src/qmp/session.ts';
 import { definition, startManager, type TestManager } from '../support/test-manager.ts';
 
@@ -158,7 +159,7 @@ test('viewers whose right ends while QEMU is asked hold no place', async (contex
   const address = server.address();
   assert.ok(typeof address === 'object' && address !== null);
   const gate = Promise.withResolvers<void>();
-  const viewers = new Viewers();
+  const viewers = new Viewers(new HandedSockets());
   // What is on its way in a socket that nobody reads stays open, as if QEMU had it.
   const [one, other] = socketPair();
   const holder = new Socket({ fd: one });

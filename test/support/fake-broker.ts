@@ -290,7 +290,7 @@ function probe(path: string): FileProbe {
       ok: false,
       refusal: { code: 'file-missing', message: `"${path}" is not there`, hint: '' },
     };
-  const { size, dev, ino } = statSync(path);
+  const { size, dev, ino, mtimeMs } = statSync(path);
   const head = readFileSync(path).subarray(0, 1024).toString('base64');
-  return { path, ok: true, size, device: dev, inode: ino, head, worldReadable: true };
+  return { path, ok: true, size, device: dev, inode: ino, modifiedMs: mtimeMs, head, worldReadable: true };
 }

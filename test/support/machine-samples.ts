@@ -37,6 +37,8 @@ export function machineStatus(
     accel: null,
     lastEnd: null,
     audit: null,
+    saved: null,
+    progress: null,
     notRestarted: null,
     consoleWriter: null,
     networks: [],

@@ -106,7 +106,7 @@ export function handleProbe(
     const opened = openGranted(file, grounds, context.means);
     if (!opened.ok) return { path, ok: false, refusal: opened.refusal };
     try {
-      const { size, dev, ino, mode } = opened.stats;
+      const { size, dev, ino, mode, mtimeMs } = opened.stats;
       const device = opened.stats.isBlockDevice();
       return {
         path,
@@ -115,6 +115,7 @@ export function handleProbe(
         ...(device ? { blockDevice: true } : {}),
         device: dev,
         inode: ino,
+        modifiedMs: mtimeMs,
         head: readHead(opened.fd, paths.length > fewFiles ? headSizes[0] : head).toString('base64'),
         worldReadable: (mode & 0o004) !== 0,
       };

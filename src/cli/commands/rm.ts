@@ -14,7 +14,11 @@ export const rm = defineCommand({
   options: {
     all: allMachines,
     disks: { kind: 'flag', help: 'Remove the images of writable disks too. They are gone for good.' },
-    force: { kind: 'flag', short: 'f', help: 'Kill the machine first if it runs.' },
+    force: {
+      kind: 'flag',
+      short: 'f',
+      help: 'Kill the machine first if it runs; throw its saved state away.',
+    },
     yes: withoutAsking,
   },
   examples: [

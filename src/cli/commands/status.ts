@@ -10,12 +10,14 @@ import { selectMachines } from '../select-machines.ts';
 const exits: Readonly<Record<MachineState, number>> = {
   running: exitStatus.done,
   stopped: exitStatus.stopped,
+  saved: exitStatus.stopped,
   crashed: exitStatus.crashed,
   failed: exitStatus.crashed,
   unreachable: exitStatus.machineUnreachable,
   paused: exitStatus.between,
   starting: exitStatus.between,
   stopping: exitStatus.between,
+  saving: exitStatus.between,
 };
 
 export const status = defineCommand({
@@ -30,10 +32,10 @@ export const status = defineCommand({
   ],
   exits: {
     0: 'running (of several: all of them)',
-    10: 'stopped',
+    10: 'stopped or saved',
     11: 'crashed, or the last start failed',
     12: "running, and QEMU's monitor does not answer",
-    13: 'paused, starting or stopping',
+    13: 'paused, starting, stopping or saving',
   },
   async run(context, { arguments: { NAME: words }, options: { all } }) {
     const selection = await selectMachines(context, { words, all });

@@ -8,10 +8,12 @@ export function paintState(text: string, state: MachineState, style: Style): str
       return style.green(text);
     case 'stopped':
       return style.dim(text);
+    case 'saved':
     case 'paused':
       return style.yellow(text);
     case 'starting':
     case 'stopping':
+    case 'saving':
       return style.cyan(text);
     case 'crashed':
     case 'failed':

@@ -44,6 +44,14 @@ function networkText({ networks }: Status): string {
     .join('; ');
 }
 
+function savedText({ saved, progress }: Status, now: number): string {
+  if (progress !== null) return `${progress.doing}, ${Math.floor(progress.percent)} % of the memory`;
+  if (saved === null) return '';
+  if (saved.unusable !== null) return `cannot be resumed: ${saved.unusable}`;
+  const age = roughDuration(now - Date.parse(saved.at));
+  return `${age} ago by ${saved.by}, ${formatBytes(saved.bytes)}; the next start goes on there`;
+}
+
 /** `now` in milliseconds since the epoch: ages are counted from it. */
 export function renderMachineStatus(machine: Status, style: Style, now: number): string {
   const state = paintState(machine.state, machine.state, style);
@@ -65,6 +73,7 @@ export function renderMachineStatus(machine: Status, style: Style, now: number):
       ['autostart', machine.autostart ? 'starts with the host' : ''],
       ['policy', style.yellow(escapeLine(notAdmittedText(machine)))],
       ['beyond walls', style.yellow(escapeLine(machine.beyond.join(', ')))],
+      ['saved', escapeLine(savedText(machine, now))],
       ['restart', style.yellow(escapeLine(restartText(machine, now)))],
       ['last end', machine.lastEnd === null ? '' : lastEndText(machine.lastEnd, now)],
     ],

@@ -155,6 +155,7 @@ export class Definitions {
     return await this.locks.hold([machine.name], async () => {
       const { record } = machine;
       if (record === null) return unknownMachine(machine.name);
+      if (machine.saved !== undefined) return stillSaved(machine.name, 'removed');
       const own = record.definition.disks.map(({ path }) => path);
       const removable = disks ? await this.#removable(identity, record.definition) : success([]);
       if (!removable.ok) return removable;
@@ -299,6 +300,15 @@ export class Definitions {
 /** Says no more than that, whoever's it is. */
 export function nameTaken(name: string): Outcome<never> {
   return failure('machine-exists', `the name "${name}" is taken`, 'choose another name');
+}
+
+/** SECURITY: promise 7. The memory of a guest goes by no other's way than its own word. */
+export function stillSaved(name: string, what: string): Outcome<never> {
+  return failure(
+    'machine-saved',
+    `machine "${name}" was not ${what}: its memory is saved, and would be lost`,
+    `let it go on (\`qward start ${name}\`) and stop it, or throw its memory away: \`qward discard-state ${name}\``,
+  );
 }
 
 function reserved(name: string): Outcome<never> {

@@ -12,6 +12,7 @@ export async function removeKept(
 ): Promise<void> {
   await rm(variableStorePath(paths.vars, machine), { force: true });
   await rm(consoleDirectory(paths.managerState, machine), { recursive: true, force: true });
+  await rm(`${paths.managerState}/saved/${machine}`, { recursive: true, force: true });
   await new MachineLog(paths.managerState, machine).remove();
   await notes.remove(machine);
 }

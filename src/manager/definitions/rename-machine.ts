@@ -10,7 +10,7 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
 import { errorCode } from '../../linux/errno.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
-import { nameTaken, type DefinitionServices } from './definitions.ts';
+import { nameTaken, stillSaved, type DefinitionServices } from './definitions.ts';
 import type { NameLocks } from './name-locks.ts';
 
 export interface RenameServices extends DefinitionServices {
@@ -27,6 +27,7 @@ export async function renameMachine(
   return await services.locks.hold([name, to], async () => {
     const { machines, store } = services;
     if (machines.get(to) !== undefined || store.isBroken(to) || isReservedName(to)) return nameTaken(to);
+    if (machine.saved !== undefined) return stillSaved(name, 'renamed');
     const renamed = await renamedRecord(services, machine, to);
     if (!renamed.ok) return renamed;
     const done = await machine.change(() => move(services, machine, renamed.value));

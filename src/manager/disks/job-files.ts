@@ -82,8 +82,12 @@ interface Use {
 /** SECURITY: promise 7. An image that a machine writes is not read, and one that it reads is not written. */
 function useFault(machines: Machines, identity: Identity, { file, access }: Use): Fault | undefined {
   for (const machine of machines.all()) {
-    const { run } = machine;
-    if (run === undefined) continue;
+    const { run, saved } = machine;
+    if (run === undefined) {
+      if (access === 'rw' && saved?.usable === true && Object.hasOwn(saved.note.files, file.path))
+        return savedFault(file.path, machine.name, machines.may(identity, 'see', machine));
+      continue;
+    }
     const paths = Object.entries(run.openFiles)
       .filter(([, { device, inode }]) => device === file.device && inode === file.inode)
       .map(([path]) => path);
@@ -99,6 +103,17 @@ function useFault(machines: Machines, identity: Identity, { file, access }: Use)
     };
   }
   return undefined;
+}
+
+/** SECURITY: promise 7. What is in the memory of a saved machine fits its disks only as they are. */
+function savedFault(path: string, name: string, seen: boolean): Fault {
+  return {
+    code: 'machine-saved',
+    message: `"${path}" is a disk of ${seen ? `machine "${name}"` : 'a machine of another user'}, whose memory is saved and fits it only as it is`,
+    hint: seen
+      ? `let it go on and stop it, or throw its memory away: \`qward discard-state ${name}\``
+      : 'wait until it goes on and is stopped',
+  };
 }
 
 /** SECURITY: promise 4. The store of UEFI variables is opened because the manager made it, never because a user names it. */

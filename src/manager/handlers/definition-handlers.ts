@@ -62,6 +62,10 @@ async function removeMachine(definitions: Definitions, call: Call<'remove'>): Pr
     const killed = await machine.kill(identity.user);
     if (!killed.ok) return killed;
   }
+  if (query.force && machine.saved !== undefined) {
+    const discarded = await machine.discardState(identity.user);
+    if (!discarded.ok) return discarded;
+  }
   const outcome = await definitions.remove(identity, machine, { disks: query.disks });
   if (!outcome.ok) return outcome;
   const { removedDisks, keptDisks } = outcome.value;

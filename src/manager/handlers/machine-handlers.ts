@@ -1,5 +1,6 @@
 /** Calls on a machine that is there: its life, its logs, its monitor. */
 import { setTimeout as wait } from 'node:timers/promises';
+import type { MachineStatus } from '../../api/contract.ts';
 import type { Fault } from '../../definition/fault.ts';
 import { explainDenials } from '../../plan/passthrough/denials.ts';
 import { commands } from '../../qmp/commands.ts';
@@ -9,6 +10,7 @@ import type { Machine } from '../lifecycle/machine.ts';
 import { consoleDirectory } from '../lifecycle/run.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
+import type { SavedState } from '../saved/saved-states.ts';
 import type { Handlers } from '../server/call.ts';
 
 type MachineCalls =
@@ -17,6 +19,8 @@ type MachineCalls =
   | 'stop'
   | 'kill'
   | 'reset'
+  | 'save'
+  | 'discardState'
   | 'pause'
   | 'resume'
   | 'wait'
@@ -41,11 +45,14 @@ const whyLines = 500;
 export function createMachineHandlers(services: MachineHandlerServices): Pick<Handlers, MachineCalls> {
   return {
     status: ({ machine }) => success(describeMachine(services, machine)),
-    start: ({ machine, identity, body }) => machine.start({ paused: body.paused, by: identity.user }),
+    start: ({ machine, identity, body }) =>
+      machine.start({ paused: body.paused, state: body.state, by: identity.user }),
     stop: ({ machine, identity, body }) =>
       machine.stop(body.timeoutMs ?? machine.record?.definition.stop.timeout ?? 60_000, identity.user),
     kill: ({ machine, identity }) => machine.kill(identity.user),
     reset: ({ machine, identity }) => machine.reset(identity.user),
+    save: ({ machine, identity }) => machine.save({ by: identity.user }),
+    discardState: ({ machine, identity }) => machine.discardState(identity.user),
     pause: ({ machine, identity }) => machine.pause(identity.user),
     resume: ({ machine, identity }) => machine.resume(identity.user),
     wait: async ({ machine, identity, body, closed }) => {
@@ -122,6 +129,8 @@ function describeMachine({ machines, placed }: MachineHandlerServices, machine: 
     accel: run?.accel ?? null,
     lastEnd: life.lastEnd,
     audit: run === undefined ? null : life.audit,
+    saved: describeSaved(machine.saved),
+    progress: machine.progress,
     notRestarted: life.after.restarts.givenUp,
     consoleWriter: run?.console.writer ?? null,
     networks: [...(run?.networks?.states ?? [])],
@@ -129,6 +138,13 @@ function describeMachine({ machines, placed }: MachineHandlerServices, machine: 
       ruleAt === undefined ? message : `${message}: ${ruleAt}`,
     ),
   };
+}
+
+function describeSaved(saved: SavedState | undefined): MachineStatus['saved'] {
+  if (saved === undefined) return null;
+  if (!saved.usable) return { at: '', by: '', bytes: 0, unusable: saved.reason };
+  const { savedAt: at, by, memory } = saved.note;
+  return { at, by, bytes: memory.bytes, unusable: null };
 }
 
 /** The scroll-back of a machine that does not run is opened for the moment. */

@@ -36,7 +36,7 @@ export function removeRemains(
   return whenNotBusy<unknown>(() => broker.call('reap', { machine }));
 }
 
-const isKill = (ending: Ending): boolean => ending === 'kill' || ending === 'cut off';
+const isKill = (ending: Ending): boolean => ['kill', 'cut off', 'saved'].includes(ending);
 
 export function killRun(broker: BrokerPort, machine: string): Promise<Outcome<{ readonly killed: boolean }>> {
   return whenNotBusy(() => broker.call('kill', { machine }));

@@ -6,7 +6,7 @@ import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { whenFree } from '../vnc/viewers.ts';
+import { whenFree } from '../handed-sockets.ts';
 import type { HeldFile } from './held-files.ts';
 
 export interface Receiver {

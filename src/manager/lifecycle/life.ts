@@ -14,10 +14,12 @@ import type { HostPhase } from '../host-phase.ts';
 import type { Log } from '../log.ts';
 import type { Networks } from '../networks/user-networks.ts';
 import { success, type Outcome } from '../outcome.ts';
-import type { AuditNote, RunNote, RunNotes } from '../store/run-notes.ts';
+import { judgeFound } from '../saved/judge-found.ts';
+import type { SavedStates } from '../saved/saved-states.ts';
+import { definitionOfNote, type AuditNote, type RunNote, type RunNotes } from '../store/run-notes.ts';
 import { AfterRun } from './after-run.ts';
 import type { LogLine, MachineLog } from './machine-log.ts';
-import { causeOfEnd, judgeExit, type LastEnd } from './machine-state.ts';
+import { causeOfEnd, judgeExit, type EndedState, type LastEnd } from './machine-state.ts';
 import { describeEvent } from './guest-events.ts';
 import { endOfRun, killRun, removeRemains } from './end-run.ts';
 import { readQemuLog } from './qemu-log.ts';
@@ -36,6 +38,7 @@ export interface LifeServices {
   readonly now: () => Date;
   readonly phase: HostPhase;
   readonly networks: Networks;
+  readonly states: SavedStates;
   readonly runHook: (call: HookCall) => Promise<HookReport>;
   /** The broker keeps something of a machine that does not run: it is to be looked for when the broker answers. */
   readonly onLost: () => void;
@@ -54,8 +57,17 @@ export interface Beginning {
   readonly audit: AuditReport;
   readonly by: string;
   readonly paused: boolean;
+  /** From a saved state. */
+  readonly restored: boolean;
   readonly tookMs: number;
 }
+
+const endEvents: Readonly<Record<EndedState, string>> = {
+  crashed: 'machine.crashed',
+  saved: 'machine.saved',
+  stopped: 'machine.stopped',
+  failed: 'machine.stopped',
+};
 
 /** A light question now and then tells a QEMU that hangs from one that is quiet. */
 const probeTimeoutMs = 5_000;
@@ -167,6 +179,11 @@ export class Life {
     if (state === 'crashed' || state === 'failed') this.#board.set(state, note.since);
   }
 
+  /** The state in which it is, where no process of it is. */
+  rest(ended: EndedState = 'stopped'): void {
+    this.#board.set(this.#services.states.get(this.#name) === undefined ? ended : 'saved');
+  }
+
   /** Does what an earlier manager owed to a machine that does not run, and waits on for its restart. */
   async resume(): Promise<void> {
     if (this.#run === undefined && this.#finishing === undefined) await this.after.resume();
@@ -191,13 +208,15 @@ export class Life {
     this.#board.set(paused ? 'paused' : 'running');
     const walls = audit.ok ? 'every wall proved' : `although walls differ: ${differingWalls(audit)}`;
     const { launch } = run.launched;
+    const restored = beginning.restored ? ', restored' : '';
     const relaxed = (launch.relaxed ?? []).map(({ relax, to }) => `${relax} ${to}`).join(', ');
     const given = relaxed === '' ? '' : `; relaxed: ${relaxed}`;
-    this.note(`started as pid ${run.launched.pid}, uid ${run.launched.uid}, ${walls}${given}`);
+    this.note(`started${restored} as pid ${run.launched.pid}, uid ${run.launched.uid}, ${walls}${given}`);
     this.#tell('machine.started', by, {
       pid: run.launched.pid,
       tookMs: Math.round(tookMs),
       walls: audit.ok ? 'proved' : 'differ',
+      ...(beginning.restored ? { restored: true } : {}),
       ...(relaxed === '' ? {} : { relaxed }),
     });
     this.#save();
@@ -213,15 +232,15 @@ export class Life {
     const at = this.#services.now().toISOString();
     if (!how.cancelled)
       this.#lastEnd = { how: 'start failed', signal: null, exitCode: null, log: [...how.log], at, message };
-    this.#board.set(how.cancelled ? 'stopped' : 'failed');
+    this.rest(how.cancelled ? 'stopped' : 'failed');
     this.#tell('machine.start-failed', how.by, { code: faults[0]?.code ?? 'internal' });
     this.#save();
   }
 
   /** Ends the process; the outcome says so when all of it is gone. */
-  async kill(run: Run): Promise<Outcome<string>> {
+  async kill(run: Run, ending: 'kill' | 'saved' = 'kill'): Promise<Outcome<string>> {
     const before = this.state;
-    run.ending = 'kill';
+    run.ending = ending;
     this.#board.set('stopping');
     await this.keepLog();
     const killed = await killRun(this.#services.broker, this.#name);
@@ -231,7 +250,7 @@ export class Life {
       return killed;
     }
     await this.ended(run);
-    return success('killed');
+    return success(ending === 'saved' ? 'saved' : 'killed');
   }
 
   /** Takes over a run that an earlier manager began; the result connects to it, and is over when that is done or given up. */
@@ -251,8 +270,10 @@ export class Life {
       files: {},
       media: known?.media,
       hotplug: known?.hotplug,
+      definition: definitionOfNote(known),
     });
     run.begun = known !== undefined;
+    run.saving = known?.saving;
     this.#lastEnd = lastEnd;
     this.#audit = known?.audit ?? null;
     // Of a restart that was cut off, the wait that it answered is kept: it comes again.
@@ -278,22 +299,27 @@ export class Life {
     if (run?.session === undefined || !['running', 'paused', 'unreachable'].includes(this.state)) return;
     const status = await commands.queryStatus(run.session, { timeoutMs: probeTimeoutMs });
     if (this.#run !== run || !['running', 'paused', 'unreachable'].includes(this.state)) return;
-    // SECURITY: promise 5. Whoever began this start is gone, and its walls were not proved: no guest runs behind them.
-    if (status.ok && status.value.status === 'prelaunch' && !run.begun) {
+    if (status.ok) {
+      const { states, notes } = this.#services;
+      const found = await judgeFound(run, status.value, states);
+      if (this.#run !== run) return;
       // A newer qward's note says whether the start was finished, and cannot be read: it is not let run, and not ended.
-      if (this.#services.notes.newer.has(this.#name)) this.#board.set('paused');
-      else await this.#cutOff(run);
-    } else if (status.ok) {
-      if (!run.begun) this.after.begun();
-      run.begun = true;
-      this.#board.set(status.value.running ? 'running' : 'paused');
+      if (found.verdict === 'end' && notes.newer.has(this.#name)) this.#board.set('paused');
+      else if (found.verdict === 'end') await this.#cutOff(run, found.ending);
+      else {
+        if (!run.begun) this.after.begun();
+        run.begun = true;
+        if (found.note !== undefined) this.note(found.note);
+        this.#board.set(found.running ? 'running' : 'paused');
+        if (found.note !== undefined) this.#save();
+      }
     } else if (run.process.alive) this.#unreachable(status.message);
     await this.keepLog();
   }
 
   /** Ends what an earlier manager, or a broker that died, left in the middle of a start. Tried again with each probe. */
-  async #cutOff(run: Run): Promise<void> {
-    run.ending = 'cut off';
+  async #cutOff(run: Run, ending: 'cut off' | 'saved'): Promise<void> {
+    run.ending = ending;
     const killed = await killRun(this.#services.broker, this.#name);
     if (killed.ok) return;
     run.ending = 'none';
@@ -365,9 +391,13 @@ export class Life {
   async #finish(run: Run, witnessed: boolean): Promise<void> {
     await this.keepLog();
     const exit = await endOfRun(run, { witnessed, at: this.#services.now().toISOString() });
-    const { state, lastEnd } = judgeExit(exit);
+    const judged = judgeExit(exit);
+    const { lastEnd } = judged;
     this.#lastEnd = lastEnd;
-    const cause = causeOfEnd(exit, lastEnd);
+    // However its process ended: what was saved of it is there.
+    const saved = this.#services.states.get(this.#name) !== undefined;
+    const state = saved ? 'saved' : judged.state;
+    const cause = saved ? 'other' : causeOfEnd(exit, lastEnd);
     this.after.owe({ cause, state });
     this.#save();
     await run.end(`the machine is ${state}`);
@@ -385,7 +415,7 @@ export class Life {
     if (this.after.hasStopHook) this.#board.set('stopping');
     await this.after.tidy();
     this.#board.set(state);
-    this.#tell(state === 'crashed' ? 'machine.crashed' : 'machine.stopped', null, {
+    this.#tell(endEvents[state], null, {
       how: lastEnd.how,
       signal: lastEnd.signal,
       exitCode: lastEnd.exitCode,
@@ -409,7 +439,7 @@ export class Life {
   }
 
   #unreachable(message: string): void {
-    if (this.state === 'stopping' || this.state === 'unreachable') return;
+    if (['stopping', 'saving', 'unreachable'].includes(this.state)) return;
     this.note(`the monitor does not answer: ${message}`);
     this.#board.set('unreachable');
     this.#tell('machine.unreachable', null, { message });
@@ -431,7 +461,7 @@ export class Life {
       audit: this.#audit,
       lastEnd: this.#lastEnd,
       after: this.after.note,
-      ...(run === undefined ? {} : { media: run.media.note, hotplug: run.hotplug.note }),
+      ...(run === undefined ? {} : { media: run.media.note, hotplug: run.hotplug.note, ...run.startNote }),
     };
   }
 

@@ -6,7 +6,7 @@ import type { EndCause } from './restart-policy.ts';
 export type LastEnd = NonNullable<MachineStatus['lastEnd']>;
 
 export interface RunExit {
-  readonly ending: 'none' | 'powerdown' | 'kill' | 'cut off';
+  readonly ending: 'none' | 'powerdown' | 'kill' | 'cut off' | 'saved';
   readonly shutdown: { readonly guest: boolean; readonly reason: string } | undefined;
   readonly end: { readonly signal: string | null; readonly exitCode: number | null } | undefined;
   /** Whether the manager was there to see it. */
@@ -16,11 +16,12 @@ export interface RunExit {
   readonly at: string;
 }
 
-export type EndedState = Extract<MachineState, 'stopped' | 'crashed' | 'failed'>;
+export type EndedState = Extract<MachineState, 'stopped' | 'crashed' | 'failed' | 'saved'>;
 
 const stateAfter: Readonly<Record<LastEnd['how'], EndedState>> = {
   'shut down': 'stopped',
   killed: 'stopped',
+  saved: 'saved',
   crashed: 'crashed',
   'start failed': 'failed',
   'not known': 'stopped',
@@ -55,6 +56,7 @@ function describeExit({
   witnessed,
   limits,
 }: RunExit): Pick<LastEnd, 'how' | 'message'> {
+  if (ending === 'saved') return { how: 'saved', message: 'its memory and devices are kept' };
   if (ending === 'kill') return { how: 'killed', message: 'killed by qward' };
   if (ending === 'cut off')
     return {

@@ -1,5 +1,5 @@
 /** One machine: its definition, its state, and what may be done with it when. */
-import type { Done, MachineState } from '../../api/contract.ts';
+import type { Done, MachineState, MachineStatus } from '../../api/contract.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import type { CommandResult } from '../../qmp/command-result.ts';
@@ -9,6 +9,9 @@ import type { HostPhase } from '../host-phase.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 import type { RunNote } from '../store/run-notes.ts';
+import { Restore } from '../saved/restore.ts';
+import { saveRun, type SaveServices } from '../saved/save-run.ts';
+import type { SavedState } from '../saved/saved-states.ts';
 import { MachineLog } from './machine-log.ts';
 import { killRun } from './end-run.ts';
 import { Life, type LifeServices } from './life.ts';
@@ -16,10 +19,10 @@ import { Operations } from './operations.ts';
 import { resetGuest } from './reset-guest.ts';
 import type { PendingRestart } from './restarts.ts';
 import type { Run } from './run.ts';
-import { startRun, type StartServices } from './start-run.ts';
+import { startRun, type StartOutcome, type StartRequest, type StartServices } from './start-run.ts';
 import { askToStop } from './stop-run.ts';
 
-export type MachineServices = LifeServices & StartServices & { readonly phase: HostPhase };
+export type MachineServices = LifeServices & StartServices & SaveServices & { readonly phase: HostPhase };
 
 export interface StartOptions {
   readonly paused: boolean;
@@ -27,6 +30,16 @@ export interface StartOptions {
   readonly by: string;
   /** The restart that it is; undefined: somebody asks for it. */
   readonly restart?: PendingRestart;
+  /** Its saved state: goes on with it where there is one (the default), or only then, or throws it away. */
+  readonly state?: 'use' | 'require' | 'discard';
+}
+
+export type MemoryProgress = NonNullable<MachineStatus['progress']>;
+
+export interface SaveOptions {
+  readonly by: string;
+  /** Gives it up; the guest goes on then. */
+  readonly signal?: AbortSignal;
 }
 
 export class Machine {
@@ -38,6 +51,7 @@ export class Machine {
   #record: DefinitionRecord | null;
   #killing: Promise<Outcome<string>> | undefined;
   #starting: MachineDefinition | null = null;
+  #progress: MemoryProgress | null = null;
 
   /** `record` is null for a machine that runs and is not defined: it can be seen and ended, nothing else. */
   constructor(name: string, record: DefinitionRecord | null, services: MachineServices) {
@@ -72,6 +86,16 @@ export class Machine {
   /** The definition that a start under way was begun with. */
   get starting(): MachineDefinition | null {
     return this.#starting;
+  }
+
+  /** How far its memory is written or read. */
+  get progress(): MemoryProgress | null {
+    return this.#progress;
+  }
+
+  /** The state that is kept of it. */
+  get saved(): SavedState | undefined {
+    return this.#services.states.get(this.name);
   }
 
   get state(): MachineState {
@@ -121,6 +145,46 @@ export class Machine {
         return this.#report(await this.#operations.begin('stop', () => this.#stop(run, timeoutMs, by)).done);
       }
     }
+  }
+
+  /** Keeps memory and devices, and ends the process. A guest that cannot be saved goes on as it was. */
+  async save({ by, signal }: SaveOptions): Promise<Outcome<Done>> {
+    for (;;) {
+      const operation = this.#operations.current;
+      if (operation?.kind === 'save') return this.#report(await operation.done);
+      if (operation !== undefined) await operation.done;
+      else if (this.#killing !== undefined) await this.#killing;
+      else if (this.life.finishing !== undefined) await this.life.finishing;
+      else if (this.life.connecting !== undefined) await this.life.connecting;
+      else if (this.run === undefined && this.saved !== undefined)
+        return this.#report(success('already saved'));
+      else {
+        const session = this.session();
+        const { run } = this;
+        if (!session.ok || run === undefined) return session.ok ? this.#undefined() : session;
+        const record = this.#record;
+        if (record === null) return this.#undefined();
+        return this.#report(
+          await this.#operations.begin('save', (own) =>
+            this.#save(run, record, by, signal === undefined ? own : AbortSignal.any([own, signal])),
+          ).done,
+        );
+      }
+    }
+  }
+
+  /** What was in the memory of a saved machine is lost, as by a crash. */
+  async discardState(by: string): Promise<Outcome<Done>> {
+    if (this.saved === undefined) return this.#report(success('has no saved state'));
+    const outcome = await this.change(async () => {
+      const discarded = await this.#services.states.discard(this.name);
+      if (!discarded.ok) return discarded;
+      this.life.note(`the saved state was discarded by ${by}`);
+      this.life.settle('stopped');
+      this.#services.events.emit('machine.state-discarded', this.name, by);
+      return success('discarded the saved state');
+    });
+    return this.#report(outcome);
   }
 
   /** At once, whatever is under way. */
@@ -203,18 +267,20 @@ export class Machine {
     const before = this.state;
     this.life.settle('starting');
     this.life.note(`start asked for by ${options.by}`);
-    const { definition, revision } = record;
-    const { owner } = record.metadata;
+    const chosen = await this.#restoreFrom(options);
+    const restore = chosen.ok ? chosen.value : undefined;
+    const { definition = record.definition } = restore ?? {};
+    const revision = restore === undefined ? record.revision : restore.note.revision;
+    const paused = options.paused || restore?.note.paused === true;
     this.#starting = definition;
-    const outcome = await startRun(this.#services, {
+    const outcome = await this.#launch(chosen, {
       definition,
-      owner,
+      owner: record.metadata.owner,
       revision,
-      paused: options.paused,
+      paused,
       signal,
       beforeLaunch: () => this.life.beforeLaunch(definition, signal),
-    }).finally(() => {
-      this.#starting = null;
+      restore,
     });
     if (!outcome.ok) {
       await this.life.after.tidy();
@@ -229,12 +295,72 @@ export class Machine {
     this.life.began(run, {
       audit,
       by: options.by,
-      paused: options.paused,
+      paused,
+      restored: restore !== undefined,
       tookMs: performance.now() - begunAt,
     });
     // A manager that dies now is followed by one that ends what waits for its first instruction, unless the note says why it does.
-    if (options.paused) await this.life.flush();
-    return success('started');
+    if (paused) await this.life.flush();
+    if (restore === undefined) return success('started');
+    return success(paused ? 'restored, and paused' : 'restored');
+  }
+
+  /** Undefined: it boots. */
+  async #restoreFrom({ state = 'use', by }: StartOptions): Promise<Outcome<Restore | undefined>> {
+    const { states } = this.#services;
+    if (this.saved === undefined && state !== 'require') return success(undefined);
+    if (state !== 'discard')
+      return Restore.of(this.name, {
+        states,
+        onProgress: (percent) => {
+          this.#progress = { doing: 'restoring', percent };
+        },
+      });
+    const discarded = await states.discard(this.name);
+    if (!discarded.ok) return discarded;
+    this.life.note(`the saved state was discarded by ${by}`);
+    this.#services.events.emit('machine.state-discarded', this.name, by);
+    return success(undefined);
+  }
+
+  async #launch(chosen: Outcome<unknown>, request: StartRequest): Promise<StartOutcome> {
+    try {
+      return chosen.ok ? await startRun(this.#services, request) : { ...chosen, log: [] };
+    } finally {
+      this.#starting = null;
+      this.#progress = null;
+    }
+  }
+
+  async #save(run: Run, record: DefinitionRecord, by: string, signal: AbortSignal): Promise<Outcome<string>> {
+    const before = this.state;
+    this.life.settle('saving');
+    this.life.note(`save asked for by ${by}`);
+    this.#progress = { doing: 'saving', percent: 0 };
+    const saved = await saveRun(this.#services, {
+      run,
+      record,
+      by,
+      signal,
+      onProgress: (percent) => {
+        this.#progress = { doing: 'saving', percent };
+      },
+      keepNote: () => this.life.keepNote(),
+    }).finally(() => {
+      this.#progress = null;
+    });
+    if (saved.ok) {
+      const ended = await this.life.kill(run, 'saved');
+      // The state is kept, the guest stands, and each probe tries again to end it.
+      if (!ended.ok && this.run === run) this.life.settle('paused');
+      return ended;
+    }
+    this.life.note(saved.faults.map(({ message }) => message).join('; '));
+    if (this.run === run && run.ending === 'none') {
+      this.life.settle(before);
+      await this.life.probe();
+    }
+    return saved;
   }
 
   /** The waiting time of a restart is over. Its faults are in the machine's log, and in its state. */

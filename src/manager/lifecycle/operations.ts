@@ -4,7 +4,7 @@
  */
 import type { Outcome } from '../outcome.ts';
 
-export type OperationKind = 'start' | 'stop' | 'change';
+export type OperationKind = 'start' | 'stop' | 'save' | 'change';
 
 export interface Operation {
   readonly kind: OperationKind;

@@ -1,5 +1,7 @@
 /** One life of a machine: its QEMU process and the connections that the manager has to it. */
 import type { FileIdentity } from '../../audit/expected-walls.ts';
+import { definitionText } from '../../definition/format-full.ts';
+import type { MachineDefinition } from '../../definition/schema.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import { QmpSession } from '../../qmp/session.ts';
 import { memoryKills } from '../../linux/limits-hit.ts';
@@ -7,6 +9,8 @@ import { sendDescriptor } from '../../linux/pass-descriptor.ts';
 import { Console } from '../console/console.ts';
 import { ScrollBack } from '../console/scroll-back.ts';
 import { Agent } from './agent.ts';
+import { HandedSockets } from '../handed-sockets.ts';
+import type { RunNote } from '../store/run-notes.ts';
 import { connectQemu } from './connect-qemu.ts';
 import { Hotplug, type HotplugNote } from '../hotplug/hotplug.ts';
 import { Media, type MediaNote } from '../media/media.ts';
@@ -15,8 +19,8 @@ import { Viewers } from '../vnc/viewers.ts';
 import type { UserNetworks } from '../networks/user-networks.ts';
 import { ProcessWatch } from './process-watch.ts';
 
-/** What the manager did, or saw the guest do, that will end the process; `cut off`: nobody finished its start. */
-export type Ending = 'none' | 'powerdown' | 'kill' | 'cut off';
+/** What the manager did, or saw the guest do, that will end the process; `cut off`: nobody finished its start; `saved`: its state is kept. */
+export type Ending = 'none' | 'powerdown' | 'kill' | 'cut off' | 'saved';
 
 export interface RunOptions {
   readonly launched: LaunchedMachine;
@@ -31,6 +35,8 @@ export interface RunOptions {
   readonly media?: MediaNote | undefined;
   /** The disks that were attached and detached since; default: none. */
   readonly hotplug?: HotplugNote | undefined;
+  /** What it was started from; undefined: not known. */
+  readonly definition?: MachineDefinition | undefined;
 }
 
 export type ConnectResult =
@@ -44,11 +50,13 @@ export class Run implements AsyncDisposable {
   readonly launched: LaunchedMachine;
   readonly revision: string | null;
   readonly files: RunOptions['files'];
+  readonly definition: MachineDefinition | undefined;
   readonly process: ProcessWatch;
   /** Killed beside it for memory before it was known; limitsHit has why. */
   readonly killsBefore: number;
   readonly console: Console;
-  readonly viewers = new Viewers();
+  readonly handed = new HandedSockets();
+  readonly viewers = new Viewers(this.handed);
   readonly agent: Agent;
   /** Once its cards are served. */
   networks: UserNetworks | undefined;
@@ -56,6 +64,8 @@ export class Run implements AsyncDisposable {
   readonly hotplug: Hotplug;
   session: QmpSession | undefined;
   ending: Ending = 'none';
+  /** It is being saved: how its guest was before, and is to be again where that fails. */
+  saving: 'running' | 'paused' | undefined;
   /** Whether its start is known to have been finished: every wall was proved then. */
   begun = false;
   /** The SHUTDOWN event, once it came: the guest or QEMU is about to end by its own will. */
@@ -63,12 +73,14 @@ export class Run implements AsyncDisposable {
   logOffset: number;
   /** Called when the guest, or its firmware, has reset itself. */
   onGuestReset: (() => void) | undefined;
+  #definitionText: string | undefined;
   #disposed = new AbortController();
 
   private constructor(options: RunOptions, scrollBack: ScrollBack) {
     this.launched = options.launched;
     this.revision = options.revision;
     this.files = options.files;
+    this.definition = options.definition;
     this.logOffset = options.logOffset;
     this.process = new ProcessWatch(options.launched.pid, options.launched.startTime);
     this.killsBefore = memoryKills(options.launched.cgroup);
@@ -95,6 +107,16 @@ export class Run implements AsyncDisposable {
     const { files } = this.now;
     const planned = Object.entries(this.files).filter(([path]) => Object.hasOwn(files, path));
     return { ...files, ...Object.fromEntries(planned) };
+  }
+
+  /** What a successor must know of how it was started, and of a save under way. */
+  get startNote(): Pick<RunNote, 'definition' | 'saving'> {
+    const { definition, saving } = this;
+    if (definition !== undefined) this.#definitionText ??= definitionText(definition);
+    return {
+      ...(this.#definitionText === undefined ? {} : { definition: this.#definitionText }),
+      ...(saving === undefined ? {} : { saving }),
+    };
   }
 
   get accel(): 'kvm' | 'tcg' {

@@ -8,10 +8,12 @@ import type { MachineDefinition } from '../../definition/schema.ts';
 import { limitsHit } from '../../linux/limits-hit.ts';
 import type { ProcessFacts } from '../../protocol/broker.ts';
 import { commands } from '../../qmp/commands.ts';
+import type { QmpSession } from '../../qmp/session.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { Planned, Planner } from '../planner.ts';
 import type { Networks } from '../networks/user-networks.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
+import type { Restore } from '../saved/restore.ts';
 import { explainLaunchFailure } from './launch-failure.ts';
 import { lockedImage } from './locked-image.ts';
 import { readQemuLog } from './qemu-log.ts';
@@ -39,13 +41,16 @@ export interface StartRequest {
   readonly definition: MachineDefinition;
   /** Uid of the machine's owner. */
   readonly owner: number;
-  readonly revision: string;
+  /** Of the definition; null: not known. */
+  readonly revision: string | null;
   /** Leave the guest stopped before its first instruction. */
   readonly paused: boolean;
   /** Ends the start; it then leaves nothing, as if it had failed. */
   readonly signal: AbortSignal;
   /** What must succeed once it is known that the start can be planned: the start hook. */
   readonly beforeLaunch?: () => Promise<Outcome<undefined>>;
+  /** The saved state that it goes on with. */
+  readonly restore?: Restore | undefined;
 }
 
 export interface Started {
@@ -59,9 +64,12 @@ export type StartOutcome =
   | { readonly ok: false; readonly faults: readonly Fault[]; readonly log: readonly string[] };
 
 export async function startRun(services: StartServices, request: StartRequest): Promise<StartOutcome> {
-  const { definition, owner, signal } = request;
-  const planned = await services.planner.plan(definition, { owner, makeFiles: true });
+  const { definition, owner, signal, restore } = request;
+  const files = restore === undefined ? { makeFiles: true } : { makeFiles: false, incoming: true };
+  const planned = await services.planner.plan(definition, { owner, ...files });
   if (!planned.ok) return { ...planned, log: [] };
+  const fits = restore?.check(planned.value);
+  if (fits?.ok === false) return { ...fits, log: [] };
   if (signal.aborted) return { ...cancelled(definition.name), log: [] };
   const ready = await request.beforeLaunch?.();
   if (signal.aborted) return { ...cancelled(definition.name), log: [] };
@@ -102,6 +110,7 @@ async function launchAndBringUp(
     revision: request.revision,
     logOffset: 0,
     files: planned.files,
+    definition,
   });
   let finished = false;
   try {
@@ -119,9 +128,10 @@ async function launchAndBringUp(
 /** From a launched process to a running guest. */
 async function bringUp(
   services: StartServices,
-  { signal, paused, definition }: StartRequest,
+  request: StartRequest,
   { run, planned, leave }: Prepared & { readonly run: Run },
 ): Promise<Outcome<Started>> {
+  const { signal, paused, definition } = request;
   const connected = await run.connect(signal);
   if (signal.aborted) return cancelled(definition.name);
   if (!connected.ok) return await monitorFailure(services, run, connected);
@@ -146,16 +156,37 @@ async function bringUp(
   if (!pulled.ok) return pulled;
   const told = await runCommands(session, definition, 'paused');
   if (!told.ok) return told;
-  if (!paused) {
-    const going = await commands.cont(session);
-    if (!going.ok)
-      return failure('monitor-failed', `QEMU did not let the guest go on: ${going.message}`, 'try again');
-  }
+  const going = await letGo(request, run, session);
+  if (!going.ok) return going;
   const after = paused ? success(undefined) : await runCommands(session, definition, 'running');
   if (!after.ok) return after;
   // Sets whose nodes are open keep a descriptor, and with it its locks (QEMU 7.2); nobody waits for this.
   for (const set of planned.plan.fdsets) void commands.removeFd(session, { set });
   return success({ run, audit });
+}
+
+/** What was saved comes in, and the guest's first instruction. */
+async function letGo(
+  { restore, paused, signal, definition }: StartRequest,
+  run: Run,
+  session: QmpSession,
+): Promise<Outcome<undefined>> {
+  if (restore !== undefined) {
+    const loaded = await restore.load(run, session, signal);
+    if (signal.aborted) return cancelled(definition.name);
+    if (!loaded.ok) return loaded;
+    const taken = await restore.take();
+    if (!taken.ok) return taken;
+  }
+  if (!paused) {
+    const going = await commands.cont(session);
+    if (!going.ok) {
+      await restore?.giveBack(session);
+      return failure('monitor-failed', `QEMU did not let the guest go on: ${going.message}`, 'try again');
+    }
+  }
+  await restore?.done();
+  return success(undefined);
 }
 
 /** Ten machines are brought up within this on two cores; a guest of a start in a longer row need not wait for all. */

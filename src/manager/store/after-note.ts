@@ -31,7 +31,7 @@ export function parseAfterNote(value: unknown): AfterNote | null {
   const due = fieldsOf(field('due'));
   const cause = causeOf(due?.('cause'));
   const state = due?.('state');
-  const known = state === 'stopped' || state === 'crashed' || state === 'failed';
+  const known = state === 'stopped' || state === 'crashed' || state === 'failed' || state === 'saved';
   return {
     bootId: bootId(),
     due: cause !== undefined && known ? { cause, state } : null,

@@ -35,7 +35,8 @@ export async function removeFile(path: string): Promise<Outcome<void>> {
   }
 }
 
-async function syncDirectory(path: string): Promise<void> {
+/** Makes names durable that were given or taken in it. */
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
     await directory.sync();

@@ -4,6 +4,8 @@
  */
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { machineStates, type MachineState } from '../../api/contract.ts';
+import { parseDefinition } from '../../definition/parse.ts';
+import type { MachineDefinition } from '../../definition/schema.ts';
 import type { LastEnd } from '../lifecycle/machine-state.ts';
 import type { AfterNote } from '../lifecycle/after-run.ts';
 import { parseHotplugNote, type HotplugNote } from '../hotplug/hotplug.ts';
@@ -34,6 +36,10 @@ export interface RunNote {
   readonly media?: MediaNote;
   /** Disks that were attached and detached since. */
   readonly hotplug?: HotplugNote;
+  /** What the run was started from, as definitionText has it. */
+  readonly definition?: string;
+  /** It was being saved, and how its guest was before. */
+  readonly saving?: 'running' | 'paused';
 }
 
 export class RunNotes {
@@ -102,6 +108,8 @@ export function parseRunNote(value: unknown): RunNote | undefined {
   const lastEnd = parseLastEnd(field('lastEnd'));
   const media = parseMediaNote(field('media'));
   const hotplug = parseHotplugNote(field('hotplug'));
+  const definition = text('definition');
+  const saving = field('saving');
   return {
     version: 1,
     state,
@@ -114,6 +122,8 @@ export function parseRunNote(value: unknown): RunNote | undefined {
     after: parseAfterNote(field('after')),
     ...(media === undefined ? {} : { media }),
     ...(hotplug === undefined ? {} : { hotplug }),
+    ...(definition === null ? {} : { definition }),
+    ...(saving === 'running' || saving === 'paused' ? { saving } : {}),
   };
 }
 
@@ -123,7 +133,7 @@ function parseAudit(value: unknown): AuditNote | null {
   return typeof ok === 'boolean' && typeof at === 'string' ? { ok, at } : null;
 }
 
-const endings = ['shut down', 'killed', 'crashed', 'start failed', 'not known'] as const;
+const endings = ['shut down', 'killed', 'saved', 'crashed', 'start failed', 'not known'] as const;
 
 function parseLastEnd(value: unknown): LastEnd | null {
   if (typeof value !== 'object' || value === null) return null;
@@ -139,4 +149,11 @@ function parseLastEnd(value: unknown): LastEnd | null {
     exitCode: typeof exitCode === 'number' ? exitCode : null,
     log: Array.isArray(log) ? log.filter((line) => typeof line === 'string') : [],
   };
+}
+
+/** What the run that the note is about was started from; undefined: not known. */
+export function definitionOfNote(note: RunNote | undefined): MachineDefinition | undefined {
+  if (note?.definition === undefined) return undefined;
+  const parsed = parseDefinition(note.definition);
+  return parsed.ok ? parsed.definition : undefined;
 }

@@ -9,7 +9,7 @@ import type { QmpSession } from '../../qmp/session.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { screenOf } from './screen-of.ts';
-import { whenFree } from './viewers.ts';
+import { whenFree } from '../handed-sockets.ts';
 
 /** A screen of 7680 × 4320 that cannot be compressed has about 100 MiB; real ones have far less. */
 const maxPngBytes = 32 * 1024 * 1024;

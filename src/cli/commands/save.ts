@@ -1,0 +1,35 @@
+import { defineCommand } from '../command.ts';
+import { eachMachine, outcomeLine } from '../each-machine.ts';
+import { allMachines, manyMachines } from '../machine-arguments.ts';
+import { failed } from '../results.ts';
+import { selectMachines } from '../select-machines.ts';
+
+export const save = defineCommand({
+  name: 'save',
+  summary: 'Save machines with their memory; the next start goes on there.',
+  details:
+    "The guest is stopped, its memory is written to a file of qward's, compressed and with a checksum, and then QEMU is ended.\n" +
+    'A guest that cannot be saved goes on as it was. While a state is kept its disks must stay as they are: a state whose disks\n' +
+    'were written to is not resumed. Connections of user networks end.',
+  arguments: { NAME: manyMachines },
+  options: { all: allMachines },
+  examples: [
+    { line: 'qward save web', meaning: 'one machine' },
+    { line: 'qward save --all && qward start "*"', meaning: 'all that run, and on again' },
+  ],
+  async run(context, { arguments: { NAME: words }, options: { all } }) {
+    const selection = await selectMachines(context, {
+      words,
+      all,
+      concerns: ({ state }) => state === 'running' || state === 'paused',
+    });
+    if (!selection.ok) return failed(selection.faults);
+    return eachMachine(context, {
+      names: selection.names,
+      doing: 'saving',
+      memory: true,
+      call: (name) => context.client.call('save', { name }),
+      line: outcomeLine,
+    });
+  },
+});

@@ -1,0 +1,52 @@
+/** What becomes of a QEMU in whose save or start an earlier manager, or the broker, died. */
+import type { RunStatus } from '../../qmp/command-values.ts';
+import type { Run } from '../lifecycle/run.ts';
+import { goOn } from './save-run.ts';
+import type { SavedStates } from './saved-states.ts';
+
+export type Found =
+  /** `saved`: all of it is in its state. `cut off`: its guest never ran. */
+  | { readonly verdict: 'end'; readonly ending: 'saved' | 'cut off' }
+  | { readonly verdict: 'on'; readonly running: boolean; readonly note?: string };
+
+/**
+ * Asked of a process that is not being saved or started by this manager.
+ * SECURITY: promise 7. A state that is kept, and a guest that runs, are never both there for longer than this takes: one goes.
+ */
+export async function judgeFound(
+  run: Run,
+  { status, running }: RunStatus,
+  states: SavedStates,
+): Promise<Found> {
+  const { machine, launchedAt } = run.launched;
+  const kept = states.get(machine);
+  if (kept !== undefined) {
+    // It stands where it was saved, or before what is to be resumed.
+    if (!running)
+      return {
+        verdict: 'end',
+        ending: kept.usable && kept.note.launchedAt === launchedAt ? 'saved' : 'cut off',
+      };
+    await states.discard(machine);
+    return { verdict: 'on', running, note: 'the saved state was thrown away, since the guest has gone on' };
+  }
+  if (!run.begun) {
+    const taken = await states.taken(machine);
+    if (taken !== undefined && !running) {
+      await states.giveBack(taken);
+      return { verdict: 'end', ending: 'cut off' };
+    }
+    if (taken !== undefined) await states.discard(machine);
+    // SECURITY: promise 5. Whoever began this start is gone, and its walls were not proved: no guest runs behind them.
+    if (status === 'prelaunch' || status === 'inmigrate') return { verdict: 'end', ending: 'cut off' };
+  }
+  if (run.saving === undefined) return { verdict: 'on', running };
+  const paused = run.saving === 'paused';
+  const stuck = running ? undefined : await goOn(run, paused);
+  run.saving = undefined;
+  return {
+    verdict: 'on',
+    running: running || (!paused && stuck === undefined),
+    note: `a save was interrupted, and the guest goes on${stuck === undefined ? '' : `: ${stuck}`}`,
+  };
+}
