@@ -1,5 +1,6 @@
 /** Every open descriptor of the process against what was planned: what it is, and for what it was opened. */
 import type { OpenDescriptor } from '../protocol/broker.ts';
+import { cardFaults, planNetwork } from '../protocol/networks.ts';
 import { isPasst, isRootless, isServer, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
@@ -52,6 +53,7 @@ function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] 
     ...faultsOfSockets(state, expected),
     ...faultsOfCounts(descriptors, expected),
     ...faultsOfMappings(state, expected),
+    ...faultsOfCards(state, expected),
   ];
 }
 
@@ -155,6 +157,24 @@ function faultsOfCounts(descriptors: readonly OpenDescriptor[], expected: Machin
   ).flatMap(([path, ...kinds]) => {
     const open = descriptors.filter(({ target }) => target === path);
     return open.slice(planned(...kinds)).map(({ fd }) => `${fd}: ${path} was not planned`);
+  });
+}
+
+/** SECURITY: promise 5. Each card in a managed network is a TAP on its bridge, and was seen to let in its own addresses alone. */
+function faultsOfCards({ facts }: ProcessState, { launch }: MachineWalls): string[] {
+  if (launch.program !== 'qemu') return [];
+  const devices = facts.descriptors.flatMap(({ tap }) => tap ?? []);
+  return launch.descriptors.flatMap((one) => {
+    if (one.kind !== 'card') return [];
+    const network = facts.networks?.find(({ name }) => name === one.network);
+    if (network === undefined) return [`card ${one.nic}: network ${one.network} is not there`];
+    const plan = planNetwork(network);
+    const faults = devices
+      .filter((device) => device.startsWith(plan.cards))
+      .map((device) => cardFaults(plan, network.tables, { device, mac: one.mac }));
+    // Of several cards in one network each has a device of its own.
+    if (faults.some((found) => found.length === 0)) return [];
+    return faults.toSorted((left, right) => left.length - right.length)[0] ?? [`card ${one.nic}: no device`];
   });
 }
 

@@ -102,6 +102,8 @@ export interface Means {
     network: ManagedNetwork,
     server: Pick<LaunchRecord, 'pid' | 'startTime'>,
   ) => Promise<readonly Refusal[]>;
+  /** Tables of the network with its definition, as they are in force. */
+  readonly listNetwork: (network: ManagedNetwork) => string;
   /** Names of managed networks that are there. */
   readonly networksUp: () => readonly string[];
   /** Nothing is left of it on the host. */

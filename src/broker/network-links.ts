@@ -15,7 +15,7 @@ import {
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode, unlessMissing } from '../linux/errno.ts';
 import { isAlive } from '../linux/process.ts';
-import { openTap } from '../linux/tap.ts';
+import { keepHostOut, openTap } from '../linux/tap.ts';
 import type { Refusal } from '../protocol/broker.ts';
 import {
   cardRules,
@@ -27,7 +27,7 @@ import {
   type ManagedNetwork,
   type NetworkPlan,
 } from '../protocol/networks.ts';
-import { refuse, type BrokerContext } from './context.ts';
+import type { BrokerContext } from './context.ts';
 import type { CardDescriptor } from './means.ts';
 import type { LaunchRecord } from './records.ts';
 
@@ -39,9 +39,11 @@ type LinksContext = Pick<BrokerContext, 'paths' | 'records' | 'networks'>;
 
 class Failed extends Error {}
 
+const refusal = (code: string, message: string, hint: string): Refusal => ({ code, message, hint });
+
 /** SECURITY: promise 1. Argument arrays and lines that networks.ts makes of parsed values; no shell, no environment. */
-function run(program: string, args: readonly string[], input: string): void {
-  const { status, stderr, error } = spawnSync(program, args, {
+function run(program: string, args: readonly string[], input: string): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
     input,
     env: {},
     cwd: '/',
@@ -49,10 +51,23 @@ function run(program: string, args: readonly string[], input: string): void {
     timeout: deadlineMs,
   });
   if (status !== 0) throw new Failed(`${program}: ${(error?.message ?? stderr).trim().slice(0, 300)}`);
+  return stdout;
 }
-const nft = (input: string): void => run('/usr/sbin/nft', ['-f', '-'], input);
-const ip = (...lines: readonly string[]): void =>
+const nftPath = '/usr/sbin/nft';
+const nft = (input: string): string => run(nftPath, ['-f', '-'], input);
+const ip = (...lines: readonly string[]): string =>
   run('/usr/sbin/ip', ['-batch', '-'], `${lines.join('\n')}\n`);
+
+/** Its tables as they are in force; without those that are not there. */
+export function listNetwork({ name, mode }: Pick<ManagedNetwork, 'name' | 'mode'>): string {
+  const families = mode === 'nat' ? ['bridge', 'inet'] : ['bridge'];
+  try {
+    // Version 1.0 lists no two of them in one run.
+    return families.map((family) => run(nftPath, ['list', 'table', family, `qw-${name}`], '')).join('');
+  } catch {
+    return '';
+  }
+}
 
 /** In the host's network namespace: /sys shows the one in which it was mounted. */
 const deviceExists = (name: string): boolean =>
@@ -77,14 +92,12 @@ export const usersOf = ({ records }: LinksContext, name: string): readonly strin
     .filter(({ launch }) => launch.descriptors.some((one) => one.kind === 'card' && one.network === name))
     .map(({ machine }) => machine);
 
-/** Routes of the host into the subnet, by other devices than the network's own. */
-export const routesInto = ({ subnet, bridge }: NetworkPlan): readonly string[] =>
-  conflictingRoutes(readFileSync('/proc/net/route', 'latin1'), subnet, [bridge]);
-
-export function routeConflict(plan: NetworkPlan, subnet: string): ReturnType<typeof refuse> | undefined {
-  const [route] = routesInto(plan);
+/** Undefined where no route of the host leads into the subnet, by another device than the network's own. */
+export function routeConflict(plan: NetworkPlan, subnet: string): Refusal | undefined {
+  const routes = readFileSync('/proc/net/route', 'latin1');
+  const [route] = conflictingRoutes(routes, plan.subnet, [plan.bridge]);
   if (route === undefined) return undefined;
-  return refuse(
+  return refusal(
     'network-conflict',
     `network "${plan.name}": ${subnet} meets the route ${route} of this host`,
     'choose another subnet; `ip route` shows those that are taken',
@@ -93,14 +106,14 @@ export function routeConflict(plan: NetworkPlan, subnet: string): ReturnType<typ
 
 const forwarding = '/proc/sys/net/ipv4/ip_forward';
 
-function bringUp(context: LinksContext, network: ManagedNetwork): ReturnType<typeof refuse> | undefined {
+function bringUp(context: LinksContext, network: ManagedNetwork): Refusal | undefined {
   const plan = planNetwork(network);
   const { name, bridge, mac, mode, gateway, subnet } = plan;
   if (isUp(context, name) && deviceExists(bridge)) return undefined;
   const conflict = routeConflict(plan, network.subnet);
   if (conflict !== undefined) return conflict;
   if (!isUp(context, name) && deviceExists(bridge))
-    return refuse(
+    return refusal(
       'network-conflict',
       `network "${name}": there is a device ${bridge} on this host that is not qward's`,
       `\`ip link show ${bridge}\`; remove it, or make the network under another name`,
@@ -111,7 +124,7 @@ function bringUp(context: LinksContext, network: ManagedNetwork): ReturnType<typ
     // SECURITY: promise 2. The filter is there before the bridge is, and before anything is joined to it.
     nft(networkTables(plan));
     ip(`link add name ${bridge} address ${mac.bridge} type bridge stp_state 0 forward_delay 0`);
-    keepIpv6Out(bridge);
+    keepHostOut(bridge);
     ip(
       ...(mode === 'nat' ? [`address add ${gateway}/${subnet.bits} dev ${bridge}`] : []),
       `link set dev ${bridge} up`,
@@ -121,7 +134,7 @@ function bringUp(context: LinksContext, network: ManagedNetwork): ReturnType<typ
   } catch (error) {
     takeDown(context, name);
     if (!(error instanceof Failed)) throw error;
-    return refuse(
+    return refusal(
       'network-failed',
       `network "${name}" cannot be brought up: ${error.message}`,
       'apt-get install nftables iproute2; the kernel must have bridge, veth and nf_tables with its bridge and inet families',
@@ -157,14 +170,6 @@ function forward(context: LinksContext): void {
 /** No network has this name. */
 const forwardingNote = '.forwarding';
 
-function keepIpv6Out(device: string): void {
-  try {
-    writeFileSync(`/proc/sys/net/ipv6/conf/${device}/disable_ipv6`, '1');
-  } catch {
-    // A kernel without IPv6 has no such file.
-  }
-}
-
 /** Nothing is left of it; safe to repeat. */
 export function takeDown(context: LinksContext, name: string): void {
   const plan = planNetwork({ name, subnet: '10.0.0.0/24', mode: 'nat', who: null });
@@ -186,54 +191,40 @@ export function openCard(
 ): number | Refusal {
   const network = context.networks.find(name);
   if (network === undefined)
-    return only(
-      refuse(
-        'network-missing',
-        `there is no network "${name}"`,
-        `an administrator makes it: \`qward network create ${name} --subnet 10.77.0.0/24 --nat\``,
-      ),
+    return refusal(
+      'network-missing',
+      `there is no network "${name}"`,
+      `an administrator makes it: \`qward network create ${name} --subnet 10.77.0.0/24 --nat\``,
     );
   const plan = planNetwork(network);
   const lease = Object.values(plan.mac).includes(mac)
     ? { holder: 'the network itself' }
     : context.networks.lease(network, { machine, nic, mac });
   if (lease === 'full')
-    return only(
-      refuse(
-        'resources-short',
-        `network "${name}" has no address left for machine "${machine}"`,
-        'remove machines, or make a larger network',
-      ),
+    return refusal(
+      'resources-short',
+      `network "${name}" has no address left for machine "${machine}"`,
+      'remove machines, or make a larger network',
     );
   if ('holder' in lease)
-    return only(
-      refuse(
-        'network-conflict',
-        `network "${name}": ${mac} is the MAC address of ${lease.holder} already`,
-        `leave nics.${nic}.mac out: qward then makes one of its own`,
-      ),
+    return refusal(
+      'network-conflict',
+      `network "${name}": ${mac} is the MAC address of ${lease.holder} already`,
+      `leave nics.${nic}.mac out: qward then makes one of its own`,
     );
   const down = bringUp(context, network);
-  if (down !== undefined) return only(down);
+  if (down !== undefined) return down;
   try {
     return openTap(plan.bridge, `${plan.cards}%d`, (device) => nft(cardRules(plan, device, lease))).fd;
   } catch (error) {
     if (!(error instanceof Failed) && errorCode(error) === '') throw error;
-    return only(
-      refuse(
-        'network-failed',
-        `network "${name}": no card can be joined to it (${error instanceof Failed ? error.message : errorCode(error)})`,
-        'see `ip link show type bridge`, and that /dev/net/tun exists',
-      ),
+    return refusal(
+      'network-failed',
+      `network "${name}": no card can be joined to it (${error instanceof Failed ? error.message : errorCode(error)})`,
+      'see `ip link show type bridge`, and that /dev/net/tun exists',
     );
   }
 }
-
-const only = ({ refusals }: ReturnType<typeof refuse>): Refusal => {
-  const [refusal] = refusals;
-  if (refusal === undefined) throw new TypeError('a refusal without a reason');
-  return refusal;
-};
 
 /**
  * Joins the namespace of a server that has just begun to its network.
@@ -254,17 +245,19 @@ export async function joinServer(
   };
   for (const began = performance.now(); !own(); await delay(pollMs))
     if (!isAlive(pid, startTime) || performance.now() - began > joinDeadlineMs)
-      return refuse(
-        'network-failed',
-        `the server of network "${name}" made no namespaces of its own`,
-        'sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1; see `qward doctor`',
-      ).refusals;
+      return [
+        refusal(
+          'network-failed',
+          `the server of network "${name}" made no namespaces of its own`,
+          'sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1; see `qward doctor`',
+        ),
+      ];
   try {
     if (deviceExists(serverLink)) ip(`link delete dev ${serverLink}`);
     ip(
       `link add name ${serverLink} address ${mac.link} type veth peer name eth0 address ${mac.server} netns ${pid}`,
     );
-    keepIpv6Out(serverLink);
+    keepHostOut(serverLink);
     ip(`link set dev ${serverLink} master ${bridge}`, `link set dev ${serverLink} up`);
     const inside = [
       `address add ${server}/${subnet.bits} dev eth0`,
@@ -279,6 +272,6 @@ export async function joinServer(
     return [];
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
-    return refuse('network-failed', `network "${name}": ${error.message}`, 'see `qward doctor`').refusals;
+    return [refusal('network-failed', `network "${name}": ${error.message}`, 'see `qward doctor`')];
   }
 }

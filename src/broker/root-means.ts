@@ -10,7 +10,7 @@ import { giveFile } from './give-file.ts';
 import { closeHost, listFilter, openHost } from './host-filter.ts';
 import { openJailRoots } from './jail-root.ts';
 import type { JailIds, Means } from './means.ts';
-import { joinServer, networksUp, openCard, takeDown } from './network-links.ts';
+import { joinServer, listNetwork, networksUp, openCard, takeDown } from './network-links.ts';
 import { openShown } from './open-shown.ts';
 import type { MachinePlaces } from './places.ts';
 import { overlaps, rangeAccount } from './slots.ts';
@@ -60,6 +60,7 @@ export function rootMeans(context: () => BrokerContext, { brokerRun }: BrokerCon
     listFilter: () => listFilter(context()),
     openCard: (machine, card) => openCard(context(), machine, card),
     joinServer,
+    listNetwork,
     networksUp: () => networksUp(context()),
     takeDown: (network) => takeDown(context(), network),
   };

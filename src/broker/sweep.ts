@@ -28,7 +28,7 @@ export async function sweep(context: BrokerContext, machine: string, again = fal
 }
 
 /** The managed networks in which a launch has cards. */
-const networksOf = ({ descriptors }: LaunchRequest): string[] =>
+export const networksOf = ({ descriptors }: LaunchRequest): string[] =>
   descriptors.flatMap((descriptor) => (descriptor.kind === 'card' ? [descriptor.network] : []));
 
 /** Takes down those of the networks in which nobody has a card any more, each with its server. */

@@ -71,7 +71,7 @@ export function openTap(
 }
 
 /** SECURITY: promise 2. The host itself speaks no IPv6 on the device: a guest's router advertisements reach nobody there. */
-function keepHostOut(name: string): void {
+export function keepHostOut(name: string): void {
   try {
     writeFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1');
   } catch {

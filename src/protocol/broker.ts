@@ -4,7 +4,7 @@
  */
 import type { PartAction } from './disk-job.ts';
 import type { LaunchRequest, SocketName } from './launch.ts';
-import type { NetworkState } from './networks.ts';
+import type { NetworkDefinition, NetworkState } from './networks.ts';
 
 /** Of requests and answers: every change of either raises it. A broker answers its own version alone, any other with `version-differs`. */
 export const protocolVersion = 1 as const;
@@ -268,6 +268,8 @@ export interface ProcessFacts {
   readonly cgroupFiles: Readonly<Record<string, string>>;
   /** Device programs in force on the process's v2 cgroup; null: no such cgroup, or the kernel does not tell. */
   readonly devicePrograms: number | null;
+  /** Managed networks in which it has cards, each with its tables as nft lists them. */
+  readonly networks?: readonly (NetworkDefinition & { readonly tables: string })[];
   /** Of a network helper: the packet filter in force that closes the host to it, as nft(8) lists it; empty: there is none. */
   readonly hostFilter?: string;
 }

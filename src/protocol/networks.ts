@@ -169,15 +169,15 @@ export function conflictingRoutes(table: string, subnet: Subnet, own: readonly s
 }
 
 /** Metadata services of clouds: those of passt's filter that are IPv4. */
-const metadata = '{ 169.254.0.0/16, 100.100.100.200 }';
+const metadata = '{ 100.100.100.200, 169.254.0.0/16 }';
 
-/** One port of the bridge: what comes in by it has its own addresses, and is IPv4 or ARP. */
+/** In the words in which nft(8) lists them. One port of the bridge: what comes in by it has its own addresses, and is IPv4 or ARP. */
 const portRules = (mac: string, address: string, more: readonly string[]): readonly string[] => [
   `ether saddr != ${mac} drop`,
   // A sender of 0.0.0.0: it asks whether somebody has its address (RFC 5227).
-  `ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp saddr ether ${mac} arp saddr ip { 0.0.0.0, ${address} } accept`,
+  `arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp saddr ether ${mac} arp saddr ip { 0.0.0.0, ${address} } accept`,
   ...more,
-  `ether type ip ip saddr ${address} accept`,
+  `ip saddr ${address} accept`,
   'drop',
 ];
 
@@ -250,21 +250,59 @@ const anew = (family: string, name: string): readonly string[] => [
 export const noTables = ({ bridge }: NetworkPlan): string =>
   `${['bridge', 'inet'].flatMap((family) => anew(family, bridge)).join('\n')}\n`;
 
+const dhcpOfClients: readonly string[] = [
+  'udp sport 67 drop',
+  'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
+];
+
+const chainOf = (device: string): string => `card${device.slice(device.indexOf('.') + 1)}`;
+
+/** Chains and maps of tables, each by `FAMILY NAME`, with its lines. */
+function partsOf(tables: string): ReadonlyMap<string, string> {
+  let family = '';
+  let part = '';
+  const parts = new Map<string, string>();
+  for (const line of tables.split('\n').map((one) => one.trim())) {
+    const [, table] = /^table (\w+) \S+ \{$/.exec(line) ?? [];
+    const [, name] = /^(?:chain|map) (\S+) \{/.exec(line) ?? [];
+    if (table !== undefined) family = table;
+    else if (name !== undefined) parts.set((part = `${family} ${name}`), '');
+    else if (line === '}') part = '';
+    else if (part !== '' && line !== '') parts.set(part, `${parts.get(part)}${line}\n`);
+  }
+  return parts;
+}
+
+/** What is wrong with the tables of a network, as nft lists them, for the card with this device and MAC address. */
+export function cardFaults(
+  plan: NetworkPlan,
+  listing: string,
+  { device, mac }: { readonly device: string; readonly mac: string },
+): readonly string[] {
+  const [planned, found] = [partsOf(networkTables(plan)), partsOf(listing)];
+  const chain = found.get(`bridge ${chainOf(device)}`) ?? '';
+  const address = /^ip saddr (\S+) accept$/m.exec(chain)?.[1] ?? '';
+  const leads = new RegExp(`"${device.replace('.', '\\.')}" : goto ${chainOf(device)}[ ,]`);
+  return [
+    ...[...planned].flatMap(([part, rules]) =>
+      part === 'bridge ports' || found.get(part) === rules ? [] : [`chain ${part}`],
+    ),
+    ...(chain === `${portRules(mac, address, dhcpOfClients).join('\n')}\n` ? [] : [`the rules of ${device}`]),
+    ...(leads.test(found.get('bridge ports') ?? '') ? [] : [`the way to the rules of ${device}`]),
+  ].map((part) => `network ${plan.name}: ${part} other than planned`);
+}
+
 /** What a device of a machine lets in from now on, whatever a device of this name did before. */
 export function cardRules(
   { bridge }: NetworkPlan,
   device: string,
   { mac, address }: Pick<Lease, 'mac' | 'address'>,
 ): string {
-  const chain = `card${device.slice(device.indexOf('.') + 1)}`;
-  const dhcp = [
-    'udp sport 67 drop',
-    'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
-  ];
+  const chain = chainOf(device);
   return `${[
     `add chain bridge ${bridge} ${chain}`,
     `flush chain bridge ${bridge} ${chain}`,
-    ...portRules(mac, address, dhcp).map((rule) => `add rule bridge ${bridge} ${chain} ${rule}`),
+    ...portRules(mac, address, dhcpOfClients).map((rule) => `add rule bridge ${bridge} ${chain} ${rule}`),
     `add element bridge ${bridge} ports { "${device}" : goto ${chain} }`,
   ].join('\n')}\n`;
 }

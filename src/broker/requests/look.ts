@@ -19,6 +19,7 @@ import { groundsOf, openGranted } from '../open-file.ts';
 import { recordVersion, type DamagedRecord } from '../records.ts';
 import { overlaps } from '../slots.ts';
 import type { UnusableState } from '../state.ts';
+import { networksOf } from '../sweep.ts';
 import { describe } from './launch.ts';
 
 /** Of more files only the least is read, so that an answer stays small. */
@@ -139,8 +140,14 @@ export function handleInspect(context: BrokerContext, machine: string): HandlerO
       'audit it with the qward that started it',
     );
   const found = inspect(record.pid);
-  if (!found.ok || record.launch.program !== 'passt') return found;
-  return { ok: true, result: { ...found.result, hostFilter: context.means.listFilter() } };
+  if (!found.ok) return found;
+  const named = networksOf(record.launch);
+  const networks = context.networks
+    .list()
+    .filter(({ name }) => named.includes(name))
+    .map((network) => ({ ...network, tables: context.means.listNetwork(network) }));
+  const hostFilter = record.launch.program === 'passt' ? { hostFilter: context.means.listFilter() } : {};
+  return { ok: true, result: { ...found.result, ...hostFilter, networks } };
 }
 
 /** Any QEMU of the host, for the audit of processes that are not ours. */

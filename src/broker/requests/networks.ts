@@ -48,7 +48,7 @@ export function createNetwork(
       'choose another subnet',
     );
   const conflict = routeConflict(planNetwork({ name, subnet, mode, who }), subnet);
-  if (conflict !== undefined) return conflict;
+  if (conflict !== undefined) return { ok: false, refusals: [conflict] };
   context.networks.add({ name, subnet, mode, who, by: uid, at: new Date().toISOString() });
   return { ok: true, result: { name, subnet, mode, who } };
 }

@@ -63,6 +63,7 @@ export function userMeans(context: () => BrokerContext): Means {
       hint: 'use kind: user, or the system instance (--system)',
     }),
     joinServer: () => Promise.resolve([]),
+    listNetwork: () => '',
     networksUp: () => [],
     takeDown: () => undefined,
   };
