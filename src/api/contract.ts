@@ -310,8 +310,10 @@ export type ManagedNetworkEntry = z.output<typeof managedNetwork>;
 const endedMachine = z
   .object({
     name,
-    action: z.enum(['stop', 'kill', 'leave']),
-    outcome: z.string().describe('`shut down`, `killed after 20s`, `left running`, or why it did not end.'),
+    action: z.enum(['stop', 'save', 'kill', 'leave']),
+    outcome: z
+      .string()
+      .describe('`shut down`, `saved`, `killed after 20s`, `left running`, or why it did not end.'),
     ended: z.boolean(),
     tookMs: z.int(),
   })

@@ -304,10 +304,10 @@ export const machineSchema = z.strictObject({
       'Order and readiness at the start of the host. Whether it is started then is the administrator’s: `qward autostart on`.',
     ),
   onHostShutdown: z
-    .enum(['stop', 'kill', 'leave'])
+    .enum(['stop', 'save', 'kill', 'leave'])
     .default('stop')
     .describe(
-      'What becomes of the machine when the host goes down: `stop` lets the guest shut down within `stop.timeout`, `kill` ends it at once, `leave` does nothing, and the host ends it with the last processes.',
+      'What becomes of the machine when the host goes down: `stop` lets the guest shut down within `stop.timeout`, `save` keeps its memory, so that the next start goes on there, and stops it where that fails or takes too long, `kill` ends it at once, `leave` does nothing, and the host ends it with the last processes.',
     ),
   onCrash: z
     .enum(['stop', 'restart', 'pause'])

@@ -127,8 +127,13 @@ export class HostShutdown {
       const deaf = machine.run === undefined && machine.state === 'unreachable';
       if (action === 'kill' || deaf) return row(outcomeOf(await killPatiently(machine, who)));
       const own = definition?.stop.timeout ?? defaultTimeoutMs;
-      const limit = limitOf(own, this.#isAdministrators(machine), begun - this.#begunAt);
-      return row(outcomeOf(await stop(machine, limit, who)));
+      const limitFor = (wanted: number): number =>
+        limitOf(wanted, this.#isAdministrators(machine), performance.now() - this.#begunAt);
+      if (action !== 'save' || machine.run === undefined)
+        return row(outcomeOf(await stop(machine, limitFor(own), who)));
+      const kept = await save(machine, limitFor(saveLimitOf(own, definition?.memory ?? 0)), who);
+      if (kept === undefined) return row('saved');
+      return row(`${outcomeOf(await stop(machine, limitFor(own), who))}, since ${kept}`);
     } catch (error) {
       this.#services.log.error('a machine was not ended', { machine: machine.name, error });
       return row('a fault of qward itself: see the log of qward-manager');
@@ -166,6 +171,17 @@ async function leave(machine: Machine, by: string): Promise<string> {
   machine.life.after.restarts.cancel(by);
   if (machine.run === undefined && machine.busy) return outcomeOf(await machine.stop(0, by));
   return machine.run === undefined ? 'stopped' : 'left running';
+}
+
+/** Its own limit, and what its memory takes on a slow disk. */
+const slowBytesPerMs = (32 * 1024 ** 2) / 1000;
+const saveLimitOf = (own: number, memory: number): number => own + Math.ceil(memory / slowBytesPerMs);
+
+/** Why it was not saved; undefined: it was. */
+async function save(machine: Machine, timeoutMs: number, by: string): Promise<string | undefined> {
+  const saved = await machine.save({ by, signal: AbortSignal.timeout(Math.min(timeoutMs, longestTimerMs)) });
+  if (saved.ok) return undefined;
+  return saved.faults.map(({ message }) => message).join('; ');
 }
 
 /** A stop that is under way for longer than the machine's own limit is cut to it. */
