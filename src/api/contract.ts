@@ -73,6 +73,11 @@ export const machineSummary = z
       })
       .nullable()
       .describe('It ended, and is started again by itself.'),
+    addresses: z
+      .array(z.string())
+      .describe(
+        'Of its guest while it runs: leases of managed networks, then what the host’s neighbour table and the agent in the guest say.',
+      ),
     wallsDiffer: z
       .boolean()
       .describe(
@@ -125,9 +130,10 @@ export const machineStatus = machineSummary
           up: z.boolean(),
           fault: z.string().nullable().describe('Why its link is down.'),
           forward: z.array(z.string()).describe('Ports of the host that lead to the guest.'),
+          address: z.string().nullable().describe('The guest’s lease in a managed network.'),
         }),
       )
-      .describe('User networks of the running machine.'),
+      .describe('User networks and managed networks of the running machine.'),
     notAdmittedFor: z
       .array(z.string())
       .describe('Why the policy of now would not let it start, each with the line that refuses it.'),

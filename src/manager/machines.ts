@@ -9,6 +9,7 @@ import type { PendingRestart } from './lifecycle/restarts.ts';
 import type { Run } from './lifecycle/run.ts';
 import type { Outcome } from './outcome.ts';
 import { createRunJudge, type OwnStorage } from './policy-grounds.ts';
+import { Addresses } from './networks/addresses.ts';
 import type { PolicySource } from './policy-source.ts';
 import { mayOnMachine, seesAll, type Access, type Identity } from './roles.ts';
 import type { DefinitionRecord } from './store/definition-store.ts';
@@ -38,6 +39,7 @@ export class Machines {
   /** Rows of `list` as JSON, kept until something in them changes. */
   readonly #rows = new Map<string, string>();
   #wholeList: Buffer | undefined;
+  readonly #addresses = new Addresses();
   readonly #policy: PolicySource;
   #policySeen: Outcome<Policy> | undefined;
   readonly #judge: (run: Run) => readonly Fault[];
@@ -127,8 +129,15 @@ export class Machines {
       autostart: this.startsWithHost(machine.name),
       restart: shownRestart(life.after.restarts.pending),
       beyond: record === null ? [] : [...beyondWalls(record.definition)],
+      addresses: run === undefined ? [] : [...this.#addresses.of(run)],
       wallsDiffer: run !== undefined && life.audit?.ok === false,
     };
+  }
+
+  /** Looks for addresses of what runs. */
+  async lookForAddresses(): Promise<void> {
+    const runs = this.all().flatMap(({ run }) => run ?? []);
+    await this.#addresses.look(runs, ({ launched }) => this.#forgetRow(launched.machine));
   }
 
   /** What the policy of now has against a machine that runs. Nothing follows from it for the machine. */

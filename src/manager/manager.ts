@@ -211,6 +211,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   void connected.then(() => Promise.all(machines.all().map(({ life }) => life.resume())));
   const timer = setInterval(() => {
     for (const { life } of machines.all()) if (life.run !== undefined) void life.probe();
+    void machines.lookForAddresses();
   }, probeEveryMs);
   return {
     app,

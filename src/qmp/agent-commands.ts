@@ -5,7 +5,7 @@
 import type { AgentCommandOptions } from './agent-session.ts';
 import type { CommandResult } from './command-result.ts';
 import { printable } from './printable.ts';
-import { type Fields, memberOf, parseCount, parseFields, parseFlag, parseText } from './shape.ts';
+import { type Fields, memberOf, parseCount, parseFields, parseFlag, parseList, parseText } from './shape.ts';
 
 /** Whatever asks an agent: one command at a time, within its time limit. */
 export interface AgentPort {
@@ -57,6 +57,18 @@ const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 
 function parseBase64(value: unknown): string | undefined {
   return typeof value === 'string' && base64.test(value) ? value : undefined;
+}
+
+const address = /^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f:]{2,39})$/;
+const ofNoNetwork = /^(?:127\.|169\.254\.|::1$|fe[89ab])/;
+
+function parseAddresses(value: unknown): readonly string[] | undefined {
+  return parseList(value, (item) => {
+    const found = memberOf(parseFields(item), 'ip-addresses') ?? [];
+    return parseList(found, (one) => parseText(memberOf(parseFields(one), 'ip-address'), 45)?.toLowerCase());
+  })
+    ?.flat()
+    .filter((text) => address.test(text) && !ofNoNetwork.test(text));
 }
 
 const orEmpty = (value: unknown): unknown => value ?? '';
@@ -148,6 +160,8 @@ export const agentCommands = {
     () => undefined,
     (value) => (value === 'frozen' || value === 'thawed' ? value : undefined),
   ),
+  /** Of its cards, in its own words: those of loopback and of links alone left out. */
+  addresses: command('guest-network-get-interfaces', quickMs, () => undefined, parseAddresses),
   setTime: command(
     'guest-set-time',
     quickMs,

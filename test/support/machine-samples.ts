@@ -20,6 +20,7 @@ export function machineSummary(name: string, changes: Partial<Summary> = {}): Su
     changed: false,
     notAdmitted: false,
     restart: null,
+    addresses: [],
     wallsDiffer: false,
     beyond: [],
     autostart: false,

@@ -10,6 +10,7 @@ type Summary = CallResult<'list'>[number] & { readonly instance?: string };
 
 export function renderMachineList(machines: readonly Summary[], style: Style): string {
   const withHost = machines.some(({ autostart }) => autostart);
+  const withAddress = machines.some(({ addresses }) => addresses.length > 0);
   const table = renderTable(
     machines,
     [
@@ -26,6 +27,9 @@ export function renderMachineList(machines: readonly Summary[], style: Style): s
       ...(withHost ? [{ title: 'AUTO', cell: ({ autostart }: Summary) => (autostart ? 'yes' : '') }] : []),
       { title: 'CPUS', cell: ({ cpus }) => String(cpus), align: 'right' },
       { title: 'MEMORY', cell: ({ memory }) => formatBytes(memory), align: 'right' },
+      ...(withAddress
+        ? [{ title: 'ADDRESS', cell: ({ addresses }: Summary) => addresses.join(','), fold: true as const }]
+        : []),
       { title: 'PID', cell: ({ pid }) => String(pid ?? ''), align: 'right' },
       { title: 'UID', cell: ({ uid }) => String(uid ?? ''), align: 'right' },
       { title: 'OWNER', cell: ({ owner }) => owner },

@@ -67,6 +67,7 @@ export function renderMachineStatus(machine: Status, style: Style, now: number):
       ['cgroup', escapeLine(machine.cgroup ?? '')],
       ['accelerator', machine.accel ?? ''],
       ['audit', auditText(machine.audit, style, now)],
+      ['address', escapeLine(machine.addresses.join(', '))],
       ['network', escapeLine(networkText(machine))],
       ['console', machine.consoleWriter === null ? '' : `written by ${escapeLine(machine.consoleWriter)}`],
       ['definition', machine.changed ? style.yellow('changed since the start; applies at the next one') : ''],

@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { AuditReport } from '../../audit/report.ts';
 import { planServer } from '../../plan/network-server.ts';
 import type { SystemPath } from '../../protocol/launch.ts';
-import { serverName } from '../../protocol/networks.ts';
+import { serverName, type Lease } from '../../protocol/networks.ts';
 import { printable } from '../../qmp/printable.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { success, type Outcome } from '../outcome.ts';
@@ -33,6 +33,7 @@ export class NetworkServer {
   readonly #users = new Set<Run>();
   #live: Live | undefined;
   #fault: string | null = null;
+  #leases: readonly Lease[] = [];
   #watching = false;
   /** Held while one is ended and another begun. */
   #work: Promise<unknown> = Promise.resolve();
@@ -49,6 +50,11 @@ export class NetworkServer {
   /** Why it is down. */
   get fault(): string | null {
     return this.up ? null : this.#fault;
+  }
+
+  /** Null: not known. */
+  addressOf(machine: string, nic: string): string | null {
+    return this.#leases.find((lease) => lease.machine === machine && lease.nic === nic)?.address ?? null;
   }
 
   /** From now on until the run is let go of. The server knows its cards, and every wall of it was seen. */
@@ -98,7 +104,9 @@ export class NetworkServer {
     const status = await broker.call('status', {});
     if (!status.ok) return status;
     const machine = serverName(this.network);
-    const pid = status.value.networks.find(({ name }) => name === this.network)?.server ?? null;
+    const state = status.value.networks.find(({ name }) => name === this.network);
+    this.#leases = state?.leases ?? [];
+    const pid = state?.server ?? null;
     const running = status.value.machines.find((one) => one.machine === machine);
     if (pid !== null && running?.alive === true) {
       if (this.#live?.process.alive !== true) this.#live = liveOf(running);

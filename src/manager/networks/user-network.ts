@@ -43,6 +43,8 @@ export interface NetworkState {
   readonly fault: string | null;
   /** Ports of the host that lead to the guest. */
   readonly forward: string[];
+  /** The guest's, where the network gives it one that others reach. */
+  readonly address: string | null;
 }
 
 const firstPauseMs = 250;
@@ -76,7 +78,7 @@ export class UserNetwork {
   get state(): NetworkState {
     const up = this.#live?.process.alive === true;
     const forward = readPasstArguments(this.#helper.launch.argv)?.forwards.map(formatForward) ?? [];
-    return { nic: this.#card.nic, up, fault: up ? null : this.#fault, forward };
+    return { nic: this.#card.nic, up, fault: up ? null : this.#fault, forward, address: null };
   }
 
   get helper(): NetworkHelper {

@@ -15,6 +15,8 @@ import { UserNetwork, type NetworkServices, type NetworkState } from './user-net
 interface ServedCard {
   readonly nic: string;
   readonly server: NetworkServer;
+  /** Null: not known yet. */
+  readonly address: () => string | null;
 }
 
 export interface NetworksServices extends NetworkServices, ServerServices {
@@ -50,7 +52,13 @@ export class UserNetworks {
   get states(): readonly NetworkState[] {
     return [
       ...this.#cards.map((card) => card.state),
-      ...this.#served.map(({ nic, server: { up, fault } }) => ({ nic, up, fault, forward: [] })),
+      ...this.#served.map(({ nic, address, server: { up, fault } }) => ({
+        nic,
+        up,
+        fault,
+        forward: [],
+        address: address(),
+      })),
     ];
   }
 
@@ -93,7 +101,7 @@ export function createNetworks(services: NetworksServices): Networks {
   };
   const servedOf = (run: Run): readonly ServedCard[] =>
     run.launched.launch.descriptors.flatMap((one) =>
-      one.kind === 'card' ? [{ nic: one.nic, server: serverOf(one.network) }] : [],
+      one.kind === 'card' ? [servedCard(run.launched.machine, one.nic, serverOf(one.network))] : [],
     );
   const cardOf = (run: Run, nic: string, socket: NetSocketName) => ({
     run,
@@ -137,6 +145,12 @@ export function createNetworks(services: NetworksServices): Networks {
     },
   };
 }
+
+const servedCard = (machine: string, nic: string, server: NetworkServer): ServedCard => ({
+  nic,
+  server,
+  address: () => server.addressOf(machine, nic),
+});
 
 /** The socket is the running QEMU's, whatever has become of the order of cards since. */
 async function planAgain(
