@@ -30,5 +30,7 @@ export const expectation: z.core.$ZodErrorMap = (issue) => {
 /** The values that a key can have, where they can be listed: of an enumeration, or the kinds of a choice of shapes. */
 export function choicesOf(issue: object): readonly string[] {
   if ('values' in issue && Array.isArray(issue.values)) return issue.values.map(String);
-  return 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : [];
+  // A choice that may be left out is undefined among them.
+  const options = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
+  return options.filter((option: unknown) => option !== undefined).map(String);
 }

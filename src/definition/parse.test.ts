@@ -77,10 +77,9 @@ test('a card of unknown kind is looked into all the same', () => {
   assertReport(
     'name: a\nnics:\n  - {id: lan, bridge: "br 0", foo: 1}\n  - {id: wan, kind: bridg, bridge: br0, mac: 1}\n',
     [
-      /^3:5 nics\.lan\.kind is missing; expected bridge/,
-      /^3:23 nics\.lan\.bridge: found "br 0"; expected the name of a network interface/,
+      /^3:15 nics\.lan\.bridge: there is no such key \| It is a key of others of nics\[\]: see their `kind`\.$/,
       /^3:31 nics\.lan\.foo: there is no such key/,
-      /^4:21 nics\.wan\.kind: found "bridg"; expected bridge, network or user \| Did you mean "bridge"\?$/,
+      /^4:21 nics\.wan\.kind: found "bridg"; expected bridge, network, user or default \| Did you mean "bridge"\?$/,
       /^4:46 nics\.wan\.mac: found 1; expected a unicast MAC address/,
     ],
   );

@@ -36,7 +36,7 @@ export const nicSchema = z.discriminatedUnion('kind', [
     kind: z
       .literal('bridge')
       .describe(
-        'What is at the other end: `bridge` is a TAP device on a bridge of the host; `network` is a managed network of qward, with addresses and names; `user` is a network of its own by passt, from which the guest reaches what the host reaches.',
+        'What is at the other end; unset, or `default`: as the host has it, the default bridge of its policy, else `user`.  `bridge` is a TAP device on a bridge of the host; `network` is a managed network of qward, with addresses and names; `user` is a network of its own by passt, from which the guest reaches what the host reaches.',
       ),
     bridge: z
       .string({ error: interfaceName })
@@ -78,4 +78,5 @@ export const nicSchema = z.discriminatedUnion('kind', [
       .meta({ examples: [['192.168.1.1']] }),
     ...nicCommon,
   }),
+  z.strictObject({ id: nicId, kind: z.literal('default').optional(), ...nicCommon }),
 ]);

@@ -58,6 +58,7 @@ export function unknownKeyHint(name: string, parent: string, keys: readonly Defi
   if (name === '<<') return 'Merge keys are not taken; write the keys out.';
   const siblings = keys.filter((key) => key.parent === parent).map((key) => key.name);
   const other = otherWords[`${parent === '' ? '' : `${parent}.`}${name.toLowerCase()}`];
+  if (siblings.includes(name)) return `It is a key of others of ${parent}: see their \`kind\`.`;
   const near = nearest(name, siblings);
   if (near !== undefined) return `Did you mean "${near}"?`;
   if (other !== undefined) return `Did you mean "${other}"?`;

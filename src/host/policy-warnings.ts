@@ -33,8 +33,18 @@ export function policyWarnings(policy: Policy): readonly PolicyWarning[] {
     ),
     ...policy.forwards.flatMap(({ who }, index) => whoWarnings(`forwards[${index}].who`, who)),
     ...policy.hooks.flatMap(({ path }, index) => hookWarnings(`hooks[${index}]`, path)),
-    ...policy.bridges.flatMap((bridge, index) => bridgeWarnings(`bridges[${index}]`, bridge)),
+    ...policy.bridges.flatMap(({ bridge, who }, index) => [
+      ...bridgeWarnings(`bridges[${index}]`, bridge),
+      ...whoWarnings(`bridges[${index}].who`, who),
+    ]),
+    ...defaultBridgeWarnings(policy),
   ];
+}
+
+function defaultBridgeWarnings({ bridges, defaultBridge }: Policy): readonly PolicyWarning[] {
+  if (defaultBridge === null || bridges.some(({ bridge }) => bridge === defaultBridge)) return [];
+  const message = `${defaultBridge} is not one of bridges, so that no card is joined to it`;
+  return [{ key: 'defaultBridge', message, cure: 'list it in bridges' }];
 }
 
 function groupWarning(key: string, group: string): readonly PolicyWarning[] {

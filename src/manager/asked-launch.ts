@@ -1,6 +1,7 @@
 /** What a start would ask of the policy, also where it could not be planned because something stands in its way. */
 import { filesOf } from '../definition/named-files.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
+import { settleCards } from '../plan/default-cards.ts';
 import { chooseAccelerator } from '../plan/accelerator.ts';
 import type { HostFacts } from '../plan/launch-plan.ts';
 import { planLimits } from '../plan/limits.ts';
@@ -9,7 +10,8 @@ import { requiredFiles } from '../plan/required-files.ts';
 import type { Descriptor, LaunchRequest } from '../protocol/launch.ts';
 
 /** Files that were not looked at count as empty: the bound on their size is then not what a start has. */
-export function askedLaunch(definition: MachineDefinition, facts: HostFacts, binary: string): LaunchRequest {
+export function askedLaunch(given: MachineDefinition, facts: HostFacts, binary: string): LaunchRequest {
+  const definition = settleCards(given, facts.defaultBridge ?? null);
   const { accel } = chooseAccelerator(definition, facts.kvm);
   const own = new Set(filesOf(definition).map(({ path }) => path));
   const files = requiredFiles(definition, facts.varsDirectory).map(({ path, access }): Descriptor => ({

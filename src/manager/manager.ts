@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { settleCards } from '../plan/default-cards.ts';
 import { endedStates } from '../api/endpoints.ts';
 import { parseDefinition } from '../definition/parse.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
@@ -143,7 +144,13 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     ...host,
     facts: host.userNetwork,
     launched: (name) => launched.find(({ machine }) => machine === name),
-    definitionOf: (name) => machines.get(name)?.record?.definition,
+    definitionOf: (name) => {
+      const record = machines.get(name)?.record;
+      const current = policy.current();
+      return record
+        ? settleCards(record.definition, current.ok ? current.value.defaultBridge : null)
+        : undefined;
+    },
     note: (name, text) => machines.get(name)?.life.note(text),
   });
   const machines = new Machines({

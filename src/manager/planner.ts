@@ -13,6 +13,7 @@ import type {
   UserNetworkFacts,
 } from '../plan/launch-plan.ts';
 import { networksNamedBy, noManagedNetworks } from '../plan/network-server.ts';
+import { settleCards, type SettledDefinition } from '../plan/default-cards.ts';
 import { planLaunch } from '../plan/plan-launch.ts';
 import { noUserNetwork, userNicsOf } from '../plan/user-network.ts';
 import { requiredFiles } from '../plan/required-files.ts';
@@ -23,7 +24,7 @@ import { claimantsOf } from './claimant.ts';
 import type { HostBasics } from './facts/host.ts';
 import { expiredFaults } from './expired.ts';
 import { hookFaults } from './hooks/named-hooks.ts';
-import { forwardFaults, networkFaults } from './networks/network-grounds.ts';
+import { bridgeFaults, forwardFaults, networkFaults } from './networks/network-grounds.ts';
 import { success, type Outcome } from './outcome.ts';
 import type { LookUpOwner, Owner } from './owners.ts';
 import { ownStateFaults } from './own-state.ts';
@@ -100,10 +101,12 @@ export function createPlanner(sources: PlannerSources): Planner {
 
 async function plan(
   sources: PlannerSources,
-  definition: MachineDefinition,
+  given: MachineDefinition,
   { makeFiles, owner, incoming = false }: PlanOptions,
 ): Promise<Outcome<Planned>> {
   const { broker, varsDirectory } = sources;
+  const policy = sources.policy();
+  const definition = settleCards(given, policy.ok ? policy.value.defaultBridge : null);
   const scratch = sources.scratch.pathsOf(definition.name);
   const own = [
     ...ownStateFaults(definition, sources.ownState, scratch),
@@ -170,7 +173,7 @@ async function plan(
 
 /** What the definition asks of the policy beside what the launch itself asks: the broker never hears of it. */
 function beyondLaunch(
-  definition: MachineDefinition,
+  definition: SettledDefinition,
   policyOf: PlannerSources['policy'],
   owner: Owner,
 ): Outcome<undefined> {
@@ -183,6 +186,7 @@ function beyondLaunch(
     ...warningFaults(definition, policy.value),
     ...hookFaults(definition, policy.value),
     ...forwardFaults(definition, policy.value, owner),
+    ...bridgeFaults(definition, policy.value, owner),
   ];
   return faults.length === 0 ? success(undefined) : { ok: false, faults };
 }

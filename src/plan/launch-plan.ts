@@ -72,6 +72,8 @@ export type WallName = (typeof wallNames)[number];
 export interface HostFacts {
   /** Looked at where the definition has such a card. */
   readonly userNetwork: UserNetworkFacts;
+  /** What a card without a kind is joined to; null or absent: passt serves it. */
+  readonly defaultBridge?: string | null;
   /** Managed networks of this host; looked at where the definition has a card in one. */
   readonly networks: ManagedNetworkFacts;
   /** Null where there is no binary that the policy lists. */

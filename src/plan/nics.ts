@@ -1,5 +1,5 @@
 /** Network cards: each is one TAP, or one socket for passt, that the broker made: QEMU needs no network of its own. */
-import type { MachineDefinition, NicDefinition } from '../definition/schema.ts';
+import type { NicDefinition } from '../definition/schema.ts';
 import {
   firstDescriptor,
   netSocketNames,
@@ -7,13 +7,14 @@ import {
   type NetSocketName,
 } from '../protocol/launch.ts';
 import { boards, busProperties, virtioDevice, type Place } from './boards.ts';
+import type { SettledDefinition, SettledNic } from './default-cards.ts';
 import type { DescriptorTable } from './descriptor-table.ts';
 import { stableMacAddress } from './mac-address.ts';
 import { jsonOption, type JsonValue, type Option } from './options.ts';
 
 interface Card {
   readonly machine: string;
-  readonly nic: NicDefinition;
+  readonly nic: SettledNic;
   readonly index: number;
 }
 
@@ -56,7 +57,7 @@ function userBackend({ nic, index }: Card, table: DescriptorTable): Option {
 }
 
 export function nicOptions(
-  definition: MachineDefinition,
+  definition: SettledDefinition,
   table: DescriptorTable,
   facts: { readonly vhostNet: boolean; readonly bootIndexes: ReadonlyMap<string, number> },
 ): readonly Option[] {

@@ -4,6 +4,7 @@ import type { LaunchRequest, SystemPath } from '../protocol/launch.ts';
 import { acceleratorOptions, chooseAccelerator, type Accelerator } from './accelerator.ts';
 import { bootIndexes, bootOrderOptions, kernelOptions, planFirmware, type Firmware } from './boot.ts';
 import { planClocks } from './clocks.ts';
+import { settleCards, type SettledDefinition } from './default-cards.ts';
 import { DescriptorTable } from './descriptor-table.ts';
 import { agentOptions, consoleOptions, memoryDeviceOptions, monitorOptions } from './devices.ts';
 import { displayOptions, graphicsModules, usbControllerBefore } from './display.ts';
@@ -44,10 +45,11 @@ export interface PlanLaunchOptions {
 
 /** Plans a start. Every fault at once, or a plan that the broker can be asked for. */
 export function planLaunch(
-  definition: MachineDefinition,
+  given: MachineDefinition,
   facts: HostFacts,
   { incoming = false }: PlanLaunchOptions = {},
 ): PlanOutcome {
+  const definition = settleCards(given, facts.defaultBridge ?? null);
   const { accel, faults: accelFaults } = chooseAccelerator(definition, facts.kvm);
   const faults = [...hostFaults(definition, facts), ...accelFaults, ...fileFaults(definition, facts)];
   if (facts.qemu === null || faults.length > 0) return { ok: false, faults };
@@ -104,7 +106,7 @@ export function planLaunch(
 
 /** The options in the order of a reader. Descriptors are numbered in the order of these calls. */
 function commandLine(
-  definition: MachineDefinition,
+  definition: SettledDefinition,
   facts: HostFacts,
   { table, accel }: { readonly table: DescriptorTable; readonly accel: Accelerator },
 ): { readonly options: readonly Option[]; readonly firmware: Firmware; readonly env: LaunchRequest['env'] } {

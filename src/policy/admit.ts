@@ -75,7 +75,7 @@ function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[
       return found.ok ? [] : [found.refusal];
     }
     case 'tap':
-      if (grounds.policy.bridges.includes(descriptor.bridge)) return [];
+      if (grounds.policy.bridges.some(({ bridge }) => bridge === descriptor.bridge)) return [];
       return [unlisted(`bridge "${descriptor.bridge}" is not one`, 'bridges')];
     case 'vhost-net':
       return admitDevice('/dev/vhost-net', grounds.policy);

@@ -7,7 +7,7 @@ import { defaultPolicy, type Policy } from './policy.ts';
 
 const policy: Policy = {
   ...defaultPolicy,
-  bridges: ['br0', 'br1'],
+  bridges: ['br0', 'br1'].map((bridge) => ({ bridge, who: null })),
   storageRoots: [
     { path: '/srv/vm', access: 'rw', who: null },
     { path: '/srv/team', access: 'rw', who: { users: ['ann'], groups: [] } },

@@ -105,7 +105,7 @@ function describe(
       return {
         what: 'bridge',
         resource: descriptor.bridge,
-        rule: itemOf(policy, 'bridges', descriptor.bridge),
+        rule: bridgeRuleOf(policy, descriptor.bridge),
       };
     case 'vhost-net':
       return {
@@ -116,11 +116,12 @@ function describe(
   }
 }
 
-function itemOf(
-  policy: Policy,
-  key: 'bridges' | 'devices' | 'qemuBinaries' | 'imageTools',
-  item: string,
-): string {
+const bridgeRuleOf = ({ bridges }: Policy, name: string): string => {
+  const index = bridges.findIndex(({ bridge }) => bridge === name);
+  return index < 0 ? 'bridges' : `bridges[${index}]`;
+};
+
+function itemOf(policy: Policy, key: 'devices' | 'qemuBinaries' | 'imageTools', item: string): string {
   const index = policy[key].indexOf(item);
   return index < 0 ? key : `${key}[${index}]`;
 }

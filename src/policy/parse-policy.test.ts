@@ -31,7 +31,7 @@ test('comments may stand anywhere outside strings', () => {
   );
   assert.ok(outcome.ok);
   assert.deepEqual(outcome.policy.uidRange, { base: 200_000, count: 10 });
-  assert.deepEqual(outcome.policy.bridges, ['br0']);
+  assert.deepEqual(outcome.policy.bridges, [{ bridge: 'br0', who: null }]);
   assert.equal(withoutComments('{"a": "// not a comment"}'), '{"a": "// not a comment"}');
 });
 

@@ -4,6 +4,7 @@ import {
   isObject,
   list,
   oneOf,
+  orNull,
   record,
   text,
   ValueFaults,
@@ -21,6 +22,7 @@ import {
 import {
   absolutePath,
   defaultPolicy,
+  type BridgeRule,
   type ForwardRule,
   type Policy,
   type Quota,
@@ -105,6 +107,12 @@ function uidRange(value: unknown, at: string): Policy['uidRange'] {
 
 const noLimits = { machines: null, cpus: null, memory: null, disk: null };
 
+const bridge = text(maxTextLength, /^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, 'the name of a bridge');
+const bridgeFields = record<BridgeRule>({ bridge, who: whoOrAll }, { who: null });
+/** A name alone is for everybody. */
+const bridgeRule: Parse<BridgeRule> = (value, at) =>
+  typeof value === 'string' ? { bridge: bridge(value, at), who: null } : bridgeFields(value, at);
+
 type Relaxation = Policy['relaxations'][number];
 
 const relaxationFields = record<Relaxation>(
@@ -155,7 +163,8 @@ const parseWhole = record<Policy>(
     allowAuditWarning: flag,
     uidRange,
     storageRoots: list(maxItems, record({ path, ...given }, { who: null })),
-    bridges: list(maxItems, text(maxTextLength, /^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, 'the name of a bridge')),
+    bridges: list(maxItems, bridgeRule),
+    defaultBridge: orNull(bridge),
     networkHelpers: list(maxItems, path),
     networkServers: list(maxItems, path),
     forwards: list(

@@ -33,6 +33,11 @@ export interface ForwardRule {
   readonly who: Who | null;
 }
 
+export interface BridgeRule {
+  readonly bridge: string;
+  readonly who: Who | null;
+}
+
 export interface Policy {
   /** The user whose session instance this is, and who administers it; absent in the system instance. */
   readonly session?: number | undefined;
@@ -65,8 +70,10 @@ export interface Policy {
   readonly uidRange: { readonly base: number; readonly count: number };
   /** Directories beneath which machines may have files; each path without links. */
   readonly storageRoots: readonly (StorageRule & { readonly path: string })[];
-  /** Bridges that machines may be joined to. */
-  readonly bridges: readonly string[];
+  /** Bridges that machines may be joined to; with `who`, those of these users alone. */
+  readonly bridges: readonly BridgeRule[];
+  /** What a network card without a kind is joined to; null: passt serves it. */
+  readonly defaultBridge: string | null;
   /** Network helpers by path: passt. */
   readonly networkHelpers: readonly string[];
   /** Servers of managed networks by path: dnsmasq. */
@@ -107,6 +114,7 @@ export const defaultPolicy: Policy = {
   uidRange: { base: 0x7000_0000, count: 65_536 },
   storageRoots: [{ path: '/var/lib/qward/images', access: 'rw', who: null }],
   bridges: [],
+  defaultBridge: null,
   networkHelpers: ['/usr/bin/passt', '/usr/bin/passt.avx2'],
   networkServers: ['/usr/sbin/dnsmasq'],
   forwards: [{ addresses: ['127.0.0.1', '::1'], from: 1024, to: 65_535, who: null }],

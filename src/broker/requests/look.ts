@@ -43,7 +43,7 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
     uidRange: policy.ok ? policy.policy.uidRange : null,
     uidRangeOverlaps: policy.ok ? overlaps(policy.policy.uidRange) : [],
     storageRoots: policy.ok ? storageRoots(policy.policy, context) : [],
-    bridges: policy.ok ? policy.policy.bridges : [],
+    bridges: policy.ok ? policy.policy.bridges.map(({ bridge }) => bridge) : [],
     qemuBinaries: policy.ok ? policy.policy.qemuBinaries : [],
     machines: context.records.list().map(describe),
     slots: context.slots.list(),

@@ -128,11 +128,19 @@ async function addressOf(context: Context, name: string): Promise<SshAddress | M
   const parsed = parseDefinition(reply.result.source);
   if (!parsed.ok)
     return { message: `the definition of "${name}" is one of another version`, hint: 'say --address' };
-  const found = sshAddress(parsed.definition);
+  const named = sshAddress(parsed.definition);
+  const found = 'host' in named ? named : ((await leaseOf(context, name)) ?? named);
   // SECURITY: promise 4. The manager's word becomes an argument: it is held against what an address is.
   if ('host' in found && !sshHost.test(found.host))
     return { message: `"${found.host}" is not an address`, hint: '' };
   return found;
+}
+
+/** In a managed network; what a guest itself or a neighbour says of addresses is not taken for one. */
+async function leaseOf(context: Context, name: string): Promise<SshAddress | undefined> {
+  const reply = await context.client.call('status', { name });
+  const host = reply.ok ? reply.result.networks.find(({ address }) => address !== null)?.address : undefined;
+  return typeof host === 'string' ? { host, port: 22 } : undefined;
 }
 
 const noSshd = (name: string, { host, port }: SshAddress): CommandResult =>

@@ -17,7 +17,7 @@ export interface Reachable {
 }
 interface Nic {
   readonly id: string;
-  readonly kind: string;
+  readonly kind?: string | undefined;
   readonly forward?: readonly {
     readonly protocol: string;
     readonly address: string;
@@ -40,7 +40,7 @@ export function sshAddress({ name, nics, autostart }: Reachable): SshAddress | M
       message: `machine "${name}" has no network card`,
       hint: `give it one: qward edit ${name}, nics: [{ id: lan, kind: user, forward: ["127.0.0.1:2222 -> 22"] }]`,
     };
-  if (first.kind === 'user')
+  if (first.kind === 'user' || first.kind === undefined)
     return {
       message: `machine "${name}" has no forward to port 22 of its guest`,
       hint: `give it one: qward edit ${name}, forward: ["127.0.0.1:2222 -> 22"] at the card "${first.id}"`,

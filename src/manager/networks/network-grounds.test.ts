@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { definitionOf } from '../../plan/sample-facts.ts';
-import { forwardFaults, forwardRows } from './network-grounds.ts';
+import { settleCards } from '../../plan/default-cards.ts';
+import { bridgeFaults, forwardFaults, forwardRows, networkFaults } from './network-grounds.ts';
 
 const definition = definitionOf(
   'name: web\nnics:\n  - { id: net, kind: user, forward: [2222, "192.0.2.1:80"] }\n',
@@ -36,4 +37,31 @@ test('each forward is told with the rule that gives it', () => {
       ['192.0.2.1:80 -> 80', 'forwards[1]'],
     ],
   );
+});
+
+test('a bridge and a managed network with who are for the machines of these users, and of administrators', () => {
+  const who = { users: ['alice'], groups: [] };
+  const cards = settleCards(
+    definitionOf(
+      'name: web\nnics:\n  - { id: one, kind: bridge, bridge: br0 }\n  - { id: two, kind: bridge, bridge: br1 }\n  - { id: three, kind: network, network: lab }\n',
+    ),
+    null,
+  );
+  const bridges = {
+    bridges: [
+      { bridge: 'br0', who },
+      { bridge: 'br1', who: null },
+    ],
+  };
+  const networks = [{ name: 'lab', subnet: '10.78.0.0/24', mode: 'isolated', who } as const];
+  const faults = (...of: Parameters<typeof owner>): readonly string[] =>
+    [...bridgeFaults(cards, bridges, owner(...of)), ...networkFaults(cards, networks, owner(...of))].map(
+      ({ message }) => message,
+    );
+  assert.deepEqual(faults('alice'), []);
+  assert.deepEqual(faults('carol', true), []);
+  assert.deepEqual(faults('bob'), [
+    'bridge "br0" is not for machines of bob',
+    'network "lab" is not for machines of bob',
+  ]);
 });

@@ -2,6 +2,7 @@
 import type { Fault } from '../../definition/fault.ts';
 import { formatForward } from '../../definition/forward.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
+import type { SettledDefinition } from '../../plan/default-cards.ts';
 import { forwardRuleOf, unlistedForward } from '../../policy/admit-passt.ts';
 import type { AdmissionRow } from '../../policy/explain-admission.ts';
 import type { Policy } from '../../policy/policy.ts';
@@ -86,4 +87,27 @@ export function networkFaults(
   return networkRows(definition, known, owner).flatMap(({ refusal, path }) =>
     refusal === null ? [] : [{ ...refusal, path }],
   );
+}
+
+/** Each bridge with whether it is for the owner's machines; that it is listed at all the broker says. */
+export function bridgeFaults(
+  { nics }: SettledDefinition,
+  { bridges }: Pick<Policy, 'bridges'>,
+  { person, ownerIsAdministrator }: NetworkOwner,
+): readonly Fault[] {
+  return nics.flatMap((nic, card): readonly Fault[] => {
+    if (nic.kind !== 'bridge' || ownerIsAdministrator) return [];
+    const rules = bridges.filter(({ bridge }) => bridge === nic.bridge);
+    // SECURITY: promise 4. For whom a rule is only the manager knows.
+    if (rules.length === 0 || rules.some(({ who }) => who === null || isOneOf(who, person))) return [];
+    return [
+      {
+        code: 'policy-refused',
+        message: `bridge "${nic.bridge}" is not for machines of ${person.name ?? 'a user without a name'}`,
+        hint: 'use another, or kind: user; `bridges` of the policy says for whom one is',
+        path: ['nics', card, 'bridge'],
+        rule: 'bridges',
+      },
+    ];
+  });
 }

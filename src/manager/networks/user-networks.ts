@@ -1,6 +1,6 @@
 /** The networks of one running machine, and how a manager serves them: at a start, and for what runs already. */
 import type { AuditReport } from '../../audit/report.ts';
-import type { MachineDefinition } from '../../definition/schema.ts';
+import type { SettledDefinition } from '../../plan/default-cards.ts';
 import { streamCards } from '../../plan/nics.ts';
 import { helperName, planHelper, userNicsOf } from '../../plan/user-network.ts';
 import type { NetworkHelper, UserNetworkFacts } from '../../plan/launch-plan.ts';
@@ -22,7 +22,7 @@ interface ServedCard {
 export interface NetworksServices extends NetworkServices, ServerServices {
   readonly facts: () => Promise<UserNetworkFacts>;
   /** The definition of now; undefined: the machine is not defined. */
-  readonly definitionOf: (machine: string) => MachineDefinition | undefined;
+  readonly definitionOf: (machine: string) => SettledDefinition | undefined;
   /** A helper as the broker last told of it. */
   readonly launched: (helper: string) => LaunchedMachine | undefined;
 }
