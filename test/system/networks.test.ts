@@ -78,6 +78,8 @@ test('each guest gets its address, router and server, and network show and statu
   assert.match(shown, /state +up\n/);
   assert.match(shown, /10\.77\.0\.3 +web +net +[0-9a-f:]{17}/);
   assert.match(await done(instance, 'network list'), /lan +10\.77\.0\.0\/24 +nat +up +everybody +db,web/);
+  assert.match(await done(instance, 'list'), /ADDRESS[\s\S]*\nweb .* 10\.77\.0\.3 /);
+  assert.match(await done(instance, 'status web'), /address +10\.77\.0\.3\n/);
   const [network] = (await statusOf(instance, 'web')).networks;
   assert.deepEqual([network?.nic, network?.up, network?.fault], ['net', true, null]);
 });
@@ -177,6 +179,29 @@ test('a card in a network that there is not, and in one of others, is refused wh
     /there is no network "none"; there are lan, lab/,
   );
   await done(instance, 'rm other');
+});
+
+test('a card without a kind is what the host has, and a neighbour of the host’s bridge is shown', async () => {
+  host.run('ip', 'link', 'add', 'br9', 'type', 'bridge');
+  host.run('ip', 'address', 'add', '192.0.3.1/24', 'dev', 'br9');
+  host.run('ip', 'link', 'set', 'br9', 'up');
+  await defineDemo(instance, { name: 'plain', more: 'nics: [{ id: net }]' });
+  assert.match(await done(instance, 'explain plain'), /socket net0/);
+  instance.writePolicy({ bridges: [{ bridge: 'br9', who: { users: ['nobody'] } }], defaultBridge: 'br9' });
+  assert.match(await done(instance, 'explain plain'), /TAP on bridge br9/);
+  await done(instance, 'start plain');
+  await consoleShows(instance, 'plain', /ready[\s\S]*# /);
+  await inGuest(
+    'plain',
+    'ip link set eth0 up; ip address add 192.0.3.9/24 dev eth0; ping -c 1 -w 5 192.0.3.1',
+  );
+  await until(
+    async () => /\nplain .* 192\.0\.3\.9 /.test(await done(instance, 'list')),
+    host.run('cat', '/proc/net/arp'),
+  );
+  await done(instance, 'kill plain');
+  await done(instance, 'rm plain');
+  host.run('ip', 'link', 'delete', 'br9');
 });
 
 test('after the last machine nothing is on the host, and a removed network is gone', async () => {

@@ -41,5 +41,5 @@ test('an agent tells addresses, and nothing else is shown of what it says', asyn
   ]);
   assert.deepEqual(told, { ok: true, value: ['192.0.2.7', 'fd00::7'] });
   for (const value of [null, {}, [one(7)], [one('9'.repeat(99))], [{ 'ip-addresses': {} }], ['x']])
-    assert.equal((await say(value)).ok, value instanceof Array && value[0] === 'x', JSON.stringify(value));
+    assert.equal((await say(value)).ok, Array.isArray(value) && value[0] === 'x', JSON.stringify(value));
 });
