@@ -1,7 +1,7 @@
 /**
  * npm run bench: qward beside libvirt and bare QEMU in one run. Same guest, same QEMU options, TCG, broker warm; medians.
  * Each round measures every side once, so that what else the host does meets all of them.
- *   bench/run [--runs N] [--no-libvirt] [--only boot]
+ *   bench/run [--runs N] [--no-libvirt] [--only boot|run]
  */
 import { cpus, release } from 'node:os';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,6 +18,7 @@ import { libvirtInstalled, startLibvirt, type Libvirt } from './libvirt.ts';
 import { command, summarise, timed, type Series } from './measure.ts';
 import { bareStart, launchOf, pssMib, startQward, type QwardSide } from './qward.ts';
 import { judge, render, type Row } from './table.ts';
+import { runRounds, runRows } from './throwaway.ts';
 
 const defined = 300;
 const concurrent = 10;
@@ -202,6 +203,15 @@ async function bootAlone(runs: number, withLibvirt: boolean): Promise<void> {
   }
 }
 
+/** Time to the first output of a throwaway machine, and no other row. Nothing is kept of it. */
+async function runAlone(rounds: number): Promise<void> {
+  const runs = await runRounds(rounds);
+  const rows = runRows(runs).map(judge);
+  const series = [...runs].map(([name, values]) => `${name}: ${values.map(Math.round).join(', ')}`);
+  process.stdout.write(`${series.join('\n')}\n\n${render(rows)}\n`);
+  if (rows.some(({ met }) => met === false)) process.exitCode = 1;
+}
+
 async function main(): Promise<void> {
   const { values: flags } = parseArgs({
     options: {
@@ -212,7 +222,8 @@ async function main(): Promise<void> {
   });
   if (flags.only === 'boot')
     return await bootAlone(Number(flags.runs ?? bootRuns), !flags['no-libvirt'] && libvirtInstalled());
-  if (flags.only !== undefined) throw new Error(`--only ${flags.only}: boot expected`);
+  if (flags.only === 'run') return await runAlone(Number(flags.runs ?? bootRuns));
+  if (flags.only !== undefined) throw new Error(`--only ${flags.only}: boot or run expected`);
   const runs = Number(flags.runs ?? 15);
   note(`bringing up qward with ${defined} machines`);
   await using qward = await startQward(defined, running);
@@ -237,10 +248,14 @@ async function main(): Promise<void> {
   note('boot and shutdown of the host');
   const boots = await bootRounds(bootRuns, libvirt);
   for (const [name, series] of boots) values.set(name, [...series]);
+  note('first output of a throwaway machine');
+  const throwaway = await runRounds(bootRuns);
+  for (const [name, series] of throwaway) values.set(name, [...series]);
   note('start of the CLI, and the package');
   const rows = [
     ...rowsOf(values, loaded),
     ...bootRows(boots),
+    ...runRows(throwaway),
     ...(await installedRows(runs, withLibvirt)),
   ].map(judge);
   const host = await describeHost(qward.programs, libvirt);

@@ -682,6 +682,12 @@ export const routes = {
       mode: z.enum(['write', 'watch']).default('write'),
       steal: z.stringbool().default(false),
       replay: z.stringbool().default(true),
+      from: z.coerce
+        .number()
+        .int()
+        .min(0)
+        .optional()
+        .describe('Begin the replay at this offset, as a notice told it: for a client that goes on.'),
     }),
   },
   vnc: {

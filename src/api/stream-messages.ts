@@ -23,6 +23,10 @@ export interface ConsoleNotice {
   readonly writer: boolean;
   /** A line for people. */
   readonly message: string;
+  /** Offset of the next byte that follows, of all that the guest has ever written; in `attached` and `lost`. */
+  readonly offset?: number;
+  /** In `ended`: the machine goes on, and the next manager has its console. */
+  readonly goesOn?: true;
 }
 
 /** One text frame of the stream of a throwaway machine. */

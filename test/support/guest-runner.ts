@@ -16,6 +16,9 @@ import { directory, file, writeCpio } from './cpio.ts';
 import { downloadPackage, run } from './debian-package.ts';
 import { defaultCache, type DemoGuest } from './demo-guest.ts';
 
+/** Where the host has much else to do, a kernel under TCG takes the late ticks of its timer for a fault of the board, and panics. */
+const switches = 'no_timer_check qward.runner';
+
 /** Unpacks it below the cache, once, with its modules compiled as an installation leaves them. */
 function pythonTree(): string {
   const place = join(defaultCache, 'python');
@@ -71,5 +74,30 @@ export function addGuestRunner(guest: DemoGuest, target: string): DemoGuest {
   const archive = writeCpio([...[...directories].sort().map(directory), ...files]);
   // The kernel unpacks one archive after the other.
   writeFileSync(target, Buffer.concat([readFileSync(guest.initrd), archive]), { mode: 0o644 });
-  return { ...guest, initrd: target, cmdline: `${guest.cmdline} qward.runner` };
+  return { ...guest, initrd: target, cmdline: `${guest.cmdline} ${switches}` };
+}
+
+/** In Python's place: what says anything on the runner's port, as the switch `qward.hostile` has it. */
+const hostile = `#!/bin/sh
+export PATH=/bin
+for port in /sys/class/virtio-ports/*; do
+  [ "$(cat "$port/name")" = org.qward.runner.0 ] && exec 3<>"/dev/\${port##*/}"
+done
+hello() { printf 'H\\0\\0\\0\\0\\0\\0\\0\\016qward-runner 1' >&3; }
+case $(sed -n 's/.*qward.hostile=\\([a-z]*\\).*/\\1/p' /proc/cmdline) in
+  garbage) echo '{"return": {}}' >&3 ;;
+  flood) hello; cat /dev/zero >&3 ;;
+  stranger) hello; printf 'O\\0\\0\\0\\011\\0\\0\\0\\001x' >&3 ;;
+esac
+sleep 1000
+`;
+
+export function addHostileRunner(guest: DemoGuest, target: string): DemoGuest {
+  const archive = writeCpio([
+    directory('usr'),
+    directory('usr/bin'),
+    file('usr/bin/python3', Buffer.from(hostile), 0o755),
+  ]);
+  writeFileSync(target, Buffer.concat([readFileSync(guest.initrd), archive]), { mode: 0o644 });
+  return { ...guest, initrd: target, cmdline: `${guest.cmdline} ${switches}` };
 }

@@ -4,6 +4,8 @@ import { spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { consoleShows, defineBare, defineDemo, done, refused, remains, statusOf } from '../support/driver.ts';
 import { startInstance } from '../support/instance.ts';
+import { gone } from '../support/small-machine.ts';
+import { startTimeOf } from '../../src/linux/process.ts';
 
 const instance = await startInstance();
 after(() => instance[Symbol.asyncDispose]());
@@ -13,6 +15,8 @@ interface Attached extends AsyncDisposable {
   /** Resolves when this was written to standard output or standard error since the last call. */
   readonly says: (text: string) => Promise<void>;
   readonly ended: Promise<number | null>;
+  /** What was written since. */
+  readonly unread: () => string;
 }
 
 const limitMs = 30_000;
@@ -56,6 +60,7 @@ function attach(words: readonly string[], { terminal = false } = {}): Attached {
     type: (text) => child.stdin.write(text),
     says,
     ended,
+    unread: () => unread,
     [Symbol.asyncDispose]: async () => {
       child.kill('SIGKILL');
       await ended;
@@ -115,6 +120,34 @@ test('on a terminal the key detaches, the machine goes on, and what was missed i
   await consoleShows(instance, 'web', '61-missed');
   await using second = attach(['--watch', 'web']);
   await second.says('61-missed');
+});
+
+test('across a restart of the manager a console goes on where it was, asked to end or killed', async () => {
+  await using writer = attach(['web']);
+  await writer.says('61-missed');
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    const manager = instance.daemon('manager');
+    const startTime = startTimeOf(manager) ?? 0;
+    process.kill(manager, signal);
+    await gone(manager, startTime);
+    await writer.says('waiting for the next one]');
+    await instance.up();
+    await writer.says('attached again');
+    writer.type(`echo $((70 + 1))-after-${signal}\n`);
+    await writer.says(`71-after-${signal}`);
+  }
+  assert.equal((await statusOf(instance, 'web')).consoleWriter, 'root');
+  // What was shown before is not shown again.
+  assert.doesNotMatch(writer.unread(), /qward-demo: ready|61-missed/);
+  const { ended } = writer;
+  process.kill(instance.daemon('manager'), 'SIGKILL');
+  await writer.says('waiting for the next one]');
+  await instance.up();
+  await writer.says('attached again');
+  await done(instance, 'kill web');
+  assert.equal(await ended, 0);
+  await done(instance, 'start web');
+  await consoleShows(instance, 'web', /61-missed[\s\S]*ready[\s\S]*# /);
 });
 
 test('a console ends with its machine, and its scroll-back outlives both', async () => {

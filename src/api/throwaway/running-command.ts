@@ -19,13 +19,16 @@ export interface CommandExit {
 export class RunningCommand {
   readonly #number: number;
   readonly #send: (frame: Buffer) => void;
-  readonly #exit = Promise.withResolvers<CommandExit>();
+  #resolve: (exit: CommandExit) => void = () => undefined;
+  #reject: (error: Error) => void = () => undefined;
   /** Input that may still be sent. */
   #room = windowBytes;
   #wake: (() => void) | undefined;
   #over = false;
   readonly stdout: ByteQueue;
   readonly stderr: ByteQueue;
+  /** How it ended, known once its output has come; rejects where it could not be run, or the machine ended before it. */
+  readonly exit: Promise<CommandExit>;
 
   constructor(number: number, send: (frame: Buffer) => void) {
     this.#number = number;
@@ -34,13 +37,11 @@ export class RunningCommand {
       new ByteQueue((bytes) => this.#tell('A', Buffer.from(`${kind}${bytes}`)));
     this.stdout = queue('O');
     this.stderr = queue('E');
+    this.exit = new Promise((resolve, reject) => {
+      [this.#resolve, this.#reject] = [resolve, reject];
+    });
     // Who never asks for the end is not told of it as of a fault of the program.
-    this.#exit.promise.catch(() => undefined);
-  }
-
-  /** How it ended, known once its output has come; rejects where it could not be run, or the machine ended before it. */
-  get exit(): Promise<CommandExit> {
-    return this.#exit.promise;
+    this.exit.catch(() => undefined);
   }
 
   /** Resolves when all of it is on its way; a command that does not read makes this wait. */
@@ -90,7 +91,7 @@ export class RunningCommand {
           throw new GuestFault('the guest told of no end that there is');
         const number = numberIn(value);
         this.#settle();
-        this.#exit.resolve(
+        this.#resolve(
           word === 'code' ? { code: number & 255, signal: null } : { code: null, signal: number & 127 },
         );
         return true;
@@ -106,7 +107,7 @@ export class RunningCommand {
   /** It is not heard of any more. */
   fail(error: Error): void {
     this.#settle(error);
-    this.#exit.reject(error);
+    this.#reject(error);
   }
 
   #settle(error?: Error): void {

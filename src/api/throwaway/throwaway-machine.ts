@@ -30,19 +30,15 @@ export class ThrowawayMachine implements AsyncDisposable {
   readonly name: string;
   readonly #stream: MessageStream;
   readonly #link: RunnerLink;
-  readonly #over = Promise.withResolvers<string>();
+  /** Resolves when the machine is over, with why. */
+  readonly ended: Promise<string>;
 
   /** `messages`: those of the stream, from behind the notice `ready` on. */
   constructor(name: string, stream: MessageStream, messages: AsyncIterable<StreamMessage>) {
     this.name = name;
     this.#stream = stream;
     this.#link = new RunnerLink(stream);
-    void this.#listen(messages);
-  }
-
-  /** Resolves when the machine is over, with why. */
-  get ended(): Promise<string> {
-    return this.#over.promise;
+    this.ended = this.#listen(messages);
   }
 
   /** Begins a command, without a shell; its streams are the caller's to serve. Throws where the machine is over. */
@@ -131,7 +127,7 @@ export class ThrowawayMachine implements AsyncDisposable {
     throw new Error(`${words[0] ?? ''}: ${wordsOf(stderr)}`);
   }
 
-  async #listen(messages: AsyncIterable<StreamMessage>): Promise<void> {
+  async #listen(messages: AsyncIterable<StreamMessage>): Promise<string> {
     let why = 'the connection to the manager ended';
     try {
       for await (const message of messages)
@@ -142,7 +138,7 @@ export class ThrowawayMachine implements AsyncDisposable {
     }
     this.#link.end(new Error(`machine ${this.name}: ${why}`));
     this.#stream.close();
-    this.#over.resolve(why);
+    return why;
   }
 }
 

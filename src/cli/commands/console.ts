@@ -1,5 +1,6 @@
 import { defineCommand, type CommandResult } from '../command.ts';
 import { attach, type AttachEnd } from '../console/attach.ts';
+import { goOn, processOf } from '../console/go-on.ts';
 import { defaultEscape, escapeText, parseEscape } from '../console/escape-key.ts';
 import type { Context } from '../context.ts';
 import { oneMachine } from '../machine-arguments.ts';
@@ -33,7 +34,8 @@ export const console = defineCommand({
   name: 'console',
   summary: 'Attach to the serial console of a machine.',
   details:
-    'Ctrl-] detaches; the machine goes on. What was missed is shown first. One client writes, any number watch. ' +
+    'Ctrl-] detaches; the machine goes on. What was missed is shown first. One client writes, any number watch. Across a restart of the manager ' +
+    'it goes on by itself; what the guest writes while none is there is lost. ' +
     'QWARD_ESCAPE in the environment is another default for --escape.',
   arguments: { NAME: oneMachine },
   options: {
@@ -71,16 +73,32 @@ export const console = defineCommand({
         ? `Attached to ${escapeLine(name)}; ${escapeText(escape)} detaches.`
         : undefined;
     if (told !== undefined) context.warn(`${told}\n`);
-    const end = await attach(reply.result, {
-      escape,
-      writes: !options.watch,
-      notice: ({ notice, message }) => {
-        if (notice === 'attached' || context.quiet) return;
-        // Said once more behind the scroll-back: firmware and boot loaders clear the screen.
-        const text = notice === 'replayed' ? told : escapeLine(message);
-        if (text !== undefined) context.warn(`\r\n[qward: ${text}]\r\n`);
-      },
-    });
-    return ending(context, name, end);
+    const say = (text: string): void => {
+      if (!context.quiet) context.warn(`\r\n[qward: ${text}]\r\n`);
+    };
+    const { pid } = await processOf(context, name);
+    let stream = reply.result;
+    let offset: number | undefined;
+    let { watch } = options;
+    let again = false;
+    for (;;) {
+      const end = await attach(stream, {
+        escape,
+        writes: !options.watch,
+        seen: (next) => (offset = next),
+        notice: ({ notice, message }) => {
+          if (notice === 'attached') return;
+          if (notice === 'writer-taken') watch = true;
+          // Said once more behind the scroll-back: firmware and boot loaders clear the screen.
+          if (notice !== 'replayed') say(escapeLine(message));
+          else if (!again && told !== undefined) say(told);
+        },
+      });
+      const over = end === 'detached' || end === 'ended';
+      const next = over ? undefined : await goOn(context, { name, pid, offset, watch, say });
+      if (next === undefined) return ending(context, name, end);
+      stream = next;
+      again = true;
+    }
   },
 });

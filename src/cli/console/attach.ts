@@ -11,10 +11,12 @@ export interface AttachOptions {
   /** Whether what the user types goes to the guest. The escape key is obeyed in any case. */
   readonly writes: boolean;
   readonly notice: (notice: ConsoleNotice) => void;
+  /** Told of the offset of the next byte, as far as the manager says it. */
+  readonly seen?: (offset: number) => void;
 }
 
-/** detached: by the user. ended: by the machine, as a notice said. broken: the manager went away. */
-export type AttachEnd = 'detached' | 'ended' | 'broken';
+/** detached: by the user. ended: by the machine, as a notice said. left: the manager goes down. broken: it went away. */
+export type AttachEnd = 'detached' | 'ended' | 'left' | 'broken';
 
 /** Passes bytes both ways until one side ends. The terminal is as it was afterwards. */
 export async function attach(stream: ConsoleStream, options: AttachOptions): Promise<AttachEnd> {
@@ -23,6 +25,7 @@ export async function attach(stream: ConsoleStream, options: AttachOptions): Pro
     ? new RawTerminal(stdin, (text) => stdout.isTTY && stdout.write(text))
     : undefined;
   let end: AttachEnd = 'broken';
+  let offset: number | undefined;
   const typed = (piece: Buffer): void => {
     const { bytes, escaped } = untilEscape(piece, terminal === undefined ? null : options.escape);
     if (options.writes && bytes.length > 0) stream.write(bytes);
@@ -30,15 +33,18 @@ export async function attach(stream: ConsoleStream, options: AttachOptions): Pro
     end = 'detached';
     stream.close();
   };
-  if (terminal !== undefined || options.writes) stdin.on('data', typed);
+  // A console before it, whose manager went away, has paused it.
+  if (terminal !== undefined || options.writes) stdin.on('data', typed).resume();
   try {
     for await (const message of stream) {
       if (message.kind === 'output') {
         terminal?.saw(message.bytes);
+        if (offset !== undefined) options.seen?.((offset += message.bytes.length));
         if (!stdout.write(message.bytes)) await once(stdout, 'drain');
       } else {
+        offset = message.notice.offset ?? offset;
         options.notice(message.notice);
-        if (message.notice.notice === 'ended') end = 'ended';
+        if (message.notice.notice === 'ended') end = message.notice.goesOn === true ? 'left' : 'ended';
       }
     }
   } finally {

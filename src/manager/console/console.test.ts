@@ -15,6 +15,9 @@ function memoryStore(kept = '', lost = 0): ScrollBack {
       return true;
     },
     read: async () => ({ output, lost }),
+    get end() {
+      return lost + output.length;
+    },
     flush: async () => undefined,
     close: async () => undefined,
   } as unknown as ScrollBack;
@@ -82,6 +85,23 @@ test('the scroll-back comes first, and output that arrives meanwhile comes after
     client.notices.map(({ notice }) => notice),
     ['attached', 'lost', 'replayed'],
   );
+});
+
+test('a client that was there before goes on where it was, and is told what is not kept any more', async () => {
+  const { console, print } = setup(memoryStore('of before', 12));
+  const offsets = async (from: number): Promise<readonly unknown[]> => {
+    const client = new Client('one');
+    console.attach(client, { ...watch, replay: true, from });
+    await turn();
+    return [client.shown, ...client.notices.map(({ notice, offset }) => [notice, offset])];
+  };
+  assert.deepEqual(await offsets(15), ['before', ['attached', 15], ['replayed', undefined]]);
+  assert.deepEqual(await offsets(5), ['of before', ['attached', 5], ['lost', 12], ['replayed', undefined]]);
+  assert.deepEqual(await offsets(21), ['', ['attached', 21]]);
+  // The disk did not have all of it when the manager was killed.
+  assert.deepEqual(await offsets(99), ['', ['attached', 21]]);
+  print('more');
+  assert.deepEqual(await offsets(21), ['more', ['attached', 21], ['replayed', undefined]]);
 });
 
 test('one client writes; a second is refused with the name of the first', () => {

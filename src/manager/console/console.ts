@@ -20,6 +20,8 @@ export interface AttachOptions {
   readonly steal: boolean;
   /** Begin with the scroll-back. */
   readonly replay: boolean;
+  /** The offset from which on; default: all that is kept. */
+  readonly from?: number | undefined;
 }
 
 /** A client's place at the console. */
@@ -86,8 +88,10 @@ export class Console {
     this.#watchers.add(watcher);
     if (options.write) this.#takeWriter(watcher);
     const message = options.write ? 'attached' : 'attached to watch';
-    client.notice({ notice: 'attached', writer: options.write, message });
-    if (options.replay) void this.#replay(watcher);
+    const { end } = this.#scrollBack;
+    const begin = options.replay ? Math.min(options.from ?? 0, end) : end;
+    client.notice({ notice: 'attached', writer: options.write, message, offset: begin });
+    if (options.replay) void this.#replay(watcher, begin);
     return success({
       type: (bytes) => {
         this.#type(watcher, bytes);
@@ -99,11 +103,11 @@ export class Console {
   }
 
   /** Tells every watcher why it is over, lets them go, and keeps the scroll-back. */
-  async end(message: string): Promise<void> {
+  async end(message: string, goesOn = false): Promise<void> {
     this.#guest?.destroy();
     this.#guest = undefined;
     for (const { client } of this.#watchers) {
-      client.notice({ notice: 'ended', writer: false, message });
+      client.notice({ notice: 'ended', writer: false, message, ...(goesOn ? { goesOn } : {}) });
       client.close();
     }
     this.#watchers.clear();
@@ -128,26 +132,30 @@ export class Console {
     } else if (watcher.backlog !== undefined) {
       watcher.backlog.push(output);
     } else {
-      this.#tellLost(watcher);
+      this.#tellLost(watcher, output.length);
       watcher.client.send(output);
     }
   }
 
-  #tellLost(watcher: Watcher): void {
+  #tellLost(watcher: Watcher, next: number): void {
     if (watcher.lost === 0) return;
     const message = `${watcher.lost} bytes of output were dropped: this client was too slow`;
     watcher.lost = 0;
-    watcher.client.notice({ notice: 'lost', writer: watcher === this.#writer, message });
+    // What is shown next was kept a moment ago.
+    const offset = this.#scrollBack.end - next;
+    watcher.client.notice({ notice: 'lost', writer: watcher === this.#writer, message, offset });
   }
 
-  async #replay(watcher: Watcher): Promise<void> {
-    const { output, lost } = await this.#scrollBack.read();
-    if (lost > 0)
+  async #replay(watcher: Watcher, begin: number): Promise<void> {
+    const { output: kept, lost } = await this.#scrollBack.read();
+    if (lost > begin)
       watcher.client.notice({
         notice: 'lost',
         writer: watcher === this.#writer,
-        message: `${lost} bytes before the scroll-back are not kept any more`,
+        message: `${lost - begin} bytes before the scroll-back are not kept any more`,
+        offset: lost,
       });
+    const output = kept.subarray(Math.max(0, begin - lost));
     for (let begin = 0; begin < output.length; begin += replayPieceBytes)
       watcher.client.send(output.subarray(begin, begin + replayPieceBytes));
     const backlog = watcher.backlog ?? [];

@@ -4,6 +4,7 @@ import type { Definitions } from '../definitions/definitions.ts';
 import { renameMachine, type RenameServices } from '../definitions/rename-machine.ts';
 import { failure, success } from '../outcome.ts';
 import type { Answer, Call, Handlers } from '../server/call.ts';
+import { isThrowawayName } from '../throwaway/throwaway-name.ts';
 
 type DefinitionCalls = 'define' | 'definition' | 'edit' | 'set' | 'remove' | 'rename' | 'clone';
 
@@ -17,8 +18,15 @@ export function createDefinitionHandlers(
       return outcome.ok ? success({ ...outcome.value, notes: [...outcome.value.notes] }) : outcome;
     },
     definition: async ({ machine, query }) => {
-      const source = await services.store.source(machine.name);
       const { record } = machine;
+      // Of a throwaway machine nothing is kept but what runs.
+      if (record !== null && isThrowawayName(machine.name))
+        return success({
+          name: machine.name,
+          source: formatFull(record.definition),
+          revision: record.revision,
+        });
+      const source = await services.store.source(machine.name);
       if (record === null || source === undefined)
         return failure(
           'machine-unknown',

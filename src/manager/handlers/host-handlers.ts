@@ -12,6 +12,7 @@ import type { Use } from '../quota.ts';
 import type { OwnQuota, Quotas } from '../quotas.ts';
 import { roleName, seesAll } from '../roles.ts';
 import type { Handlers } from '../server/call.ts';
+import { isThrowawayName } from '../throwaway/throwaway-name.ts';
 
 type HostCalls = 'info' | 'list' | 'explain' | 'audit' | 'auditPid' | 'doctor';
 
@@ -51,6 +52,12 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
           'machine-unknown',
           `machine "${machine.name}" is not defined`,
           'it runs, and can be audited',
+        );
+      if (isThrowawayName(machine.name))
+        return failure(
+          'request-invalid',
+          `machine "${machine.name}" is a throwaway machine: its files have no names any more, and it is not started again`,
+          `\`qward audit ${machine.name}\` shows what it has`,
         );
       const planned = await planner.plan(machine.record.definition, {
         owner: machine.record.metadata.owner,

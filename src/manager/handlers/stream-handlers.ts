@@ -56,7 +56,12 @@ export function createStreamHandlers(services: StreamServices): StreamHandlers {
       if (write && run.console.writer !== null && !query.steal) return busy(machine.name, run.console.writer);
       return success((socket) => {
         const client = clientOf(socket, identity);
-        const seat = run.console.attach(client, { write, steal: query.steal, replay: query.replay });
+        const seat = run.console.attach(client, {
+          write,
+          steal: query.steal,
+          replay: query.replay,
+          from: query.from,
+        });
         // Another took the place between the question above and the end of the handshake.
         if (seat.ok) serveSeat(socket, seat.value);
         else socket.close(tooSlow, seat.faults[0]?.message.slice(0, 100));

@@ -139,18 +139,18 @@ export class Run implements AsyncDisposable {
 
   /** Closes what the manager holds. QEMU is not touched. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.end('the manager goes down; the machine runs on');
+    await this.end('the manager goes down; the machine runs on', true);
   }
 
   /** The same with a word to those who watch the console. */
-  async end(message: string): Promise<void> {
+  async end(message: string, goesOn = false): Promise<void> {
     this.#disposed.abort();
     this.viewers.end();
     this.agent[Symbol.dispose]();
     this.networks?.release();
     await this.session?.[Symbol.asyncDispose]();
     this.process[Symbol.dispose]();
-    await this.console.end(message);
+    await this.console.end(message, goesOn);
   }
 
   /** Fires when the run is let go of. */

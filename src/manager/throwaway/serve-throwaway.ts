@@ -7,9 +7,11 @@ import type { WebSocket } from 'ws';
 import type { ThrowawayNotice } from '../../api/stream-messages.ts';
 import { throwawayWish, type ThrowawayWish } from '../../api/throwaway-contract.ts';
 import type { Fault } from '../../definition/fault.ts';
+import { writtenFiles } from '../../definition/written-files.ts';
 import { connectQemu } from '../lifecycle/connect-qemu.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
+import type { History } from '../history/history.ts';
 import type { Identity } from '../roles.ts';
 import { errorReply } from '../server/reply.ts';
 import { awaitHello } from './await-hello.ts';
@@ -18,6 +20,7 @@ import type { Throwaway, Throwaways } from './throwaways.ts';
 
 export interface ThrowawayStreamServices {
   readonly throwaways: Throwaways;
+  readonly history: Pick<History, 'record'>;
   /** Names the line of the policy that a fault comes from. */
   readonly placed: (fault: Fault) => Fault;
 }
@@ -25,6 +28,9 @@ export interface ThrowawayStreamServices {
 const wishWithinMs = 30_000;
 const connectTimeoutMs = 10_000;
 const endGraceMs = 2000;
+const maxDetails = 500;
+/** Bytes. */
+const maxLastWords = 600;
 const normal = 1000;
 
 export function openThrowaway(
@@ -52,6 +58,8 @@ interface Visit extends ThrowawayStreamServices {
   readonly end: (why: string) => void;
   readonly tell: (notice: Notice) => void;
   readonly wish: Promise<Outcome<ThrowawayWish>>;
+  /** It has this place until it is cleared away. */
+  readonly hold: (place: Throwaway['place']) => void;
 }
 
 async function serve(
@@ -77,13 +85,17 @@ async function serve(
     if (socket.readyState === socket.OPEN) socket.send(JSON.stringify({ ...notice, name }));
   };
   let last: Notice = { notice: 'failed', message: 'a fault of qward itself' };
+  let place: Throwaway['place'] | undefined;
+  const hold: Visit['hold'] = (given) => (place = given);
   try {
-    if (reserved.ok) last = await attend({ ...services, identity, socket, name, signal, end, tell, wish });
+    if (reserved.ok)
+      last = await attend({ ...services, identity, socket, name, signal, end, tell, wish, hold });
     else last = { notice: 'failed', ...told(reserved.faults, 'no machine') };
   } finally {
     socket.off('close', onClose);
     throwaways.ending.removeEventListener('abort', onEnding);
     if (reserved.ok) await throwaways.release(name, `qward, since ${messageOf(signal)}`);
+    place?.[Symbol.dispose]();
     tell(last);
     socket.resume();
     socket.close(normal);
@@ -96,25 +108,39 @@ async function attend(visit: Visit): Promise<Notice> {
   tell({ notice: 'named', message: 'claim its files, and say what it is' });
   const wish = await visit.wish;
   const started = wish.ok ? await start(visit, wish.value) : wish;
+  const refusal = started.ok ? undefined : started.faults[0];
+  visit.history.record(visit.identity, {
+    call: 'run',
+    machine: visit.name,
+    owner: visit.identity.uid,
+    outcome: started.ok ? 'done' : refusal?.rule === undefined ? 'failed' : 'refused',
+    code: refusal?.code ?? null,
+    rule: refusal?.rule ?? null,
+    details: wish.ok ? imagesOf(wish.value) : null,
+  });
   if (!started.ok || !wish.ok) {
     const faults = signal.aborted || started.ok ? [] : started.faults.map(placed);
     return { notice: 'failed', ...told(faults, messageOf(signal)) };
   }
-  const { place } = started.value;
   const { ttlMs } = wish.value;
   const deadline = setTimeout(() => visit.end(`its time is over (${ttlMs / 1000} s)`), ttlMs);
   try {
     tell({ notice: 'started', message: 'every wall proved; the guest comes up' });
-    await live(visit, started.value);
-    return { notice: 'ended', message: messageOf(signal) };
+    const words = await live(visit, started.value);
+    return { notice: 'ended', message: `${messageOf(signal)}${words}` };
   } finally {
     clearTimeout(deadline);
-    place[Symbol.dispose]();
   }
 }
 
+/** From which files it is made, for the history. */
+function imagesOf({ source }: ThrowawayWish): string | null {
+  const files = writtenFiles(source)?.files ?? [];
+  return files.length === 0 ? null : JSON.stringify(files.map(({ path }) => path)).slice(0, maxDetails);
+}
+
 function start(
-  { throwaways, identity, name, signal, tell }: Visit,
+  { throwaways, identity, name, signal, tell, hold }: Visit,
   wish: ThrowawayWish,
 ): Promise<Outcome<Throwaway>> {
   return throwaways.start({
@@ -122,6 +148,7 @@ function start(
     name,
     wish,
     signal,
+    hold,
     onPlace: (before) => tell({ notice: 'waiting', message: `${before} start before it`, before }),
     onStarting: () => tell({ notice: 'starting', message: 'its turn has come' }),
   });
@@ -133,15 +160,17 @@ const told = (faults: readonly Fault[], otherwise: string): Pick<ThrowawayNotice
   return { message: first.message, faults: errorReply(faults).body.faults };
 };
 
-/** Until the machine or the connection ends. */
-async function live({ socket, signal, end, tell }: Visit, { machine, place }: Throwaway): Promise<void> {
+/** Until the machine or the connection ends. Of a guest that did not come up, what it said last. */
+async function live({ socket, signal, end, tell }: Visit, { machine, place }: Throwaway): Promise<string> {
   const { run } = machine;
   if (run === undefined) {
     end(machine.life.lastEnd?.message ?? 'it ended at once');
-    return;
+    return '';
   }
   void machine.life.ended(run).then(() => end(machine.life.lastEnd?.message ?? 'the machine ended'));
+  let heard = false;
   const ready = (): void => {
+    heard = true;
     place.up();
     tell({ notice: 'ready', message: 'the runner in the guest hears' });
   };
@@ -152,6 +181,14 @@ async function live({ socket, signal, end, tell }: Visit, { machine, place }: Th
   // The guest's side ends a moment before the end of its process is known, and that says more.
   if (fault === undefined && !signal.aborted) await Promise.race([aborted(signal), wait(endGraceMs)]);
   end(fault ?? 'the guest ended its side');
+  return heard ? '' : await lastWords(run);
+}
+
+async function lastWords({ console }: Run): Promise<string> {
+  const { output } = await console.scrollBack.read();
+  const text = output.subarray(-maxLastWords).toString('latin1');
+  const words = text.replaceAll(/\u001b\[[0-9;?]*[A-Za-z]|[^\u0020-\u007e]+/g, ' ').trim();
+  return words === '' ? '' : `; its console said last: ${words}`;
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

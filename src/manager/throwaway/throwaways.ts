@@ -50,6 +50,8 @@ export interface Asking {
   readonly signal: AbortSignal;
   readonly onPlace: (before: number) => void;
   readonly onStarting: () => void;
+  /** It has this place until it is cleared away. */
+  readonly hold: (place: Place) => void;
 }
 
 export interface Throwaway {
@@ -112,10 +114,6 @@ export class Throwaways implements AsyncDisposable {
       path: parts.seed,
       image: throwawaySeed({ name, network: parsed.definition.nics.length > 0, at: now() }),
     };
-    const sized = await this.#sizes(parts, identity);
-    if (!sized.ok) return sized;
-    const files = { overlays: sized.value, seed, files: parts.files };
-    scratch.expect(name, files);
     const asked = { owner: identity.uid, by: identity.uid, dryRun: false };
     const faults = async (): Promise<readonly Fault[]> => {
       const admitted = await admit(parts.asked, asked);
@@ -124,6 +122,10 @@ export class Throwaways implements AsyncDisposable {
     const before = await faults();
     // Room in a quota may come while it waits.
     if (before.some(({ rule = '' }) => !rule.startsWith('quotas['))) return { ok: false, faults: before };
+    const sized = await this.#sizes(parts, identity);
+    if (!sized.ok) return sized;
+    const files = { overlays: sized.value, seed, files: parts.files };
+    scratch.expect(name, files);
     let machine: Machine | undefined;
     const place = await this.#queue.wait({
       uid: identity.uid,
@@ -136,14 +138,15 @@ export class Throwaways implements AsyncDisposable {
       onPlace: asking.onPlace,
     });
     if (!place.ok) return place;
-    if (machine === undefined || signal.aborted) return leave(place.value, gone);
+    asking.hold(place.value);
+    if (machine === undefined || signal.aborted) return gone;
     asking.onStarting();
     const made = await scratch.make(files);
-    if (!made.ok) return leave(place.value, made);
+    if (!made.ok) return made;
     const started = await machine.start({ paused: false, by: identity.user });
     // SECURITY: promise 7. From here on the overlays are the process's alone, and end with it.
     await scratch.unlink(name);
-    if (!started.ok) return leave(place.value, started);
+    if (!started.ok) return started;
     place.value.pid = machine.run?.launched.pid;
     return success({ machine, place: place.value });
   }
@@ -256,11 +259,6 @@ export class Throwaways implements AsyncDisposable {
 
 const maxDiskBytes = 4 * 1024 ** 4;
 const gone = failure('timed-out', 'nobody waits for it any more', '');
-
-function leave(place: Place, outcome: Outcome<unknown>): Outcome<never> {
-  place[Symbol.dispose]();
-  return outcome.ok ? gone : outcome;
-}
 
 /** Files of the machine's that an earlier manager had not yet taken the names from. */
 const leftovers = (vars: string, name: string, files: readonly string[]): readonly string[] =>
