@@ -1,4 +1,5 @@
 /** What this host can and cannot give, each with the cure. */
+import { existsSync } from 'node:fs';
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
 import { accountOf } from '../linux/accounts.ts';
@@ -95,6 +96,7 @@ function brokerChecks(status: BrokerStatus, instance: DoctorServices['instance']
     uidRangeCheck(status),
     storageCheck(status),
     fine('bridges', status.bridges.join(', ') || 'the policy lists none: cards are of kind user'),
+    networksCheck(status),
   ];
 }
 
@@ -215,6 +217,25 @@ function vhostCheck({ vhostNet }: HostBasics): Check {
     state: 'degraded',
     found: 'not there: QEMU itself carries the packets of network cards',
     cure: 'modprobe vhost_net',
+  };
+}
+
+/** Those that there are, or what they would lack. */
+function networksCheck({ networks }: BrokerStatus): Check {
+  const check = 'managed networks';
+  const lacking = [
+    { path: '/usr/sbin/dnsmasq', deb: 'dnsmasq-base' },
+    { path: '/usr/sbin/nft', deb: 'nftables' },
+    { path: '/usr/sbin/ip', deb: 'iproute2' },
+  ].filter(({ path }) => !existsSync(path));
+  const names = networks.map(({ name, mode, up }) => `${name} (${mode}, ${up ? 'up' : 'down'})`).join(', ');
+  if (lacking.length === 0)
+    return fine(check, names || 'none; administrators make them: qward network create');
+  return {
+    check,
+    state: 'degraded',
+    found: `there is no ${lacking.map(({ path }) => path).join(', ')}: cards of kind network cannot be started`,
+    cure: `apt-get install ${lacking.map(({ deb }) => deb).join(' ')}`,
   };
 }
 

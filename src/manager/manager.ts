@@ -7,6 +7,7 @@ import { endedStates } from '../api/endpoints.ts';
 import { parseDefinition } from '../definition/parse.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
+import type { LaunchRequest } from '../protocol/launch.ts';
 import type { Paths } from '../protocol/paths.ts';
 import { Adopter } from './adopt.ts';
 import { auditRun } from './audit-run.ts';
@@ -131,7 +132,9 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   };
   const scratch = new ScratchFiles();
   const owners = createOwnerParts({ paths, broker, policy, scratch, machines: () => machines.all() });
-  const host = createHostParts({ ...options, broker }, owners, { log, onLost, policy, scratch });
+  const running = (): readonly LaunchRequest[] =>
+    machines.all().flatMap(({ run }) => run?.launched.launch ?? []);
+  const host = createHostParts({ ...options, broker }, owners, { log, onLost, policy, scratch, running });
   const phase = new HostPhase();
   const userName = createUserNames(now);
   const hookRuns = new Set<string>();
@@ -306,11 +309,13 @@ function createHostParts(
     onLost,
     policy,
     scratch,
+    running,
   }: {
     readonly log: Log;
     readonly onLost: () => void;
     readonly policy: PolicySource;
     readonly scratch: ScratchFiles;
+    readonly running: PlannerSources['running'];
   },
 ): HostParts {
   const choice = new QemuChoice({
@@ -351,6 +356,7 @@ function createHostParts(
     varsDirectory: paths.vars,
     ownState: paths.own,
     scratch,
+    running,
     ownership: owner,
     policy: policy.current,
     now,

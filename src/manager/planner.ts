@@ -19,12 +19,13 @@ import { noUserNetwork, userNicsOf } from '../plan/user-network.ts';
 import { requiredFiles } from '../plan/required-files.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { FileProbe } from '../protocol/broker.ts';
+import type { LaunchRequest } from '../protocol/launch.ts';
 import type { BrokerPort } from './broker-port.ts';
 import { claimantsOf } from './claimant.ts';
 import type { HostBasics } from './facts/host.ts';
 import { expiredFaults } from './expired.ts';
 import { hookFaults } from './hooks/named-hooks.ts';
-import { bridgeFaults, forwardFaults, networkFaults } from './networks/network-grounds.ts';
+import { bridgeFaults, forwardFaults, macFaults, networkFaults } from './networks/network-grounds.ts';
 import { success, type Outcome } from './outcome.ts';
 import type { LookUpOwner, Owner } from './owners.ts';
 import { ownStateFaults } from './own-state.ts';
@@ -79,6 +80,8 @@ export interface PlannerSources {
   readonly kvm: () => Promise<HostFacts['kvm']>;
   readonly userNetwork: () => Promise<UserNetworkFacts>;
   readonly networks: () => Promise<Outcome<ManagedNetworkFacts>>;
+  /** Of every machine that runs. */
+  readonly running: () => readonly LaunchRequest[];
 }
 
 /** A planner that also says where the start would be above the owner's quota. */
@@ -109,6 +112,7 @@ async function plan(
   const definition = settleCards(given, policy.ok ? policy.value.defaultBridge : null);
   const scratch = sources.scratch.pathsOf(definition.name);
   const own = [
+    ...macFaults(definition, sources.running()),
     ...ownStateFaults(definition, sources.ownState, scratch),
     ...expiredFaults(definition, sources.now()),
   ];

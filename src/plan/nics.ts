@@ -18,7 +18,8 @@ interface Card {
   readonly index: number;
 }
 
-const macOf = (machine: string, { id, mac }: NicDefinition): string => mac ?? stableMacAddress(machine, id);
+export const macOf = (machine: string, { id, mac }: NicDefinition): string =>
+  mac ?? stableMacAddress(machine, id);
 
 function backend({ machine, nic, index }: Card, table: DescriptorTable, vhostNet: boolean): Option {
   const subject = `nic ${nic.id}`;
@@ -83,6 +84,25 @@ export function nicOptions(
         tx_queue_size: nic.txRing,
       }),
     ];
+  });
+}
+
+/** The cards of a launch on bridges of the host. The arguments are qward's own. */
+export function bridgeCards({ argv, descriptors }: Pick<LaunchRequest, 'argv' | 'descriptors'>): readonly {
+  readonly bridge: string;
+  readonly mac: string;
+}[] {
+  const macs = new Map(
+    argv.flatMap((word) => {
+      const [, nic, mac] = /"netdev":"net\.([a-z0-9-]+)","mac":"([0-9a-f:]{17})"/.exec(word) ?? [];
+      return nic === undefined || mac === undefined ? [] : [[nic, mac] as const];
+    }),
+  );
+  return argv.flatMap((word) => {
+    const [, nic = '', fd] = /^{"type":"tap","id":"net\.([a-z0-9-]+)","fd":"(\d+)"/.exec(word) ?? [];
+    const descriptor = descriptors[Number(fd) - firstDescriptor];
+    const mac = macs.get(nic);
+    return descriptor?.kind === 'tap' && mac !== undefined ? [{ bridge: descriptor.bridge, mac }] : [];
   });
 }
 

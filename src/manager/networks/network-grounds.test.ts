@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { definitionOf } from '../../plan/sample-facts.ts';
 import { settleCards } from '../../plan/default-cards.ts';
-import { bridgeFaults, forwardFaults, forwardRows, networkFaults } from './network-grounds.ts';
+import { planOf } from '../../plan/sample-facts.ts';
+import { bridgeFaults, forwardFaults, forwardRows, macFaults, networkFaults } from './network-grounds.ts';
 
 const definition = definitionOf(
   'name: web\nnics:\n  - { id: net, kind: user, forward: [2222, "192.0.2.1:80"] }\n',
@@ -64,4 +65,18 @@ test('a bridge and a managed network with who are for the machines of these user
     'bridge "br0" is not for machines of bob',
     'network "lab" is not for machines of bob',
   ]);
+});
+
+test('a MAC address that another running machine has on the same bridge is refused', () => {
+  const card = (bridge: string): string =>
+    `{ id: net, kind: bridge, bridge: ${bridge}, mac: "52:54:00:00:00:01" }`;
+  const { launch } = planOf(`name: db\nnics: [${card('br0')}, { id: own, kind: bridge, bridge: br1 }]\n`);
+  const faults = (name: string, bridge: string): readonly (string | undefined)[] =>
+    macFaults(settleCards(definitionOf(`name: ${name}\nnics: [${card(bridge)}]\n`), null), [launch]).map(
+      ({ code }) => code,
+    );
+  assert.deepEqual(faults('web', 'br0'), ['network-conflict']);
+  assert.deepEqual(faults('web', 'br1'), []);
+  // It is the machine itself.
+  assert.deepEqual(faults('db', 'br0'), []);
 });

@@ -3,10 +3,12 @@ import type { Fault } from '../../definition/fault.ts';
 import { formatForward } from '../../definition/forward.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import type { SettledDefinition } from '../../plan/default-cards.ts';
+import { bridgeCards, macOf } from '../../plan/nics.ts';
 import { forwardRuleOf, unlistedForward } from '../../policy/admit-passt.ts';
 import type { AdmissionRow } from '../../policy/explain-admission.ts';
 import type { Policy } from '../../policy/policy.ts';
 import { isOneOf } from '../../policy/who.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { NetworkDefinition } from '../../protocol/networks.ts';
 import type { Owner } from '../owners.ts';
 import { mayUseNetwork } from './network-rights.ts';
@@ -107,6 +109,31 @@ export function bridgeFaults(
         hint: 'use another, or kind: user; `bridges` of the policy says for whom one is',
         path: ['nics', card, 'bridge'],
         rule: 'bridges',
+      },
+    ];
+  });
+}
+
+/** A card on a bridge with the MAC address of a card there that another running machine has: each would get the other's packets. */
+export function macFaults(
+  { name, nics }: SettledDefinition,
+  launches: readonly Pick<LaunchRequest, 'machine' | 'argv' | 'descriptors'>[],
+): readonly Fault[] {
+  const taken = new Set(
+    launches
+      .filter(({ machine }) => machine !== name)
+      .flatMap((launch) => bridgeCards(launch).map(({ bridge, mac }) => `${bridge} ${mac}`)),
+  );
+  return nics.flatMap((nic, card): readonly Fault[] => {
+    if (nic.kind !== 'bridge' || !taken.has(`${nic.bridge} ${macOf(name, nic)}`)) return [];
+    // SECURITY: promise 4. Whose the other machine is may be nobody's business here.
+    return [
+      {
+        code: 'network-conflict',
+        message: `network card "${nic.id}": ${macOf(name, nic)} is the MAC address of a card of another running machine on bridge ${nic.bridge}`,
+        hint:
+          nic.mac === undefined ? 'give it one of its own: `mac`' : 'leave `mac` out: qward then makes one',
+        path: ['nics', card, 'mac'],
       },
     ];
   });
