@@ -1,4 +1,4 @@
-/** The calls on disks that come and go while a machine runs: rows of the contract. */
+/** The calls on disks and cards that come and go while a machine runs: rows of the contract. */
 import * as z from 'zod';
 import { endpoints } from './endpoints.ts';
 
@@ -32,23 +32,33 @@ export const hotplugRoutes = {
             .describe('Its image, and those below it.'),
         }),
       ),
+      cards: z
+        .array(z.object({ id, bus: z.string(), bridge: z.string() }))
+        .describe('Network cards that were attached since the machine was started.'),
       ports: z
         .object({ all: z.int(), free: z.int() })
-        .describe('Of PCI Express, for disks on virtio; a machine on `pc` has none and needs none.'),
+        .describe(
+          'Of PCI Express, for disks on virtio and for cards; a machine on `pc` has none and needs none.',
+        ),
     }),
   },
   attach: {
     ...endpoints.attach,
     right: 'define',
     logged: true,
-    summary: 'Gives a disk to a running machine; the walls are looked at afterwards.',
+    summary: 'Gives a disk or a network card to a running machine; the walls are looked at afterwards.',
     params: onMachine,
     body: z.strictObject({
       disk: z
         .looseObject({ id })
+        .optional()
         .describe(
           'As in `disks` of a definition, on `bus: virtio` or `scsi`. The id alone: the disk that the definition has by it.',
         ),
+      nic: z
+        .looseObject({ id })
+        .optional()
+        .describe('As in `nics` of a definition, of `kind: bridge`; in place of `disk`.'),
       persist,
     }),
     result: done,
@@ -57,7 +67,8 @@ export const hotplugRoutes = {
     ...endpoints.detach,
     right: 'define',
     logged: true,
-    summary: 'Takes a disk from a running machine: the guest is asked to let go of it.',
+    summary:
+      'Takes a disk, or a card that was attached, from a running machine: the guest is asked to let go of it.',
     params: onMachine,
     body: z.strictObject({
       id,

@@ -98,7 +98,7 @@ export class OwnFiles {
   /** A disk is claimed for as long as it is attached, or in the definition. */
   async attach(input: CallInput<'attach'>): Promise<Owned<CallResult<'attach'>>> {
     const { name, disk } = input;
-    const written = writtenFiles(JSON.stringify({ name, disks: [disk] }));
+    const written = writtenFiles(JSON.stringify({ name, disks: disk === undefined ? [] : [disk] }));
     return await new ClaimSet(this.#claims, name).around(() => this.#client.call('attach', input), {
       files: written?.files ?? [],
       keep: () => this.#filesInUse(name),

@@ -31,8 +31,7 @@ const handlers: Handlers = {
   inspect: (context, { machine }) => handleInspect(context, machine),
   'inspect-pid': (_context, { pid }) => handleInspectPid(pid),
   probe: (context, request) => handleProbe(context, request),
-  open: (context, { machine, file }) =>
-    exclusively(context, [machine], () => handleOpen(context, machine, file)),
+  open: (context, request) => exclusively(context, [request.machine], () => handleOpen(context, request)),
   status: (context) => handleStatus(context),
   history: ({ paths }, { log, since, limit }) => ({
     ok: true,

@@ -67,10 +67,12 @@ const distinct =
     return new Set(items).size === items.length ? items : wrong(at, 'each once expected');
   };
 
+const bridge = text(15, /^[a-zA-Z][a-zA-Z0-9_.-]*$/);
+
 const descriptor = tagged<Descriptor>('kind', {
   file: record({ kind: oneOf(['file']), path, access, claimant, reopened: oneOf([true, false]) }),
   socket: record({ kind: oneOf(['socket']), name: oneOf(socketNames) }),
-  tap: record({ kind: oneOf(['tap']), bridge: text(15, /^[a-zA-Z][a-zA-Z0-9_.-]*$/) }),
+  tap: record({ kind: oneOf(['tap']), bridge }),
   card: record({
     kind: oneOf(['card']),
     network,
@@ -131,7 +133,10 @@ const request = tagged<BrokerRequest>('call', {
     paths: list(512, fileRequest),
     head: oneOf(headSizes),
   }),
-  open: record({ v, call: oneOf(['open']), machine, file: fileRequest }),
+  open: record<Required<Extract<BrokerRequest, { call: 'open' }>>>(
+    { v, call: oneOf(['open']), machine, file: orNull(fileRequest), bridge: orNull(bridge) },
+    { bridge: null },
+  ),
   status: record({ v, call: oneOf(['status']) }),
   history: record({
     v,

@@ -148,8 +148,8 @@ function readDescriptors(proc: string): OpenDescriptor[] {
     const flags = Number.parseInt(/^flags:\s+([0-7]+)$/m.exec(info)?.[1] ?? '', 8);
     const type = stats.mode & constants.S_IFMT;
     const tap = /^iff:\s+(\S+)$/m.exec(info)?.[1];
-    const found = { fd: Number(name), target, flags, device: stats.dev, inode: stats.ino, type };
-    return [tap === undefined ? found : { ...found, tap }];
+    const named = tap === undefined ? {} : { tap };
+    return [{ fd: Number(name), target, flags, device: stats.dev, inode: stats.ino, type, ...named }];
   });
 }
 

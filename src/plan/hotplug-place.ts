@@ -37,17 +37,16 @@ export function placeDevice(
   const { bootindex: _bootindex, ...device } = planned;
   const { driver } = device;
   if (driver === 'scsi-hd' || driver === 'scsi-block') return placeOnScsi(device, devices);
-  if (driver !== 'virtio-blk-pci')
+  const onMmio = /^virtio-[a-z]+-device$/.test(String(driver));
+  if (onMmio || (driver !== 'virtio-blk-pci' && device['netdev'] === undefined))
     return {
       ok: false,
-      why:
-        driver === 'virtio-blk-device'
-          ? 'microvm has no place for what comes later'
-          : 'a disk can be attached on `bus: virtio` or `bus: scsi`',
-      cure:
-        driver === 'virtio-blk-device'
-          ? 'use `machine: q35`, or name the disk in the definition and start the machine anew'
-          : 'attach it on another bus, or name it in the definition and start the machine anew',
+      why: onMmio
+        ? 'microvm has no place for what comes later'
+        : 'a disk can be attached on `bus: virtio` or `bus: scsi`',
+      cure: onMmio
+        ? 'use `machine: q35`, or name it in the definition and start the machine anew'
+        : 'attach it on another bus, or name it in the definition and start the machine anew',
     };
   const { bus, addr: _addr, multifunction: _multifunction, ...rest } = device;
   // Any slot that is free: QEMU picks one.
@@ -56,13 +55,17 @@ export function placeDevice(
   const [port] = free;
   if (port !== undefined) return { ok: true, device: { ...rest, bus: port } };
   const wanted = Math.min(8, all.length + 4);
+  const onScsi =
+    device['netdev'] === undefined
+      ? `attach the disk on \`bus: scsi\`${hasScsi(launch) ? '' : ' of a machine with `scsiControllers`'}, `
+      : '';
   return {
     ok: false,
     why:
       all.length === 0
-        ? 'it was started without a port for disks'
+        ? 'it was started without a port for what is attached'
         : `all of its ${all.length} ports are taken`,
-    cure: `detach something, attach the disk on \`bus: scsi\`${hasScsi(launch) ? '' : ' of a machine with `scsiControllers`'}, or start the machine with \`hotplug: {ports: ${wanted}}\` in its definition`,
+    cure: `detach something, ${onScsi}or start the machine with \`hotplug: {ports: ${wanted}}\` in its definition`,
   };
 }
 

@@ -68,7 +68,8 @@ function admitHook({ program, machine, argv, env, descriptors, devices, root }: 
   return [refusal(`"${machine}" asks for more than a hook gets`, 'a hook gets plain words alone', 'hooks')];
 }
 
-function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[] {
+/** Of one descriptor, at a launch or later. */
+export function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): Refusal[] {
   switch (descriptor.kind) {
     case 'file': {
       const found = grantOf(descriptor, grounds);

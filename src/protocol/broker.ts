@@ -43,10 +43,16 @@ export type BrokerRequest =
       readonly head: HeadSize;
     }
   /**
-   * One more file for a machine that runs: a disc for a drive. Its descriptor comes with the reply (SCM_RIGHTS), for the manager
-   * to hand to QEMU; what it may be is what a launch may have.
+   * One more file for a machine that runs, or, where `file` is null, a TAP device on a bridge. Its descriptor comes with the reply
+   * (SCM_RIGHTS), for the manager to hand to QEMU; what it may be is what a launch may have.
    */
-  | { readonly v: 1; readonly call: 'open'; readonly machine: string; readonly file: FileRequest }
+  | {
+      readonly v: 1;
+      readonly call: 'open';
+      readonly machine: string;
+      readonly file: FileRequest | null;
+      readonly bridge?: string | null;
+    }
   /** Every machine that the broker knows of, and what this host gives. */
   | { readonly v: 1; readonly call: 'status' }
   /** The last lines of one of the broker's own logs, from a time (ISO 8601) on, each cut to `maxLogLine` characters. */

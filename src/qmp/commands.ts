@@ -123,6 +123,8 @@ export const commands = {
   })),
   objectAdd: withArgs('object-add', quickMs, parseDone, (object: Fields) => object),
   objectDel: withArgs('object-del', quickMs, parseDone, ({ id }: { readonly id: string }) => ({ id })),
+  netdevAdd: withArgs('netdev_add', quickMs, parseDone, (netdev: Fields) => netdev),
+  netdevDel: withArgs('netdev_del', quickMs, parseDone, ({ id }: { readonly id: string }) => ({ id })),
   deviceAdd: withArgs('device_add', drainMs, parseDone, (device: Fields) => device),
   /** Asks the guest to let go of a device on PCI; a SCSI disk goes at once. The device is there until the guest has. */
   deviceDel: withArgs('device_del', drainMs, parseDone, ({ id }: { readonly id: string }) => ({ id })),

@@ -79,6 +79,15 @@ test('what a launch may not have is refused with the rule', async () => {
   assert.ok(descriptors().length <= before.length, descriptors().join());
 });
 
+test('a TAP device is made on a bridge that the policy lists, and on no other', async () => {
+  for (const bridge of ['br0', 'lo', 'docker0']) {
+    const opened = await open(image, { file: null, bridge });
+    assert.ok(!opened.ok && opened.faults[0]?.rule === 'bridges', JSON.stringify(opened));
+  }
+  const nothing = await open(image, { file: null });
+  assert.ok(!nothing.ok && nothing.faults[0]?.code === 'request-invalid', JSON.stringify(nothing));
+});
+
 test('for a machine that does not run, or is none, nothing is opened', async () => {
   const stopped = await open(image, { machine: 'two' });
   assert.ok(!stopped.ok && stopped.faults[0]?.code === 'machine-not-running', JSON.stringify(stopped));

@@ -81,7 +81,7 @@ export class FakeBroker {
       this.calls.push('open');
       if (!this.machines.has(machine))
         return { ok: false, faults: [{ code: 'machine-not-running', message: 'it does not run', hint: '' }] };
-      const descriptor = openSync(file.path, file.access === 'ro' ? 'r' : 'r+');
+      const descriptor = openSync(file?.path ?? '/dev/net/tun', file?.access === 'ro' ? 'r' : 'r+');
       const { dev, ino } = fstatSync(descriptor);
       return { ok: true, value: { device: dev, inode: ino, descriptor } };
     },

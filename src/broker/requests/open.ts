@@ -1,27 +1,31 @@
-/** open: one more file for a machine that runs, by the rules of a launch. */
+/** open: one more file, or one more TAP device, for a machine that runs, by the rules of a launch. */
 import { fstatSync } from 'node:fs';
 import { isAlive } from '../../linux/process.ts';
-import type { FileRequest } from '../../protocol/broker.ts';
+import type { BrokerRequest } from '../../protocol/broker.ts';
+import type { Descriptor } from '../../protocol/launch.ts';
+import { admitDescriptor } from '../../policy/admit.ts';
 import { admitRawIo } from '../../policy/admit-relaxations.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { openDescriptors } from '../open-descriptors.ts';
 import { groundsOf } from '../open-file.ts';
 import { placesOf } from '../places.ts';
 
-export async function handleOpen(
-  context: BrokerContext,
-  machine: string,
-  file: FileRequest,
-): Promise<HandlerOutcome> {
+type OpenRequest = Extract<BrokerRequest, { readonly call: 'open' }>;
+
+export async function handleOpen(context: BrokerContext, request: OpenRequest): Promise<HandlerOutcome> {
+  const { machine, file, bridge = null } = request;
   const record = context.records.read(machine);
   if (record?.launch.program !== 'qemu' || !isAlive(record.pid, record.startTime))
     return refuse('machine-not-running', `machine "${machine}" does not run`, 'start it');
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
   const grounds = groundsOf(context, machine, policy.policy);
-  const descriptors = [{ kind: 'file', ...file, reopened: false }] as const;
+  const tap = bridge === null ? [] : [{ kind: 'tap', bridge } as const];
+  const descriptors: readonly Descriptor[] =
+    file === null ? tap : [{ kind: 'file', ...file, reopened: false }];
   // SECURITY: promise 6. What has the capability gets no block device later that it would not have got at its launch.
-  const refusals = admitRawIo({ ...record.launch, descriptors }, policy.policy, grounds.roots);
+  const barred = admitRawIo({ ...record.launch, descriptors }, policy.policy, grounds.roots);
+  const refusals = descriptors.flatMap((one) => admitDescriptor(one, grounds)).concat(barred);
   if (refusals.length > 0) return { ok: false, refusals };
   const opened = await openDescriptors(descriptors, {
     directory: placesOf(context, machine).directory,
@@ -30,7 +34,8 @@ export async function handleOpen(
     means: context.means,
   });
   if (!opened.ok) return opened;
-  const [descriptor = -1] = opened.fds;
+  const [descriptor] = opened.fds;
+  if (descriptor === undefined) return refuse('request-invalid', 'a file or a bridge expected', 'name one');
   const { dev, ino } = fstatSync(descriptor);
   return { ok: true, result: { device: dev, inode: ino }, descriptor };
 }

@@ -11,6 +11,7 @@ import { withNearestName } from '../select-machines.ts';
 import { parseChange } from './set.ts';
 
 type Disk = CallResult<'devices'>['disks'][number];
+type Card = CallResult<'devices'>['cards'][number];
 type Keys = { [key: string]: string | number | boolean | Keys };
 
 const columns: readonly Column<Disk>[] = [
@@ -25,11 +26,21 @@ const columns: readonly Column<Disk>[] = [
   },
 ];
 
+const cardColumns: readonly Column<Card>[] = [
+  { title: 'CARD', cell: ({ id }) => id },
+  { title: 'PLACE', cell: ({ bus }) => bus },
+  { title: 'BRIDGE', cell: ({ bridge }) => bridge },
+];
+
 async function show(context: Context, name: string): Promise<CommandResult> {
   const reply = await withNearestName(context, name, await context.client.call('devices', { name }));
-  return fromReply(reply, ({ disks, ports }, style) => {
+  return fromReply(reply, ({ disks, cards, ports }, style) => {
     const room = ports.all === 0 ? '' : `${ports.free} of ${ports.all} ports free\n`;
-    return `${disks.length === 0 ? `${escapeLine(name)} has no disks.\n` : renderTable(disks, columns, style)}${room}`;
+    return [
+      disks.length === 0 ? `${escapeLine(name)} has no disks.\n` : renderTable(disks, columns, style),
+      ...(cards.length === 0 ? [] : ['\n', renderTable(cards, cardColumns, style)]),
+      room,
+    ].join('');
   });
 }
 
@@ -54,35 +65,36 @@ export function formatByName(path: string): 'qcow2' | 'raw' | undefined {
   return /\.(?:raw|img|iso)$|^\/dev\//.test(path) ? 'raw' : undefined;
 }
 
-async function attachDisk(context: Context, input: CallInput<'attach'>): Promise<CommandResult> {
-  const { name, disk, persist } = input;
+async function attachDevice(context: Context, input: CallInput<'attach'>): Promise<CommandResult> {
+  const { name, disk, nic, persist } = input;
+  const id = disk?.id ?? nic?.id ?? '';
   const call = withClaims(
     context,
     () => context.client.call('attach', input),
     (files) => files.attach(input),
   );
-  const { reply, notes } = await context.during(`attaching ${disk.id} to ${name}`, call);
+  const { reply, notes } = await context.during(`attaching ${id} to ${name}`, call);
   const told = await withNearestName(context, name, reply);
   if (!told.ok) return failed(told.faults);
   const until = persist === true ? 'for good' : 'until the machine stops';
-  const lines = [`${name}: ${disk.id} is attached, ${until}`, ...notes.map((note) => `${name} ${note}`)];
+  const lines = [`${name}: ${id} is attached, ${until}`, ...notes.map((note) => `${name} ${note}`)];
   return done(told.result, () => `${lines.map(escapeLine).join('\n')}\n`);
 }
 
 export const attach = defineCommand({
   name: 'attach',
-  summary: 'Show the disks of a running machine, and give it another.',
+  summary: 'Show the disks of a running machine; give it a disk or card.',
   details:
     'Without more than NAME shows the disks and the room for more. A disk is planned and opened as for a start, with the same rights\n' +
     'and claims, and QEMU gets its descriptors; the walls are looked at afterwards. `virtio` needs a free port on q35 (`hotplug.ports`),\n' +
-    '`scsi` a controller (`scsiControllers`). ID alone attaches a disk that stands in the definition and was detached.',
+    '`scsi` a controller (`scsiControllers`). A card on a bridge that the policy lists needs a port as well. ID alone attaches a disk that stands in the definition and was detached.',
   arguments: {
     NAME: oneMachine,
-    KIND: { help: '`disk`.', complete: 'none', optional: true },
+    KIND: { help: '`disk` or `nic`.', complete: 'none', optional: true },
     ID: { help: 'Its name within the machine.', complete: 'none', optional: true },
-    FILE: { help: 'Image of the disk.', complete: 'file', optional: true },
+    FILE: { help: 'Image of the disk; of a card, the bridge of the host.', complete: 'file', optional: true },
     KEY: {
-      help: 'KEY=VALUE, as in `disks` of a definition: format=qcow2, bus=scsi, readonly=true.',
+      help: 'KEY=VALUE, as in `disks` or `nics` of a definition: format=qcow2, bus=scsi, readonly=true.',
       complete: 'none',
       repeated: true,
       optional: true,
@@ -92,6 +104,7 @@ export const attach = defineCommand({
   examples: [
     { line: 'qward attach web', meaning: 'the disks, and the free ports' },
     { line: 'qward attach web disk data ~/data.qcow2', meaning: 'one more disk' },
+    { line: 'qward attach web nic lan br0', meaning: 'a card on a bridge' },
     {
       line: 'qward attach web disk data ~/data.raw bus=scsi limits.iops=500 --persist',
       meaning: 'on SCSI, with a limit, for good',
@@ -101,15 +114,24 @@ export const attach = defineCommand({
     const { persist } = options;
     if (kind === undefined)
       return persist ? usage('attach: what? Give `disk ID FILE`') : await show(context, name);
-    if (kind !== 'disk') return usage(`attach: "${kind}" cannot be attached`, 'disk is what there is');
-    if (id === undefined) return usage('attach: ID and FILE expected', '`qward attach NAME disk ID FILE`');
+    if (kind !== 'disk' && kind !== 'nic')
+      return usage(`attach: "${kind}" cannot be attached`, 'disk and nic are what there is');
+    if (id === undefined)
+      return usage(
+        'attach: ID expected',
+        '`qward attach NAME disk ID FILE`, `qward attach NAME nic ID BRIDGE`',
+      );
     const keys: Keys = {};
     for (const word of words) {
       const change = parseChange(word);
       if (change === undefined) return usage(`attach: "${word}" is not KEY=VALUE`);
       place(keys, change.key, change.value);
     }
-    if (file === undefined) return await attachDisk(context, { name, disk: { id }, persist });
+    if (kind === 'nic') {
+      const nic = file === undefined ? { id } : { kind: 'bridge', bridge: file, ...keys, id };
+      return await attachDevice(context, { name, nic, persist });
+    }
+    if (file === undefined) return await attachDevice(context, { name, disk: { id }, persist });
     const fault = relativePath(context, [file]);
     if (fault !== undefined) return usage(`attach: ${fault}`);
     const [path = file] = pathsThere(context, [file]);
@@ -117,6 +139,6 @@ export const attach = defineCommand({
     if (keys['format'] === undefined && format === undefined)
       return usage(`attach: the name of ${path} does not say its format`, 'give format=qcow2 or format=raw');
     const disk = { path, ...(format === undefined ? {} : { format }), ...keys, id };
-    return await attachDisk(context, { name, disk, persist });
+    return await attachDevice(context, { name, disk, persist });
   },
 });

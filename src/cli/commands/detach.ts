@@ -7,14 +7,14 @@ import { withNearestName } from '../select-machines.ts';
 
 export const detach = defineCommand({
   name: 'detach',
-  summary: 'Take a disk from a running machine.',
+  summary: 'Take a disk or an attached network card from a running machine.',
   details:
     'The guest is asked to let go of it; a guest that does not answer in time keeps it, and is told of. Then everything that QEMU had\n' +
     'open of it is closed, which is looked at. Unmount its file systems first: QEMU cannot know whether they are in use.\n' +
-    'The definition keeps the disk for the next start, but with --persist.',
+    'The definition keeps it for the next start, but with --persist.',
   arguments: {
     NAME: oneMachine,
-    ID: { help: 'Id of the disk; `qward attach NAME` shows them.', complete: 'none' },
+    ID: { help: 'Id of the disk or card; `qward attach NAME` shows them.', complete: 'none' },
   },
   options: {
     persist: { kind: 'flag', short: 'p', help: 'Take it out of the definition too.' },

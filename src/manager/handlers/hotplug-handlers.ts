@@ -3,9 +3,10 @@ import { addToList } from '../../definition/list-items.ts';
 import type { Plain } from '../../definition/key-path.ts';
 import { isFixed, placeOf, ports } from '../../plan/hotplug-place.ts';
 import type { Definitions } from '../definitions/definitions.ts';
-import { askedDisk } from '../hotplug/asked-disk.ts';
+import { askedCard, askedDisk } from '../hotplug/asked-device.ts';
+import { attachCard } from '../hotplug/attach-card.ts';
 import { attachDisk } from '../hotplug/attach-disk.ts';
-import { detachDisk } from '../hotplug/detach-disk.ts';
+import { detachDevice } from '../hotplug/detach-device.ts';
 import type { HotplugServices } from '../hotplug/hotplug-services.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Answer, Call, Handlers } from '../server/call.ts';
@@ -38,46 +39,93 @@ export function createHotplugHandlers(
             : ('ro' as const),
         })),
       }));
-      return success({ name, disks, ports: { all: all.length, free: free.length } });
+      const cards = run.hotplug.cards.map(({ id, device, card }) => ({
+        id,
+        bus: placeOf(device),
+        bridge: card.bridge,
+      }));
+      return success({ name, disks, cards, ports: { all: all.length, free: free.length } });
     },
     attach: (call) => attach(services, call),
     detach: (call) => detach(services, call),
   };
 }
 
-async function attach(
-  services: HotplugHandlerServices,
-  { machine, identity, body }: Call<'attach'>,
-): Promise<Answer<'attach'>> {
-  const { name, record } = machine;
+async function attach(services: HotplugHandlerServices, call: Call<'attach'>): Promise<Answer<'attach'>> {
+  const { machine, body } = call;
+  const { record } = machine;
+  const { disk, nic } = body;
   if (record === null)
-    return failure('machine-unknown', `machine "${name}" is not defined`, '`qward list --all`');
-  const asked = askedDisk(record, body.disk);
-  if (!asked.ok) return asked;
-  const { disk, defined } = asked.value;
-  const text = body.persist && !defined ? await withDisk(services, name, body.disk) : success(undefined);
-  if (!text.ok) return text;
-  const attached = await attachDisk(services, machine, disk);
-  if (!attached.ok) return attached;
-  machine.life.note(`${identity.user} attached disk "${disk.id}" (${disk.path})`);
-  if (text.value !== undefined) {
-    const request = { source: text.value, revision: record.revision };
-    const written = await services.definitions.replace(identity, machine, request);
-    if (!written.ok) return halfDone(`disk "${disk.id}" was attached`, name, written);
+    return failure('machine-unknown', `machine "${machine.name}" is not defined`, '`qward list --all`');
+  if (disk !== undefined && nic === undefined) {
+    const asked = askedDisk(record, disk);
+    if (!asked.ok) return asked;
+    const { device, defined } = asked.value;
+    return await attachAs(services, call, {
+      list: 'disks',
+      item: disk,
+      defined,
+      what: `disk "${disk.id}"`,
+      attach: () => attachDisk(services, machine, device),
+    });
   }
-  return success({ name, id: disk.id, outcome: 'attached', persisted: text.value !== undefined });
+  if (nic === undefined || disk !== undefined)
+    return failure(
+      'request-invalid',
+      'a disk or a card expected, and one of the two',
+      'give `disk` or `nic`',
+    );
+  const asked = askedCard(record, nic);
+  if (!asked.ok) return asked;
+  const { device, defined } = asked.value;
+  return await attachAs(services, call, {
+    list: 'nics',
+    item: nic,
+    defined,
+    what: `card "${nic.id}"`,
+    attach: () => attachCard(services, machine, device),
+  });
 }
 
-async function withDisk(
+interface Attaching {
+  readonly list: 'disks' | 'nics';
+  readonly item: NonNullable<Call<'attach'>['body']['disk']>;
+  readonly defined: boolean;
+  readonly what: string;
+  readonly attach: () => Promise<Outcome<unknown>>;
+}
+
+/** What would keep it out of the definition is found before it is attached. */
+async function attachAs(
+  services: HotplugHandlerServices,
+  { machine, identity, body }: Call<'attach'>,
+  { list, item, defined, what, attach: work }: Attaching,
+): Promise<Answer<'attach'>> {
+  const { name, record } = machine;
+  const text = body.persist && !defined ? await withItem(services, name, { list, item }) : success(undefined);
+  if (!text.ok) return text;
+  const attached = await work();
+  if (!attached.ok) return attached;
+  const { path = '', bridge = '' } = item;
+  machine.life.note(`${identity.user} attached ${what} (${String(path) + String(bridge)})`);
+  if (text.value !== undefined) {
+    const request = { source: text.value, revision: record?.revision };
+    const written = await services.definitions.replace(identity, machine, request);
+    if (!written.ok) return halfDone(`${what} was attached`, name, written);
+  }
+  return success({ name, id: item.id, outcome: 'attached', persisted: text.value !== undefined });
+}
+
+async function withItem(
   { store }: HotplugHandlerServices,
   name: string,
-  disk: Call<'attach'>['body']['disk'],
+  { list, item }: Pick<Attaching, 'list' | 'item'>,
 ): Promise<Outcome<string>> {
   const source = await store.source(name);
   if (source === undefined)
     return failure('machine-unknown', `machine "${name}" is not defined`, '`qward list --all`');
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it came as JSON
-  const added = addToList(source, 'disks', disk as Record<string, Plain>);
+  const added = addToList(source, list, item as Record<string, Plain>);
   return added.ok ? success(added.source) : added;
 }
 
@@ -87,14 +135,16 @@ async function detach(
 ): Promise<Answer<'detach'>> {
   const { name } = machine;
   const { id, persist } = body;
-  const detached = await detachDisk(services, machine, body);
+  const detached = await detachDevice(services, machine, body);
   if (!detached.ok) return detached;
-  machine.life.note(`${identity.user} detached disk "${id}"`);
-  const defined = machine.record?.definition.disks.some((disk) => disk.id === id) === true;
+  const what = `${detached.value.what} "${id}"`;
+  machine.life.note(`${identity.user} detached ${what}`);
+  const list = detached.value.what === 'disk' ? 'disks' : 'nics';
+  const defined = machine.record?.definition[list].some((item) => item.id === id) === true;
   if (persist && defined) {
-    const changes = [{ key: `disks.${id}`, value: null }];
+    const changes = [{ key: `${list}.${id}`, value: null }];
     const written = await services.definitions.set(identity, machine, changes);
-    if (!written.ok) return halfDone(`disk "${id}" was detached`, name, written);
+    if (!written.ok) return halfDone(`${what} was detached`, name, written);
   }
   return success({ name, id, outcome: 'detached', persisted: persist && defined });
 }

@@ -19,16 +19,16 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import type { Planned } from '../planner.ts';
 import { beyondRun } from './beyond-run.ts';
 import { dropParts, settleDisks } from './drop-disk.ts';
-import type { AttachedDisk } from './hotplug.ts';
+import type { Attached } from './hotplug.ts';
 import { beginWork, type HotplugServices, type Work } from './hotplug-services.ts';
 
 export async function attachDisk(
   services: HotplugServices,
   machine: Machine,
   disk: DiskDefinition,
-): Promise<Outcome<AttachedDisk>> {
+): Promise<Outcome<Attached>> {
   const { run } = machine;
-  const work = (): Promise<Outcome<AttachedDisk>> => attach(services, machine, disk);
+  const work = (): Promise<Outcome<Attached>> => attach(services, machine, disk);
   return run === undefined ? await work() : await run.media.alone(work);
 }
 
@@ -36,7 +36,7 @@ async function attach(
   services: HotplugServices,
   machine: Machine,
   disk: DiskDefinition,
-): Promise<Outcome<AttachedDisk>> {
+): Promise<Outcome<Attached>> {
   const begun = await beginWork(services, machine);
   if (!begun.ok) return begun;
   const work = begun.value;
@@ -91,7 +91,7 @@ async function planDisk(
       'an image is one disk at a time',
     );
   const { launch } = planned.value.plan;
-  const beyond = beyondRun(disk, launch, run.launched.launch);
+  const beyond = beyondRun({ what: 'disk', id: disk.id }, launch, run.launched.launch);
   if (beyond.length > 0) return { ok: false, faults: beyond };
   const others = run.hotplug.disks.flatMap(({ id, attached, files }) =>
     attached && files.some(({ access }) => access === 'rw')
@@ -141,16 +141,18 @@ function place({ machine, run }: Work, disk: DiskDefinition, { device }: Planned
 }
 
 /** It is noted before QEMU hears of it: whatever is open then is expected by whoever looks. */
-async function give(work: Work, planned: PlannedAlone, device: Options): Promise<Outcome<AttachedDisk>> {
+async function give(work: Work, planned: PlannedAlone, device: Options): Promise<Outcome<Attached>> {
   const { run, session, machine } = work;
   const prefix = `hot.${randomBytes(4).toString('hex')}`;
   const names = new Map(planned.nodes.map((node, index) => [node['node-name'], `${prefix}.${index}`]));
   const groups = newGroups(work, planned);
-  const wanted: AttachedDisk = {
+  const wanted: Attached = {
     id: String(device['id']),
     device: { ...device, drive: names.get(String(device['drive'])) },
     nodes: [...names.values()],
     groups: groups.map(({ id }) => String(id)),
+    netdevs: [],
+    card: null,
     files: [...planned.sets.values()].flat().map(({ file }) => ({ file, identity: undefined })),
   };
   run.hotplug.attach(wanted);
@@ -202,7 +204,7 @@ async function giveFiles({ services, machine, session }: Work, { sets }: Planned
 interface Making {
   readonly planned: PlannedAlone;
   readonly groups: readonly Options[];
-  readonly disk: AttachedDisk;
+  readonly disk: Attached;
   readonly sets: ReadonlyMap<string, number>;
   readonly names: ReadonlyMap<string, string>;
 }
@@ -234,7 +236,7 @@ async function make(work: Work, making: Making): Promise<Outcome<never> | undefi
   return undefined;
 }
 
-function explain({ services, machine }: Work, { id, files }: AttachedDisk, result: CommandFailure): Failure {
+function explain({ services, machine }: Work, { id, files }: Attached, result: CommandFailure): Failure {
   if (!isLock(result.message))
     return monitorFailure(machine, {
       ...result,

@@ -1,11 +1,10 @@
-/** What a disk would need of the process that runs, and that it was not started with: nothing of it can be given later. Pure. */
+/** What a disk or card would need of the process that runs, and that it was not started with: nothing of it can be given later. Pure. */
 import type { Fault } from '../../definition/fault.ts';
-import type { DiskDefinition } from '../../definition/schema.ts';
 import { fileMargin } from '../../plan/limits.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 
 export function beyondRun(
-  { id }: DiskDefinition,
+  { what, id }: { readonly what: 'disk' | 'card'; readonly id: string },
   wanted: LaunchRequest,
   running: LaunchRequest,
 ): readonly Fault[] {
@@ -22,8 +21,8 @@ export function beyondRun(
       };
     return {
       code: 'request-invalid',
-      message: `disk "${id}" was not attached: machine "${machine}" was started without "${relax} ${to}", which its definition asks for now, and no wall of a running process is changed`,
-      hint: 'start the machine anew, then attach the disk',
+      message: `${what} "${id}" was not attached: machine "${machine}" was started without "${relax} ${to}", which its definition asks for now, and no wall of a running process is changed`,
+      hint: 'start the machine anew, then attach it',
     };
   });
   const devices = wanted.devices.filter((device) => !running.devices.includes(device));
@@ -32,8 +31,8 @@ export function beyondRun(
     ...faults,
     ...devices.map((device): Fault => ({
       code: 'request-invalid',
-      message: `disk "${id}" was not attached: machine "${machine}" was started without ${device}, which its definition asks for now`,
-      hint: 'start the machine anew, then attach the disk',
+      message: `${what} "${id}" was not attached: machine "${machine}" was started without ${device}, which its definition asks for now`,
+      hint: 'start the machine anew, then attach it',
     })),
     ...(largest > running.limits.fileSize
       ? [

@@ -11,7 +11,7 @@ const releaseMs = 5_000;
 const pollMs = 10;
 
 /** Closes what it has open. What is not there is passed by, so it can be done again. */
-export async function dropParts(session: QmpSession, { nodes, groups }: DiskParts): Promise<void> {
+export async function dropParts(session: QmpSession, { nodes, groups, netdevs }: DiskParts): Promise<void> {
   const giveUpAt = performance.now() + releaseMs;
   for (const node of nodes.toReversed()) {
     let dropped = await commands.blockdevDel(session, { node });
@@ -21,6 +21,7 @@ export async function dropParts(session: QmpSession, { nodes, groups }: DiskPart
     }
   }
   for (const id of groups) await commands.objectDel(session, { id });
+  for (const id of netdevs) await commands.netdevDel(session, { id });
 }
 
 /**
@@ -30,7 +31,7 @@ export async function dropParts(session: QmpSession, { nodes, groups }: DiskPart
 export async function settleDisks({ run }: { readonly run: Run }, session: QmpSession): Promise<boolean> {
   const there = await commands.listDevices(session);
   if (!there.ok) return false;
-  const gone = run.hotplug.disks.filter(({ id }) => !there.value.includes(id));
+  const gone = [...run.hotplug.disks, ...run.hotplug.cards].filter(({ id }) => !there.value.includes(id));
   for (const disk of gone) {
     await dropParts(session, disk);
     run.hotplug.detach(disk.id);

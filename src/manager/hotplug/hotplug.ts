@@ -1,5 +1,5 @@
 /**
- * The disks that one running machine was given and that were taken from it since its launch, and what it has open by that. Noted
+ * The disks and cards that one running machine was given and that were taken from it since its launch, and what it has open by that. Noted
  * with the run, before QEMU is told, so that the next manager knows of every descriptor that may be there.
  */
 import { plannedDisk } from '../../plan/planned-disk.ts';
@@ -13,23 +13,35 @@ export interface DiskParts {
   readonly nodes: readonly string[];
   /** Ids of the objects that hold its limits. */
   readonly groups: readonly string[];
+  /** Of a network card: what carries its packets. */
+  readonly netdevs: readonly string[];
 }
 
-/** A disk that was attached, or is about to be. */
-export interface AttachedDisk extends DiskParts {
+/** A card on a bridge. */
+export interface CardOnBridge {
+  readonly bridge: string;
+  /** Name of its TAP device; empty: not known. */
+  readonly tap: string;
+}
+
+/** A disk or card that was attached, or is about to be. */
+export interface Attached extends DiskParts {
   readonly id: string;
   /** As QEMU was given it. */
   readonly device: Options;
   readonly files: readonly HeldFile[];
+  /** Of a disk null. */
+  readonly card: CardOnBridge | null;
 }
 
 export interface HotplugNote {
-  readonly attached: readonly AttachedDisk[];
+  readonly attached: readonly Attached[];
   /** Ids of disks of the launch that are there no more. */
   readonly detached: readonly string[];
 }
 
-export interface DiskThere extends DiskParts {
+export interface DeviceThere extends DiskParts {
+  readonly what: 'disk' | 'card';
   readonly id: string;
   readonly device: Options;
   readonly files: readonly FileOfLaunch[];
@@ -39,7 +51,7 @@ export interface DiskThere extends DiskParts {
 
 export class Hotplug {
   readonly #launched: LaunchedMachine;
-  readonly #attached: Map<string, AttachedDisk>;
+  readonly #attached: Map<string, Attached>;
   readonly #detached: Set<string>;
 
   constructor(launched: LaunchedMachine, noted: HotplugNote = { attached: [], detached: [] }) {
@@ -49,28 +61,44 @@ export class Hotplug {
   }
 
   /** Undefined: there is no such disk, or not any more. */
-  disk(id: string): DiskThere | undefined {
+  disk(id: string): DeviceThere | undefined {
     const attached = this.#attached.get(id);
-    if (attached !== undefined)
-      return { ...attached, files: attached.files.map(({ file }) => file), attached: true };
-    const planned = this.#detached.has(id) ? undefined : plannedDisk(this.#launched.launch, id);
+    if (attached?.card === null)
+      return { ...attached, what: 'disk', files: attached.files.map(({ file }) => file), attached: true };
+    const planned =
+      this.#detached.has(id) || attached !== undefined ? undefined : plannedDisk(this.#launched.launch, id);
     if (planned === undefined || /^(?:ide|scsi)-cd$/.test(String(planned.device['driver']))) return undefined;
     return {
       id,
+      what: 'disk',
       device: planned.device,
       nodes: planned.nodes.map((node) => node['node-name']),
       groups: planned.groups.flatMap((group) => (typeof group['id'] === 'string' ? [group['id']] : [])),
+      netdevs: [],
       files: [...planned.sets.values()].flat().map(({ file }) => file),
       attached: false,
     };
   }
 
+  /** A disk, or a card that was attached. */
+  device(id: string): DeviceThere | undefined {
+    const card = this.cards.find((one) => one.id === id);
+    return card === undefined ? this.disk(id) : { ...card, what: 'card', files: [], attached: true };
+  }
+
   /** In the order of the launch, then those that came later. */
-  get disks(): readonly DiskThere[] {
+  get disks(): readonly DeviceThere[] {
     const planned = optionsOf(this.#launched.launch, '-device').flatMap(({ id }) =>
       typeof id === 'string' && !this.#attached.has(id) ? [id] : [],
     );
     return [...planned, ...this.#attached.keys()].flatMap((id) => this.disk(id) ?? []);
+  }
+
+  /** Cards that were attached. */
+  get cards(): readonly (Attached & { readonly card: CardOnBridge })[] {
+    return [...this.#attached.values()].flatMap((one) =>
+      one.card === null ? [] : [{ ...one, card: one.card }],
+    );
   }
 
   /** Every device that is there now. */
@@ -81,7 +109,7 @@ export class Hotplug {
     ];
   }
 
-  attach(disk: AttachedDisk): void {
+  attach(disk: Attached): void {
     this.#attached.set(disk.id, disk);
   }
 
@@ -107,6 +135,7 @@ export class Hotplug {
     return {
       gone: gone.map(({ index }) => index),
       added: [...this.#attached.values()].flatMap(({ files }) => files),
+      bridges: this.cards.map(({ card }) => card.bridge),
     };
   }
 }
@@ -122,7 +151,12 @@ const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? val
 const texts = (values: readonly unknown[] | undefined): readonly string[] =>
   (values ?? []).filter((one) => typeof one === 'string');
 
-function parseDisk(value: unknown): AttachedDisk[] {
+function parseCard(value: unknown): CardOnBridge | null {
+  const [bridge, tap]: unknown[] = ['bridge', 'tap'].map((name) => Reflect.get(Object(value), name));
+  return typeof bridge === 'string' && typeof tap === 'string' ? { bridge, tap } : null;
+}
+
+function parseDisk(value: unknown): Attached[] {
   const field = (name: string): unknown => Reflect.get(Object(value), name);
   const [id, device] = [field('id'), field('device')];
   if (typeof id !== 'string' || typeof device !== 'object' || device === null) return [];
@@ -133,6 +167,8 @@ function parseDisk(value: unknown): AttachedDisk[] {
       files: list(field('files')).flatMap((file) => parseHeldFile(file) ?? []),
       nodes: texts(list(field('nodes'))),
       groups: texts(list(field('groups'))),
+      netdevs: texts(list(field('netdevs'))),
+      card: parseCard(field('card')),
     },
   ];
 }

@@ -1,6 +1,7 @@
 /** What a machine that runs holds of the host now: its launch, and what was changed since. Pure. */
 import type { FileIdentity } from '../../audit/expected-walls.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
+import type { Descriptor } from '../../protocol/launch.ts';
 import type { FileOfLaunch } from '../../plan/launched-options.ts';
 
 /** A file that it was given after its launch. */
@@ -14,17 +15,23 @@ export interface SinceLaunch {
   /** Indexes of descriptors of the launch that it has no more. */
   readonly gone: readonly number[];
   readonly added: readonly HeldFile[];
+  /** Bridges that it has a TAP device on. */
+  readonly bridges?: readonly string[];
 }
 
 /** As if it had been launched with what it has now. */
 export function asIfLaunched(launched: LaunchedMachine, changes: readonly SinceLaunch[]): LaunchedMachine {
   const gone = new Set(changes.flatMap((change) => change.gone));
   const added = changes.flatMap((change) => change.added);
-  if (gone.size === 0 && added.length === 0) return launched;
+  const taps = changes
+    .flatMap(({ bridges = [] }) => bridges)
+    .map((bridge): Descriptor => ({ kind: 'tap', bridge }));
+  if (gone.size === 0 && added.length === 0 && taps.length === 0) return launched;
   const { launch, files } = launched;
   const descriptors = [
     ...launch.descriptors.filter((_, index) => !gone.has(index)),
     ...added.map(({ file }) => file),
+    ...taps,
   ];
   const held = new Set(descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : [])));
   const identities = added.flatMap(({ file, identity }) =>

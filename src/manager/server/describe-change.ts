@@ -39,7 +39,7 @@ function detailsOf(call: string, field: (name: string) => unknown): string | und
     case 'give':
       return JSON.stringify({ to: field('to') });
     case 'attach':
-      return JSON.stringify(field('disk'));
+      return JSON.stringify(field('disk') ?? field('nic'));
     case 'detach':
       return JSON.stringify({ id: field('id') });
     case 'grant':

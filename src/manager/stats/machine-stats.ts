@@ -71,16 +71,14 @@ export class StatsReader {
   }
 
   async #nics(run: Run): Promise<MachineStats['nics']> {
+    const attached = run.hotplug.cards.map(({ id, card }) => [id, card.tap] as const);
     const cards = tapCards(run);
-    if (cards.size === 0) return [];
+    if (cards.size === 0) return usesOf(attached);
     const names = this.#taps.get(run) ?? this.#lookForTaps(run, cards);
     this.#taps.set(run, names);
     const taps = await names;
     if (taps.size === 0) this.#taps.delete(run);
-    return [...taps].flatMap(([nic, tap]) => {
-      const use = readTapUse(tap);
-      return use === null ? [] : [{ nic, ...use }];
-    });
+    return usesOf([...taps, ...attached]);
   }
 
   async #lookForTaps(run: Run, cards: ReadonlyMap<number, string>): Promise<ReadonlyMap<string, string>> {
@@ -93,6 +91,13 @@ export class StatsReader {
       }),
     );
   }
+}
+
+function usesOf(taps: readonly (readonly [nic: string, tap: string])[]): MachineStats['nics'] {
+  return taps.flatMap(([nic, tap]) => {
+    const use = readTapUse(tap);
+    return use === null ? [] : [{ nic, ...use }];
+  });
 }
 
 /** Cards on bridges, by the descriptor that QEMU was given: it keeps the number. */

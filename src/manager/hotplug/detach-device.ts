@@ -1,4 +1,4 @@
-/** A disk is taken from a machine that runs: the guest lets go of it, and what QEMU had open of it is closed. */
+/** A disk or card is taken from a machine that runs: the guest lets go of it, and what QEMU had open of it is closed. */
 import { setTimeout as wait } from 'node:timers/promises';
 import { isFixed } from '../../plan/hotplug-place.ts';
 import { commands } from '../../qmp/commands.ts';
@@ -7,7 +7,7 @@ import { lookAtWalls } from '../lifecycle/look-at-walls.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { dropParts, settleDisks } from './drop-disk.ts';
-import type { DiskThere } from './hotplug.ts';
+import type { DeviceThere } from './hotplug.ts';
 import { beginWork, type HotplugServices, type Work } from './hotplug-services.ts';
 
 export interface DetachOrder {
@@ -18,13 +18,13 @@ export interface DetachOrder {
 
 const pollMs = 50;
 
-export async function detachDisk(
+export async function detachDevice(
   services: HotplugServices,
   machine: Machine,
   order: DetachOrder,
-): Promise<Outcome<DiskThere>> {
+): Promise<Outcome<DeviceThere>> {
   const { run } = machine;
-  const work = (): Promise<Outcome<DiskThere>> => detach(services, machine, order);
+  const work = (): Promise<Outcome<DeviceThere>> => detach(services, machine, order);
   return run === undefined ? await work() : await run.media.alone(work);
 }
 
@@ -32,15 +32,15 @@ async function detach(
   services: HotplugServices,
   machine: Machine,
   { id, timeoutMs }: DetachOrder,
-): Promise<Outcome<DiskThere>> {
+): Promise<Outcome<DeviceThere>> {
   const begun = await beginWork(services, machine);
   if (!begun.ok) return begun;
   const { run, session } = begun.value;
   // It may be gone already: the guest let go of it after the time limit of the last attempt.
-  const before = run.hotplug.disk(id);
-  if (before === undefined) return unknownDisk(begun.value, id);
+  const before = run.hotplug.device(id);
+  if (before === undefined) return unknownDevice(begun.value, id);
   const settled = await settleDisks({ run }, session);
-  if (run.hotplug.disk(id) !== undefined) {
+  if (run.hotplug.device(id) !== undefined) {
     const removed = await removeDevice(begun.value, before, timeoutMs);
     if (!removed.ok) {
       if (settled) await machine.life.keepNote();
@@ -51,29 +51,35 @@ async function detach(
   }
   await machine.life.keepNote();
   // SECURITY: promise 2. Nothing of the disk is open any more.
-  const walls = await lookAtWalls(services, machine, `disk "${id}" was detached`);
+  const walls = await lookAtWalls(services, machine, `${before.what} "${id}" was detached`);
   return walls.ok ? success(before) : walls;
 }
 
-function unknownDisk({ machine, run }: Work, id: string): ReturnType<typeof failure> {
-  const ids = run.hotplug.disks.map((disk) => disk.id);
+function unknownDevice({ machine, run }: Work, id: string): ReturnType<typeof failure> {
+  if (run.hotplug.devices.some((device) => device['id'] === id && device['netdev'] !== undefined))
+    return failure(
+      'request-invalid',
+      `card "${id}" of machine "${machine.name}" was there at its start, and stays until it stops`,
+      `pull its cable: \`qward set ${machine.name} nics.${id}.link=down\``,
+    );
+  const ids = [...run.hotplug.disks, ...run.hotplug.cards].map((device) => device.id);
   return failure(
     'request-invalid',
     `machine "${machine.name}" has no disk "${id}" now`,
-    ids.length === 0 ? 'it has no disks' : `it has: ${ids.join(', ')}`,
+    ids.length === 0 ? 'it has none' : `it has: ${ids.join(', ')}`,
   );
 }
 
 async function removeDevice(
   { machine, session }: Work,
-  { id, device }: DiskThere,
+  { id, device, what }: DeviceThere,
   timeoutMs: number,
 ): Promise<Outcome<undefined>> {
   const { name } = machine;
   if (isFixed(device))
     return failure(
       'request-invalid',
-      `disk "${id}" of machine "${name}" was there at its start, and sits on the board itself, where nothing can be taken away while it runs`,
+      `${what} "${id}" of machine "${name}" was there at its start, and sits on the board itself, where nothing can be taken away while it runs`,
       'put it on `bus: scsi`, or attach it after the start: then it is on a port',
     );
   const asked = await commands.deviceDel(session, { id });
@@ -89,7 +95,7 @@ async function removeDevice(
   }
   return failure(
     'device-kept',
-    `the guest of machine "${name}" did not let go of disk "${id}" within ${timeoutMs / 1000} s; it stays attached`,
-    'see that the guest has booted and has no file system of it mounted, then detach it again; it also goes when the machine stops',
+    `the guest of machine "${name}" did not let go of ${what} "${id}" within ${timeoutMs / 1000} s; it stays attached`,
+    'see that the guest has booted and does not use it, then detach it again; it also goes when the machine stops',
   );
 }

@@ -1,0 +1,147 @@
+/** A network card on a bridge is given to a machine that runs: planned as for a start, its TAP device made by the broker. */
+import { randomBytes } from 'node:crypto';
+import { closeSync, readFileSync } from 'node:fs';
+import type { MachineDefinition, NicDefinition } from '../../definition/schema.ts';
+import { placeDevice } from '../../plan/hotplug-place.ts';
+import { optionsOf, type Options } from '../../plan/launched-options.ts';
+import type { CommandResult } from '../../qmp/command-result.ts';
+import { commands } from '../../qmp/commands.ts';
+import { monitorFailure } from '../lifecycle/give-file.ts';
+import { lookAtWalls } from '../lifecycle/look-at-walls.ts';
+import type { Machine } from '../lifecycle/machine.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import { whenFree } from '../handed-sockets.ts';
+import { beyondRun } from './beyond-run.ts';
+import { dropParts, settleDisks } from './drop-disk.ts';
+import type { Attached } from './hotplug.ts';
+import { beginWork, type HotplugServices, type Work } from './hotplug-services.ts';
+
+export async function attachCard(
+  services: HotplugServices,
+  machine: Machine,
+  nic: NicDefinition,
+): Promise<Outcome<Attached>> {
+  const { run } = machine;
+  const work = (): Promise<Outcome<Attached>> => attach(services, machine, nic);
+  return run === undefined ? await work() : await run.media.alone(work);
+}
+
+async function attach(
+  services: HotplugServices,
+  machine: Machine,
+  nic: NicDefinition,
+): Promise<Outcome<Attached>> {
+  if (nic.kind !== 'bridge')
+    return failure(
+      'request-invalid',
+      `card "${nic.id}" was not attached to machine "${machine.name}": one of \`kind: ${nic.kind}\` is made with a start`,
+      'attach one of `kind: bridge`, or name it in the definition and start the machine anew',
+    );
+  const begun = await beginWork(services, machine);
+  if (!begun.ok) return begun;
+  const work = begun.value;
+  if (await settleDisks(work, work.session)) await machine.life.keepNote();
+  const planned = await planCard(work, nic);
+  if (!planned.ok) return planned;
+  const given = await give(work, nic, planned.value);
+  await machine.life.keepNote();
+  if (!given.ok) return given;
+  // SECURITY: promise 2. Just what was planned is open.
+  const walls = await lookAtWalls(services, machine, `card "${nic.id}" was attached`);
+  return walls.ok ? given : walls;
+}
+
+type OnBridge = Extract<NicDefinition, { readonly kind: 'bridge' }>;
+
+/** The device in the place that it gets; as a machine that has this card alone. */
+async function planCard({ services, machine, record, run }: Work, nic: OnBridge): Promise<Outcome<Options>> {
+  const { definition, metadata } = record;
+  if (run.hotplug.devices.some((device) => device['id'] === nic.id))
+    return failure(
+      'request-invalid',
+      `machine "${machine.name}" has a device "${nic.id}" already`,
+      'choose another id',
+    );
+  const alone = {
+    ...definition,
+    firmware: 'bios' as const,
+    boot: definition.machine === 'microvm' ? definition.boot : { menu: false },
+    hooks: {},
+    disks: [],
+    cdroms: [],
+    nics: [nic],
+  } satisfies MachineDefinition;
+  const planned = await services.planner.plan(alone, { owner: metadata.owner, makeFiles: false });
+  if (!planned.ok) return planned;
+  const { launch } = planned.value.plan;
+  const beyond = beyondRun({ what: 'card', id: nic.id }, launch, run.launched.launch);
+  if (beyond.length > 0) return { ok: false, faults: beyond };
+  const device = optionsOf(launch, '-device').find(({ id }) => id === nic.id);
+  if (device === undefined) throw new TypeError(`no card was planned for ${nic.id}`);
+  const { devices } = run.hotplug;
+  if (devices.some(({ mac }) => mac === device['mac']))
+    return failure(
+      'request-invalid',
+      `machine "${machine.name}" has a card of that MAC address already`,
+      'choose another',
+    );
+  const placed = placeDevice(device, devices, run.launched.launch);
+  if (placed.ok) return success(placed.device);
+  return failure(
+    'request-invalid',
+    `card "${nic.id}" was not attached to machine "${machine.name}": ${placed.why}`,
+    placed.cure,
+  );
+}
+
+/** It is noted before QEMU hears of it: whatever is open then is expected by whoever looks. */
+async function give(work: Work, nic: OnBridge, device: Options): Promise<Outcome<Attached>> {
+  const { services, run, session, machine } = work;
+  const { bridge } = nic;
+  const netdev = `net.${nic.id}`;
+  const wanted: Attached = {
+    id: nic.id,
+    device,
+    nodes: [],
+    groups: [],
+    netdevs: [netdev],
+    files: [],
+    card: { bridge, tap: '' },
+  };
+  run.hotplug.attach(wanted);
+  await machine.life.keepNote();
+  const opened = await services.broker.open({ machine: machine.name, file: null, bridge });
+  if (!opened.ok) {
+    run.hotplug.detach(nic.id);
+    return opened;
+  }
+  const { descriptor } = opened.value;
+  const card = { ...wanted, card: { bridge, tap: tapOf(descriptor) } };
+  run.hotplug.attach(card);
+  const name = `hot.${randomBytes(4).toString('hex')}`;
+  const handed = await whenFree(() => commands.getDescriptor(session, { name }, { descriptor })).finally(() =>
+    closeSync(descriptor),
+  );
+  const made = handed.ok ? await make(work, nic, { device, name, netdev }) : handed;
+  if (made.ok) return success(card);
+  await dropParts(session, card);
+  // Refused where the card has taken it.
+  await commands.closeDescriptor(session, { name });
+  run.hotplug.detach(nic.id);
+  return monitorFailure(machine, { ...made, message: `card "${nic.id}" was not attached: ${made.message}` });
+}
+
+async function make(
+  { session }: Work,
+  { id, link }: OnBridge,
+  { device, name, netdev }: { readonly device: Options; readonly name: string; readonly netdev: string },
+): Promise<CommandResult<unknown>> {
+  const added = await commands.netdevAdd(session, { type: 'tap', id: netdev, fd: name });
+  const plugged = added.ok ? await commands.deviceAdd(session, device) : added;
+  return plugged.ok && link === 'down' ? await commands.setLink(session, { id, up: false }) : plugged;
+}
+
+/** The name of the device, as the kernel tells whoever holds it (fdinfo); empty: it does not. */
+function tapOf(descriptor: number): string {
+  return /^iff:\s+(\S+)$/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'))?.[1] ?? '';
+}
