@@ -51,6 +51,7 @@ export const endpoints = {
   allStats: { method: 'GET', path: '/v1/stats' },
   devices: { method: 'GET', path: '/v1/machines/:name/devices' },
   attach: { method: 'POST', path: '/v1/machines/:name/attach' },
+  resizeDisk: { method: 'POST', path: '/v1/machines/:name/resize' },
   detach: { method: 'POST', path: '/v1/machines/:name/detach' },
   screenshot: { method: 'GET', path: '/v1/machines/:name/screenshot' },
   sendKeys: { method: 'POST', path: '/v1/machines/:name/keys' },

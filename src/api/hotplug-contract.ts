@@ -63,6 +63,19 @@ export const hotplugRoutes = {
     }),
     result: done,
   },
+  resizeDisk: {
+    ...endpoints.resizeDisk,
+    right: 'define',
+    logged: true,
+    summary: 'Makes a disk of a running machine larger; the guest is told.',
+    params: onMachine,
+    body: z.strictObject({
+      disk: id,
+      size: z.int().min(512).max(Number.MAX_SAFE_INTEGER).describe('Bytes that the guest is to see.'),
+      more: z.boolean().default(false).describe('`size` is beyond what it sees now.'),
+    }),
+    result: z.object({ name, disk: id, before: z.int().describe('Bytes.'), size: z.int() }),
+  },
   detach: {
     ...endpoints.detach,
     right: 'define',

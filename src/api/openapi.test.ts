@@ -71,6 +71,7 @@ test('nothing but the required body has to be given', () => {
     'monitor',
     'qmp',
     'rename',
+    'resizeDisk',
     'revoke',
     'sendKeys',
     'set',

@@ -24,6 +24,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     vnc: async () => (await import('./commands/vnc.ts')).vnc,
     media: async () => (await import('./commands/media.ts')).media,
     attach: async () => (await import('./commands/attach.ts')).attach,
+    resize: async () => (await import('./commands/resize.ts')).resize,
     detach: async () => (await import('./commands/detach.ts')).detach,
     screenshot: async () => (await import('./commands/screenshot.ts')).screenshot,
     'send-key': async () => (await import('./commands/send-key.ts')).sendKey,

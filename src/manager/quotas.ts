@@ -62,7 +62,12 @@ export class Quotas {
     return await this.#admit(owner, definition, 'running');
   }
 
-  async #admit(uid: number, definition: MachineDefinition, scope: Scope): Promise<Outcome<void>> {
+  /** Whether they still are when a disk of this one, which runs, has so many bytes more. */
+  async admitGrowth(owner: number, definition: MachineDefinition, bytes: number): Promise<Outcome<void>> {
+    return await this.#admit(owner, definition, 'running', bytes);
+  }
+
+  async #admit(uid: number, definition: MachineDefinition, scope: Scope, growth = 0): Promise<Outcome<void>> {
     const found = this.#find(uid);
     if (!found.ok) return found;
     if (found.value === undefined) return success(undefined);
@@ -73,10 +78,11 @@ export class Quotas {
     // What another had counted for that other.
     const old = known?.metadata.owner === uid ? known : null;
     // A machine that is defined already counted before; one that is to start did not run.
-    const was = scope === 'running' || old === null ? noUse : await this.#useOf(uid, applied, old.definition);
+    const counted = growth > 0 || (scope === 'defined' && old !== null);
+    const was = counted ? await this.#useOf(uid, applied, old?.definition ?? definition) : noUse;
     const faults = quotaFaults(owner.name, applied, {
       before: sumOf([others, was]),
-      needed: sumOf([others, own]),
+      needed: sumOf([others, own, { ...noUse, disk: growth }]),
     });
     return faults.length === 0 ? success(undefined) : { ok: false, faults };
   }

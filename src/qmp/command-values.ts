@@ -42,6 +42,8 @@ export interface Drive {
   /** The block node in it; null: no medium. */
   readonly nodeName: string | null;
   readonly readonly: boolean;
+  /** Size that the guest sees, bytes; null: no medium, or QEMU does not tell. */
+  readonly size: number | null;
   /** Whether it takes discs; then whether its tray is out, and whether the guest keeps it in. */
   readonly tray: boolean;
   readonly trayOpen: boolean;
@@ -182,8 +184,11 @@ function parseDrive(value: unknown): Drive | undefined {
     ioStatus: ioStatus === '' ? null : ioStatus,
   };
   const inserted = memberOf(fields, 'inserted');
-  if (inserted === undefined) return { ...drive, nodeName: null, readonly: false };
+  if (inserted === undefined) return { ...drive, nodeName: null, readonly: false, size: null };
   const nodeName = parseText(memberOf(parseFields(inserted), 'node-name'), maxNameLength);
   const readonly = parseFlag(memberOf(parseFields(inserted), 'ro'));
-  return nodeName === undefined || readonly === undefined ? undefined : { ...drive, nodeName, readonly };
+  if (nodeName === undefined || readonly === undefined) return undefined;
+  const image = parseFields(memberOf(parseFields(inserted), 'image'));
+  const size = parseCount(memberOf(image, 'virtual-size')) ?? null;
+  return { ...drive, nodeName, readonly, size };
 }

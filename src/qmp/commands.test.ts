@@ -67,7 +67,12 @@ test('answers of QEMU 7.2 are read', async (t) => {
     value: [{ id: 1, descriptors: [11, 12] }],
   });
   const blocks = [
-    { device: '', qdev: '/machine/x', 'io-status': 'ok', inserted: { 'node-name': 'root', ro: false } },
+    {
+      device: '',
+      qdev: '/machine/x',
+      'io-status': 'ok',
+      inserted: { 'node-name': 'root', ro: false, image: { 'virtual-size': 512 } },
+    },
     { device: 'cd', removable: true, tray_open: false },
   ];
   assert.deepEqual(await commands.queryBlock((await answering(t, blocks)).session), {
@@ -81,6 +86,7 @@ test('answers of QEMU 7.2 are read', async (t) => {
         ioStatus: 'ok',
         nodeName: 'root',
         readonly: false,
+        size: 512,
       },
       {
         device: 'cd',
@@ -90,6 +96,7 @@ test('answers of QEMU 7.2 are read', async (t) => {
         ioStatus: null,
         nodeName: null,
         readonly: false,
+        size: null,
       },
     ],
   });

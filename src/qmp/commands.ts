@@ -160,6 +160,13 @@ export const commands = {
   /** The guest's memory now, bytes; refused where there is no balloon. */
   queryBalloon: plain('query-balloon', quickMs, parseBalloon),
   queryBlock: plain('query-block', drainMs, parseDrives),
+  /** Bytes; the guest is told. Where it is smaller, what lies behind it is lost. */
+  blockResize: withArgs(
+    'block_resize',
+    drainMs,
+    parseDone,
+    ({ node, size }: { readonly node: string; readonly size: number }) => ({ 'node-name': node, size }),
+  ),
   queryBlockNodeNames: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseNodeNames),
   queryVcpuCount: plain('query-cpus-fast', quickMs, parseVcpuCount),
   /** The target for the guest's memory; the guest follows as far as it likes (event BALLOON_CHANGE). */

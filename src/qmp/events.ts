@@ -27,6 +27,8 @@ export type QmpEvent =
   | { readonly name: 'BALLOON_CHANGE'; readonly actual: number }
   /** Whoever served a network card has gone. */
   | { readonly name: 'NETDEV_STREAM_DISCONNECTED' }
+  /** The guest, or QEMU, let go of a device. */
+  | { readonly name: 'DEVICE_DELETED' }
   | { readonly name: 'other'; readonly event: string };
 
 type KnownName = Exclude<QmpEvent['name'], 'other'>;
@@ -39,6 +41,7 @@ const parsers: { readonly [Name in KnownName]: ParserOf<Name> } = {
   RESET: (data) => parseCause('RESET', data),
   STOP: () => ({ name: 'STOP' }),
   NETDEV_STREAM_DISCONNECTED: () => ({ name: 'NETDEV_STREAM_DISCONNECTED' }),
+  DEVICE_DELETED: () => ({ name: 'DEVICE_DELETED' }),
   RESUME: () => ({ name: 'RESUME' }),
   POWERDOWN: () => ({ name: 'POWERDOWN' }),
   GUEST_PANICKED: (data) => parseAction('GUEST_PANICKED', data),

@@ -1,6 +1,6 @@
 /** Disks that come and go while the guest runs: by descriptor, from a home that stays closed, with every wall up throughout. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -300,6 +300,39 @@ test('the next manager knows the disks, whenever the one before was killed', asy
   await done(instance, ['detach', 'shop', 'more'], asAlice);
 });
 
+test('a disk grows while the guest runs, which sees it; it never shrinks, and never beyond its limit', async () => {
+  await done(instance, ['attach', 'shop', 'disk', 'more', data], asAlice);
+  const device = await named('more');
+  const sectors = (): Promise<string> =>
+    shell(`for i in 1 2 3 4 5; do cat /sys/block/${device}/size; sleep 0.2; done | tail -n 1`);
+  assert.equal(await sectors(), String((16 * 1024 ** 2) / 512));
+  const held = await openImages();
+  assert.equal(await done(instance, 'resize shop more 24MiB', asAlice), 'shop: more has 24MiB, had 16MiB');
+  assert.equal(await sectors(), String((24 * 1024 ** 2) / 512));
+  assert.equal(await done(instance, 'resize shop more +8MiB', asAlice), 'shop: more has 32MiB, had 24MiB');
+  assert.equal(await done(instance, 'resize shop more 32MiB', asAlice), 'shop: more has 32MiB already');
+  await shell(`printf there | dd of=/dev/${device} bs=1M seek=30 conv=fsync,notrunc`);
+  // The root disk sits on the board, and grows as well.
+  assert.equal(await done(instance, 'resize shop root +1MiB', asAlice), 'shop: root has 17MiB, had 16MiB');
+  for (const [words, status, fault] of [
+    ['more 16MiB', 2, /only made larger\n.*--shrink/],
+    ['more 1TiB', 1, /cannot be raised on a running process\n.*fileSize/],
+    ['more 33000001', 2, /sectors of 512 bytes/],
+    ['never 1GiB', 2, /is not there\n.*root/],
+    ['more much', 2, /a size such as/],
+  ] as const)
+    assert.match(await refused(instance, `resize shop ${words}`, { ...asAlice, status }), fault, words);
+  assert.ok(
+    [3, 4].includes((await instance.qward(['resize', 'shop', 'more', '40MiB'], { uid: bob })).status),
+  );
+  assert.deepEqual(await openImages(), held);
+  await audited();
+  await done(instance, ['detach', 'shop', 'more'], asAlice);
+  const { stdout } = spawnSync('qemu-img', ['info', '--output=json', data], { encoding: 'utf8' });
+  assert.equal((JSON.parse(stdout) as { readonly 'virtual-size': number })['virtual-size'], 32 * 1024 ** 2);
+  assert.equal(spawnSync('qemu-img', ['check', '-q', data]).status, 0);
+});
+
 test('fifty rounds leave QEMU, manager and broker with the descriptors and the memory that they had', async () => {
   await done(instance, ['claim', 'shop', '--rw', data], asAlice);
   await attachRounds(instance, { machine: 'shop', path: data, format: 'qcow2', rounds: 50 });
@@ -344,6 +377,18 @@ test('a guest that does not answer keeps its disk, and is told of; the walls are
   assert.match(await refused(instance, 'detach deaf more'), /does not run/);
   await done(instance, 'start deaf');
   assert.equal(await has('own.qcow2', 'deaf'), false);
+});
+
+test('what a guest lets go of unasked, or late, is closed without a word', async () => {
+  await done(instance, ['attach', 'shop', 'disk', 'more', data], asAlice);
+  await named('more');
+  await done(instance, ['qmp', 'shop', 'device_del', '{"id":"more"}']);
+  for (let times = 0; await has('data.qcow2'); times += 1) {
+    assert.ok(times < 100, 'it is open still');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await audited();
+  assert.doesNotMatch(await done(instance, 'attach shop', asAlice), /more/);
 });
 
 test('on pc a disk comes into a free slot, and one of the start goes; microvm says that it has no place', async () => {

@@ -99,7 +99,9 @@ function useFault(machines: Machines, identity: Identity, { file, access }: Use)
     return {
       code: 'image-locked',
       message: `"${file.path}" is in use by ${seen ? `machine "${machine.name}"` : 'a machine of another user'}`,
-      hint: seen ? `stop it first: \`qward stop ${machine.name}\`` : 'wait until it is stopped',
+      hint: seen
+        ? `stop it first: \`qward stop ${machine.name}\`; its disks grow while it runs by \`qward resize\``
+        : 'wait until it is stopped',
     };
   }
   return undefined;

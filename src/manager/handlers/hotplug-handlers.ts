@@ -2,24 +2,27 @@
 import { addToList } from '../../definition/list-items.ts';
 import type { Plain } from '../../definition/key-path.ts';
 import { isFixed, placeOf, ports } from '../../plan/hotplug-place.ts';
+import type { EventHistory } from '../events.ts';
 import type { Definitions } from '../definitions/definitions.ts';
 import { askedCard, askedDisk } from '../hotplug/asked-device.ts';
 import { attachCard } from '../hotplug/attach-card.ts';
 import { attachDisk } from '../hotplug/attach-disk.ts';
 import { detachDevice } from '../hotplug/detach-device.ts';
+import { resizeDisk } from '../hotplug/resize-disk.ts';
 import type { HotplugServices } from '../hotplug/hotplug-services.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Answer, Call, Handlers } from '../server/call.ts';
 import type { DefinitionStore } from '../store/definition-store.ts';
 
 export interface HotplugHandlerServices extends HotplugServices {
+  readonly events: Pick<EventHistory, 'emit'>;
   readonly definitions: Definitions;
   readonly store: Pick<DefinitionStore, 'source'>;
 }
 
 export function createHotplugHandlers(
   services: HotplugHandlerServices,
-): Pick<Handlers, 'devices' | 'attach' | 'detach'> {
+): Pick<Handlers, 'devices' | 'attach' | 'resizeDisk' | 'detach'> {
   return {
     devices: ({ machine }) => {
       const session = machine.session();
@@ -47,6 +50,15 @@ export function createHotplugHandlers(
       return success({ name, disks, cards, ports: { all: all.length, free: free.length } });
     },
     attach: (call) => attach(services, call),
+    resizeDisk: async ({ machine, identity, body }) => {
+      const { disk } = body;
+      const resized = await resizeDisk(services, machine, body);
+      if (!resized.ok) return resized;
+      const { before, size } = resized.value;
+      services.events.emit('disk.resized', machine.name, identity.user, { disk, size });
+      machine.life.note(`${identity.user} resized disk "${disk}" from ${before} to ${size} bytes`);
+      return success({ name: machine.name, disk, before, size });
+    },
     detach: (call) => detach(services, call),
   };
 }
@@ -107,6 +119,7 @@ async function attachAs(
   const attached = await work();
   if (!attached.ok) return attached;
   const { path = '', bridge = '' } = item;
+  services.events.emit('device.attached', name, identity.user, { device: item.id });
   machine.life.note(`${identity.user} attached ${what} (${String(path) + String(bridge)})`);
   if (text.value !== undefined) {
     const request = { source: text.value, revision: record?.revision };
@@ -138,6 +151,7 @@ async function detach(
   const detached = await detachDevice(services, machine, body);
   if (!detached.ok) return detached;
   const what = `${detached.value.what} "${id}"`;
+  services.events.emit('device.detached', name, identity.user, { device: id });
   machine.life.note(`${identity.user} detached ${what}`);
   const list = detached.value.what === 'disk' ? 'disks' : 'nics';
   const defined = machine.record?.definition[list].some((item) => item.id === id) === true;

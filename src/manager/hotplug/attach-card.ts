@@ -34,7 +34,7 @@ async function attach(
   if (nic.kind !== 'bridge')
     return failure(
       'request-invalid',
-      `card "${nic.id}" was not attached to machine "${machine.name}": one of \`kind: ${nic.kind}\` is made with a start`,
+      `card "${nic.id}" was not attached to machine "${machine.name}": one of \`kind: ${nic.kind ?? 'default'}\` is made with a start`,
       'attach one of `kind: bridge`, or name it in the definition and start the machine anew',
     );
   const begun = await beginWork(services, machine);

@@ -46,14 +46,11 @@ async function dropSets(session: QmpSession): Promise<void> {
   if (sets.ok) for (const { id } of sets.value) await commands.removeFd(session, { set: id });
 }
 
-/** After the monitor of a machine that an earlier manager began has answered. */
-export async function settleAfterAdoption(
-  { life }: { readonly life: Pick<Life, 'keepNote'> },
-  run: Run,
-): Promise<void> {
-  const { session } = run;
-  if (session === undefined || !run.begun || !run.hotplug.hasNote) return;
+/** When a device went, or the monitor of a machine that an earlier manager began has answered; after what is under way. */
+export async function settleRun(life: Pick<Life, 'keepNote'>, run: Run): Promise<void> {
   await run.media.alone(async () => {
+    const { session } = run;
+    if (session === undefined || !run.begun) return;
     if (await settleDisks({ run }, session)) await life.keepNote();
   });
 }

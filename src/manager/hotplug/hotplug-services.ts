@@ -13,7 +13,7 @@ import type { DefinitionRecord } from '../store/definition-store.ts';
 
 export interface HotplugServices extends WallServices {
   readonly planner: Planner;
-  readonly quotas: Pick<Quotas, 'admitStart'>;
+  readonly quotas: Pick<Quotas, 'admitStart' | 'admitGrowth'>;
   /** Another machine that has the file open, where whoever sees this machine may know of it. */
   readonly holderOf: (machine: string, file: FileIdentity, path: string) => string | undefined;
 }

@@ -54,6 +54,7 @@ export function describeEvent(event: QmpEvent): ToldEvent | undefined {
     case 'POWERDOWN':
     case 'BALLOON_CHANGE':
     case 'NETDEV_STREAM_DISCONNECTED':
+    case 'DEVICE_DELETED':
     case 'other':
       return undefined;
   }

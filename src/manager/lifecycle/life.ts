@@ -24,7 +24,7 @@ import { describeEvent } from './guest-events.ts';
 import { endOfRun, killRun, removeRemains } from './end-run.ts';
 import { readQemuLog } from './qemu-log.ts';
 import type { PendingRestart } from './restarts.ts';
-import { settleAfterAdoption } from '../hotplug/drop-disk.ts';
+import { settleRun } from '../hotplug/drop-disk.ts';
 import { Run } from './run.ts';
 import { StateBoard } from './state-board.ts';
 import { superviseRun } from './supervise.ts';
@@ -285,7 +285,7 @@ export class Life {
     return async () => {
       const connected = alive && (await run.connect(run.released)).ok;
       if (connected) await this.probe();
-      if (connected) await settleAfterAdoption({ life: this }, run);
+      if (connected && run.hotplug.hasNote) await settleRun(this, run);
       if (launched.alive && run.begun) await this.#services.networks.adopt(run);
       void this.#watch(run, connected);
       this.#connecting = undefined;
@@ -430,6 +430,7 @@ export class Life {
     if (event.name === 'SHUTDOWN') run.shutdown = { guest: event.guest, reason: event.reason };
     if (event.name === 'RESET' && event.guest) run.onGuestReset?.();
     if (event.name === 'NETDEV_STREAM_DISCONNECTED') run.networks?.nudge();
+    if (event.name === 'DEVICE_DELETED') void settleRun(this, run);
     if (this.state === 'running' && event.name === 'STOP') this.#board.set('paused');
     if (this.state === 'paused' && event.name === 'RESUME') this.#board.set('running');
     const told = describeEvent(event);

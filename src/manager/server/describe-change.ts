@@ -40,6 +40,8 @@ function detailsOf(call: string, field: (name: string) => unknown): string | und
       return JSON.stringify({ to: field('to') });
     case 'attach':
       return JSON.stringify(field('disk') ?? field('nic'));
+    case 'resizeDisk':
+      return JSON.stringify({ disk: field('disk'), size: field('size'), more: field('more') });
     case 'detach':
       return JSON.stringify({ id: field('id') });
     case 'grant':

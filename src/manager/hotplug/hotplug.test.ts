@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { planOf } from '../../plan/sample-facts.ts';
+import type { LaunchedMachine } from '../../protocol/broker.ts';
+import { asIfLaunched } from '../lifecycle/held-files.ts';
+import { beyondRun } from './beyond-run.ts';
+import { Hotplug, parseHotplugNote, type Attached } from './hotplug.ts';
+
+const [web, data] = ['/var/lib/qward/images/web.qcow2', '/var/lib/qward/images/data.raw'];
+const { launch } = planOf(`
+name: a
+scsiControllers: [{}]
+disks:
+  - { id: root, path: ${web}, format: qcow2, bus: scsi }
+`);
+const launched = { launch, files: { [web]: { device: 1, inode: 2 } } } as unknown as LaunchedMachine;
+const more: Attached = {
+  id: 'more',
+  device: { driver: 'virtio-blk-pci', id: 'more', bus: 'port.0', drive: 'hot.1' },
+  nodes: ['hot.0', 'hot.1'],
+  groups: [],
+  netdevs: [],
+  files: (['ro', 'rw'] as const).map((access) => ({
+    file: { kind: 'file', path: data, access, claimant: 1000, reopened: false },
+    identity: { device: 3, inode: 4 },
+  })),
+  card: null,
+};
+const card: Attached = {
+  ...more,
+  id: 'lan',
+  device: { driver: 'virtio-net-pci', id: 'lan', bus: 'port.1', netdev: 'net.lan' },
+  nodes: [],
+  netdevs: ['net.lan'],
+  files: [],
+  card: { bridge: 'br0', tap: 'qward3' },
+};
+
+test('what is attached is held as if it had been launched so, and what is detached is not', () => {
+  const hotplug = new Hotplug(launched);
+  assert.equal(asIfLaunched(launched, [hotplug.sinceLaunch]), launched);
+  hotplug.attach(more);
+  hotplug.attach(card);
+  hotplug.detach('root');
+  const now = asIfLaunched(launched, [hotplug.sinceLaunch]);
+  assert.deepEqual(
+    now.launch.descriptors.flatMap((one) =>
+      one.kind === 'file' ? [`${one.access} ${one.path}`] : one.kind === 'tap' ? [`tap ${one.bridge}`] : [],
+    ),
+    [`ro ${data}`, `rw ${data}`, 'tap br0'],
+  );
+  assert.deepEqual(now.files, { [data]: { device: 3, inode: 4 } });
+  assert.deepEqual(
+    hotplug.disks.map(({ id }) => id),
+    ['more'],
+  );
+  assert.equal(hotplug.device('lan')?.what, 'card');
+  hotplug.detach('more');
+  hotplug.detach('lan');
+  assert.deepEqual([hotplug.disks, hotplug.cards], [[], []]);
+});
+
+test('the next manager reads what the one before noted, and leaves out what it cannot', () => {
+  const hotplug = new Hotplug(launched);
+  hotplug.attach(more);
+  hotplug.attach(card);
+  hotplug.detach('root');
+  const read = parseHotplugNote(JSON.parse(JSON.stringify(hotplug.note)));
+  assert.deepEqual(new Hotplug(launched, read).note, hotplug.note);
+  for (const wrong of [null, 7, 'x']) assert.equal(parseHotplugNote(wrong), undefined);
+  assert.deepEqual(
+    parseHotplugNote({ attached: [{ id: 1 }, null, { id: 'a', device: 7 }], detached: [7, 'b'] }),
+    {
+      attached: [],
+      detached: ['b'],
+    },
+  );
+});
+
+test('a disk for raw commands is not attached to a process without the capability, and the answer says why', () => {
+  const wanted = { ...launch, relaxed: [{ relax: 'capability', to: 'sys_rawio' }] } as const;
+  const [fault, ...others] = beyondRun({ what: 'disk', id: 'tape' }, wanted, launch);
+  assert.deepEqual(others, []);
+  assert.match(fault?.message ?? '', /CAP_SYS_RAWIO.*cannot be added to a running process/);
+  assert.match(fault?.hint ?? '', /`rawio: reserve`/);
+  assert.deepEqual(beyondRun({ what: 'disk', id: 'tape' }, wanted, wanted), []);
+});
+
+test('nothing is attached that goes beyond what the process was started with', () => {
+  const large = { ...launch, limits: { ...launch.limits, fileSize: launch.limits.fileSize * 2 } };
+  assert.match(beyondRun({ what: 'disk', id: 'x' }, large, launch)[0]?.hint ?? '', /fileSize/);
+  const kvm = { ...launch, devices: ['/dev/kvm'] };
+  assert.match(
+    beyondRun({ what: 'card', id: 'x' }, kvm, { ...launch, devices: [] })[0]?.message ?? '',
+    /\/dev\/kvm/,
+  );
+  const open = { ...launch, relaxed: [{ relax: 'seccomp', to: 'off' }] } as const;
+  assert.match(beyondRun({ what: 'disk', id: 'x' }, open, launch)[0]?.message ?? '', /"seccomp off"/);
+});
