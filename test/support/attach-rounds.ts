@@ -43,7 +43,7 @@ export async function attachRounds(
   const [qemu, manager, broker] = processes().map((one) => [descriptors(one), resident(one)] as const);
   const [qemuBefore, managerBefore, brokerBefore] = before;
   const told = JSON.stringify({ before, after: [qemu, manager, broker] });
-  assert.equal(qemu?.[0], qemuBefore?.[0], told);
+  assert.ok((qemu?.[0] ?? 0) <= (qemuBefore?.[0] ?? 0), told);
   assert.ok((manager?.[0] ?? 0) <= (managerBefore?.[0] ?? 0) + 4, told);
   assert.ok((broker?.[0] ?? 0) <= (brokerBefore?.[0] ?? 0) + 1, told);
   assert.ok((qemu?.[1] ?? 0) <= (qemuBefore?.[1] ?? 0) + slackKib, told);

@@ -144,7 +144,7 @@ test('twenty rounds leave QEMU, manager and broker with the descriptors that the
   for (let times = 0; times < 20; times += 1) await round();
   const now = count();
   const told = JSON.stringify({ before, now });
-  assert.equal(now[0], before[0], told);
+  assert.ok((now[0] ?? 0) <= (before[0] ?? 0), told);
   assert.ok((now[1] ?? 0) <= (before[1] ?? 0) + 4 && (now[2] ?? 0) <= (before[2] ?? 0) + 1, told);
   assert.equal(taps().length, 1);
   await audited();
