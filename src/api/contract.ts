@@ -9,6 +9,7 @@ import type { PlanOutcome } from '../plan/launch-plan.ts';
 import { diskRoutes } from './disk-contract.ts';
 import { endpoints, machineStates, type MachineState } from './endpoints.ts';
 import { guestRoutes } from './guest-contract.ts';
+import { snapshotRoutes } from './snapshot-contract.ts';
 import { hotplugRoutes } from './hotplug-contract.ts';
 import { throwawayRoutes } from './throwaway-contract.ts';
 import { statsRoutes } from './stats-contract.ts';
@@ -21,7 +22,7 @@ export const rightMeanings = {
   console: "read and write the serial console, view the screen and type, read QEMU's log",
   guest: 'run programs in the guest, read and write its files, freeze them and set its clock, by its agent',
   monitor: 'raw QMP and the human monitor',
-  define: 'define, edit, rename, clone, remove',
+  define: 'define, edit, rename, clone, remove, and make, revert to and remove snapshots',
   grant: 'see, give and take rights of others on the machine',
   history: 'read what anybody did, or tried to do, with the machine',
   transfer: 'give a machine to another owner',
@@ -520,6 +521,7 @@ export const routes = {
     params: onMachine,
     result: done,
   },
+  ...snapshotRoutes,
   discardState: {
     ...endpoints.discardState,
     right: 'operate',

@@ -80,9 +80,11 @@ async function adoptOnce({
   const known = status.value.machines.filter(({ machine }) => !isJob(machine));
   const running = known.filter(
     ({ machine, launch }) =>
-      machine !== kvmProbeMachine && launch.program !== 'drill' && !isOrphan(machines, machine),
+      machine !== kvmProbeMachine &&
+      !['drill', 'qemu-img'].includes(launch.program) &&
+      !isOrphan(machines, machine),
   );
-  // Proofs that an earlier manager did not end; a drill of this one has its machine busy.
+  // What an earlier manager did not end: proofs, drills, disks that go back to a snapshot. Of this one the machine is busy.
   for (const { machine } of known.filter((one) => !running.includes(one)))
     if (machines.get(machine)?.busy !== true) await broker.call('kill', { machine });
   if (status.value.version !== version)

@@ -28,6 +28,8 @@ import { createGrantHandlers } from './handlers/grant-handlers.ts';
 import { createHistoryHandlers } from './handlers/history-handlers.ts';
 import { createDrill } from './drill/drill-machine.ts';
 import { createDrillHandlers } from './handlers/drill-handlers.ts';
+import { createSnapshotHandlers } from './handlers/snapshot-handlers.ts';
+import { SnapshotStore } from './snapshots/snapshot-store.ts';
 import { createShutdownHandlers } from './handlers/shutdown-handlers.ts';
 import { createDefinitionHandlers } from './handlers/definition-handlers.ts';
 import { createDiskHandlers } from './handlers/disk-handlers.ts';
@@ -156,6 +158,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     },
     note: (name, text) => machines.get(name)?.life.note(text),
   });
+  const space = new Space(paths.managerState);
   const machines = new Machines({
     phase,
     broker,
@@ -171,7 +174,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     runHook: (call) => runHook({ broker, policy: policy.current, now, running: hookRuns }, call),
     managerState: paths.managerState,
     states,
-    space: new Space(paths.managerState),
+    space,
     userName,
     startsWithHost: (name) => autostartOf(name) !== undefined,
     policy,
@@ -197,6 +200,8 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const shutdown = new HostShutdown({ ...services, phase, log, adopt });
   const app = createApi({
     ...services,
+    states,
+    space,
     boot,
     shutdown,
     userName,
@@ -377,6 +382,8 @@ interface ApiParts extends DefinitionServices, OwnerParts {
   readonly log: Log;
   readonly host: HostParts;
   readonly history: History;
+  readonly states: SavedStates;
+  readonly space: Space;
   readonly jobs: DiskJobs;
   readonly throwaways: Throwaways;
   readonly brokenFiles: readonly BrokenFile[];
@@ -387,6 +394,7 @@ interface ApiParts extends DefinitionServices, OwnerParts {
 function createApi(parts: ApiParts): FastifyInstance {
   const { machines, broker, paths, now, log, host, brokenFiles, events, history } = parts;
   const definitions = new Definitions(parts);
+  const snapshotTool = new ToolSource(parts.policy.current, imageTool);
   const stats = { machines, stats: new StatsReader({ broker, now }) };
   return createServer({
     machines,
@@ -421,6 +429,17 @@ function createApi(parts: ApiParts): FastifyInstance {
       ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
       ...createAutostartHandlers(parts),
       ...createNetworkHandlers(parts),
+      ...createSnapshotHandlers({
+        broker,
+        now,
+        events,
+        planner: host.planner,
+        states: parts.states,
+        space: parts.space,
+        snapshots: new SnapshotStore(paths.managerState),
+        varsDirectory: paths.vars,
+        tool: () => snapshotTool.read(),
+      }),
       ...createShutdownHandlers(parts),
       ...createDrillHandlers(createDrill({ ...parts, planner: host.planner })),
       ...createHostHandlers({

@@ -159,6 +159,24 @@ export const commands = {
   queryBlockStats: plain('query-blockstats', quickMs, parseBlockStats),
   /** The guest's memory now, bytes; refused where there is no balloon. */
   queryBalloon: plain('query-balloon', quickMs, parseBalloon),
+  /** A snapshot within each image, of the same moment, or of none. */
+  snapshotDisks: withArgs(
+    'transaction',
+    drainMs,
+    parseDone,
+    ({ disks, tag }: { readonly disks: readonly string[]; readonly tag: string }) => ({
+      actions: disks.map((device) => ({
+        type: 'blockdev-snapshot-internal-sync',
+        data: { device, name: tag },
+      })),
+    }),
+  ),
+  dropDiskSnapshot: withArgs(
+    'blockdev-snapshot-delete-internal-sync',
+    drainMs,
+    parseDone,
+    ({ disk, tag }: { readonly disk: string; readonly tag: string }) => ({ device: disk, name: tag }),
+  ),
   queryBlock: plain('query-block', drainMs, parseDrives),
   /** Bytes; the guest is told. Where it is smaller, what lies behind it is lost. */
   blockResize: withArgs(

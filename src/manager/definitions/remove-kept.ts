@@ -12,7 +12,8 @@ export async function removeKept(
 ): Promise<void> {
   await rm(variableStorePath(paths.vars, machine), { force: true });
   await rm(consoleDirectory(paths.managerState, machine), { recursive: true, force: true });
-  await rm(`${paths.managerState}/saved/${machine}`, { recursive: true, force: true });
+  for (const kept of ['saved', 'snapshots'])
+    await rm(`${paths.managerState}/${kept}/${machine}`, { recursive: true, force: true });
   await new MachineLog(paths.managerState, machine).remove();
   await notes.remove(machine);
 }

@@ -1,5 +1,5 @@
 /** Giving a stopped machine another name: its definition, its uid slot, and what qward keeps for it. */
-import { link, rename, unlink } from 'node:fs/promises';
+import { link, readdir, rename, unlink } from 'node:fs/promises';
 import { parseDefinition } from '../../definition/parse.ts';
 import { renameInDefinition } from '../../definition/clone.ts';
 import { variableStorePath } from '../../plan/boot.ts';
@@ -28,6 +28,12 @@ export async function renameMachine(
     const { machines, store } = services;
     if (machines.get(to) !== undefined || store.isBroken(to) || isReservedName(to)) return nameTaken(to);
     if (machine.saved !== undefined) return stillSaved(name, 'renamed');
+    if ((await readdir(`${services.paths.managerState}/snapshots/${name}`).catch(() => [])).length > 0)
+      return failure(
+        'machine-saved',
+        `machine "${name}" was not renamed: it has snapshots, which are of that name`,
+        `remove them: \`qward snapshot list ${name}\` shows which there are`,
+      );
     const renamed = await renamedRecord(services, machine, to);
     if (!renamed.ok) return renamed;
     const done = await machine.change(() => move(services, machine, renamed.value));

@@ -11,6 +11,7 @@ import { consoleDirectory } from '../lifecycle/run.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { SavedState } from '../saved/saved-states.ts';
+import { isThrowawayName } from '../throwaway/throwaway-name.ts';
 import type { Handlers } from '../server/call.ts';
 
 type MachineCalls =
@@ -51,7 +52,14 @@ export function createMachineHandlers(services: MachineHandlerServices): Pick<Ha
       machine.stop(body.timeoutMs ?? machine.record?.definition.stop.timeout ?? 60_000, identity.user),
     kill: ({ machine, identity }) => machine.kill(identity.user),
     reset: ({ machine, identity }) => machine.reset(identity.user),
-    save: ({ machine, identity }) => machine.save({ by: identity.user }),
+    save: ({ machine, identity }) =>
+      isThrowawayName(machine.name)
+        ? failure(
+            'request-invalid',
+            `machine "${machine.name}" is a throwaway machine, of which nothing is kept`,
+            'define a machine of your own',
+          )
+        : machine.save({ by: identity.user }),
     discardState: ({ machine, identity }) => machine.discardState(identity.user),
     pause: ({ machine, identity }) => machine.pause(identity.user),
     resume: ({ machine, identity }) => machine.resume(identity.user),

@@ -10,7 +10,8 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 import type { RunNote } from '../store/run-notes.ts';
 import { Restore } from '../saved/restore.ts';
-import { saveRun, type SaveServices } from '../saved/save-run.ts';
+import { saveRun, type SaveRequest, type SaveServices } from '../saved/save-run.ts';
+import type { StateNote } from '../saved/state-note.ts';
 import type { SavedState } from '../saved/saved-states.ts';
 import { MachineLog } from './machine-log.ts';
 import { killRun } from './end-run.ts';
@@ -173,6 +174,29 @@ export class Machine {
     }
   }
 
+  /** Does what needs the memory of a running guest that goes on afterwards. */
+  async snapshot(
+    by: string,
+    make: (request: SaveRequest) => Promise<Outcome<StateNote>>,
+  ): Promise<Outcome<string>> {
+    while (this.#operations.current !== undefined) await this.#operations.current.done;
+    const session = this.session();
+    if (!session.ok) return session;
+    const [run, record] = [this.run, this.#record];
+    if (run === undefined || record === null) return this.#undefined();
+    if (this.state !== 'running')
+      return failure(
+        'machine-not-running',
+        `machine "${this.name}" is ${this.state}`,
+        `let it go on: \`qward resume ${this.name}\``,
+      );
+    return await this.#operations.begin('save', async (signal) => {
+      this.life.note(`snapshot asked for by ${by}`);
+      const made = await this.#keepMemory(run, { record, by, signal }, make);
+      return made.ok ? success('made') : made;
+    }).done;
+  }
+
   /** What was in the memory of a saved machine is lost, as by a crash. */
   async discardState(by: string): Promise<Outcome<Done>> {
     if (this.saved === undefined) return this.#report(success('has no saved state'));
@@ -333,34 +357,42 @@ export class Machine {
   }
 
   async #save(run: Run, record: DefinitionRecord, by: string, signal: AbortSignal): Promise<Outcome<string>> {
-    const before = this.state;
-    this.life.settle('saving');
     this.life.note(`save asked for by ${by}`);
-    this.#progress = { doing: 'saving', percent: 0 };
-    const saved = await saveRun(this.#services, {
-      run,
-      record,
-      by,
-      signal,
-      onProgress: (percent) => {
-        this.#progress = { doing: 'saving', percent };
-      },
-      keepNote: () => this.life.keepNote(),
-    }).finally(() => {
-      this.#progress = null;
-    });
+    const saved = await this.#keepMemory(run, { record, by, signal }, (request) =>
+      saveRun(this.#services, request),
+    );
     if (saved.ok) {
       const ended = await this.life.kill(run, 'saved');
       // The state is kept, the guest stands, and each probe tries again to end it.
       if (!ended.ok && this.run === run) this.life.settle('paused');
       return ended;
     }
-    this.life.note(saved.faults.map(({ message }) => message).join('; '));
-    if (this.run === run && run.ending === 'none') {
+    return saved;
+  }
+
+  /** The guest is as before where it still is there afterwards. */
+  async #keepMemory(
+    run: Run,
+    asked: Pick<SaveRequest, 'record' | 'by' | 'signal'>,
+    work: (request: SaveRequest) => Promise<Outcome<StateNote>>,
+  ): Promise<Outcome<StateNote>> {
+    const before = this.state;
+    this.life.settle('saving');
+    const onProgress = (percent: number): void => {
+      this.#progress = { doing: 'saving', percent };
+    };
+    onProgress(0);
+    const kept = await work({ ...asked, run, onProgress, keepNote: () => this.life.keepNote() }).finally(
+      () => {
+        this.#progress = null;
+      },
+    );
+    if (!kept.ok) this.life.note(kept.faults.map(({ message }) => message).join('; '));
+    if (this.run === run && run.ending === 'none' && this.saved === undefined) {
       this.life.settle(before);
       await this.life.probe();
     }
-    return saved;
+    return kept;
   }
 
   /** The waiting time of a restart is over. Its faults are in the machine's log, and in its state. */

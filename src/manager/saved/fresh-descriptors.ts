@@ -24,6 +24,8 @@ function writtenSets({
   });
 }
 
+export const setsOf = (run: Run): readonly number[] => writtenSets(run).map(({ set }) => set);
+
 /** Gives the sets that it filled, in part too where it fails. */
 export async function giveFresh(
   broker: BrokerPort,

@@ -1,6 +1,7 @@
 /** What becomes of a QEMU in whose save or start an earlier manager, or the broker, died. */
 import type { RunStatus } from '../../qmp/command-values.ts';
 import type { Run } from '../lifecycle/run.ts';
+import { setsOf, takeFresh } from './fresh-descriptors.ts';
 import { goOn } from './save-run.ts';
 import type { SavedStates } from './saved-states.ts';
 
@@ -43,6 +44,7 @@ export async function judgeFound(
   if (run.saving === undefined) return { verdict: 'on', running };
   const paused = run.saving === 'paused';
   const stuck = running ? undefined : await goOn(run, paused);
+  if (run.session !== undefined) await takeFresh(run.session, setsOf(run));
   run.saving = undefined;
   return {
     verdict: 'on',

@@ -45,6 +45,7 @@ export class Restore {
         `machine "${machine}" has no saved state`,
         `start it: \`qward start ${machine}\``,
       );
+    if (!state.usable && state.reverting !== undefined) return interrupted(machine, state.reverting);
     if (!state.usable) return unusable(machine, state.reason);
     const parsed = parseDefinition(state.note.definition);
     if (!parsed.ok) return unusable(machine, parsed.faults[0]?.message ?? 'its definition cannot be read');
@@ -149,6 +150,14 @@ export interface RestoreFrom {
   /** From 0 to 100. */
   readonly onProgress: (percent: number) => void;
 }
+
+/** SECURITY: promise 7. Some of its disks may be at the snapshot, and others not. */
+const interrupted = (machine: string, snapshot: string): Outcome<never> =>
+  failure(
+    'state-unusable',
+    `machine "${machine}" does not start: going back to snapshot "${snapshot}" was interrupted, and part of its disks may be there`,
+    `go back again: \`qward snapshot revert ${machine} ${snapshot}\``,
+  );
 
 /** The state stays: what stands in its way may go. */
 export function unusable(machine: string, reason: string): Outcome<never> {

@@ -39,6 +39,17 @@ export interface SaveRequest {
   readonly onProgress: (percent: number) => void;
   /** Keeps what a successor must know of the run. */
   readonly keepNote: () => Promise<void>;
+  /** For a snapshot: its state is kept elsewhere, and the guest goes on in any case. */
+  readonly aside?: Aside;
+}
+
+export interface Aside {
+  readonly begin: () => Promise<Outcome<Part>>;
+  readonly abandon: (part: Part) => Promise<void>;
+  readonly commit: (note: StateNote) => Promise<Outcome<void>>;
+  /** What else is kept, while the guest stands still; and taken back. */
+  readonly take: () => Promise<Outcome<undefined>>;
+  readonly undo: () => Promise<void>;
 }
 
 interface Work extends SaveRequest {
@@ -86,19 +97,19 @@ export async function saveRun(services: SaveServices, request: SaveRequest): Pro
 }
 
 async function stopAndSave(work: Work, what: WhatRuns, paused: boolean): Promise<Outcome<StateNote>> {
-  const { run, services } = work;
+  const { run, services, aside } = work;
   const { machine } = run.launched;
-  const part = await services.states.begin(machine);
+  const part = await (aside?.begin() ?? services.states.begin(machine));
   if (!part.ok) return part;
   // A manager that dies from here on is followed by one that lets the guest go on.
   run.saving = paused ? 'paused' : 'running';
   await work.keepNote();
   const fresh = await giveFresh(services.broker, run, work.session);
   const saved = fresh.given.ok ? await save(work, { what, paused, part: part.value }) : fresh.given;
+  if (!saved.ok) await (aside?.abandon(part.value) ?? services.states.abandon(machine, part.value));
+  const stuck = saved.ok && aside === undefined ? undefined : await letGoOn(work, paused, fresh.sets);
   if (!saved.ok) {
-    await services.states.abandon(machine, part.value);
-    const stuck = await goOn(run, paused);
-    await takeFresh(work.session, fresh.sets);
+    await aside?.undo();
     if (stuck !== undefined && run.process.alive)
       return {
         ok: false,
@@ -110,17 +121,30 @@ async function stopAndSave(work: Work, what: WhatRuns, paused: boolean): Promise
     run.saving = undefined;
     await work.keepNote();
   }
+  if (saved.ok && stuck !== undefined) return monitorFailure(run, `all of it is kept, and ${stuck}`);
   return saved;
+}
+
+async function letGoOn(
+  { run, session }: Work,
+  paused: boolean,
+  sets: readonly number[],
+): Promise<string | undefined> {
+  const stuck = await goOn(run, paused);
+  await takeFresh(session, sets);
+  return stuck;
 }
 
 async function save(
   work: Work,
   { what, paused, part }: { readonly what: WhatRuns; readonly paused: boolean; readonly part: Part },
 ): Promise<Outcome<StateNote>> {
-  const { run, session, services, by } = work;
+  const { run, session, services, by, aside } = work;
   const { machine, launchedAt } = run.launched;
   const stopped = await commands.stop(session);
   if (!stopped.ok) return monitorFailure(run, stopped.message);
+  const taken = await aside?.take();
+  if (taken?.ok === false) return taken;
   const written = await takeMemory(work, part);
   if (!written.ok) return written;
   // SECURITY: promise 7. The disks are looked at when QEMU has let go of them, and are what they are from here on.
@@ -144,8 +168,9 @@ async function save(
     files: files.value,
     memory: { file: part.file, ...written.value },
   };
-  const kept = await services.states.commit(note);
+  const kept = await (aside?.commit(note) ?? services.states.commit(note));
   if (kept.ok) return success(note);
+  if (aside !== undefined) return kept;
   // It may have got its name all the same, and the guest goes on.
   const gone = await services.states.discard(machine);
   return gone.ok ? kept : { ok: false, faults: [...kept.faults, ...gone.faults] };

@@ -14,7 +14,13 @@ import { parseStateNote, type StateNote } from './state-note.ts';
 export type SavedState =
   | { readonly usable: true; readonly note: StateNote }
   /** It is there, and nobody can resume it; it stays until it is discarded. */
-  | { readonly usable: false; readonly path: string; readonly reason: string };
+  | {
+      readonly usable: false;
+      readonly path: string;
+      readonly reason: string;
+      /** The snapshot to which its disks were going back. */
+      readonly reverting?: string | undefined;
+    };
 
 /** Memory on its way into its file. */
 export interface Part {
@@ -115,6 +121,23 @@ export class SavedStates {
     return state?.usable === true ? state.note : undefined;
   }
 
+  /** Until a state is committed in its place, the machine does not start: its disks may be half of a snapshot. */
+  async beginRevert(machine: string, snapshot: string): Promise<Outcome<void>> {
+    const directory = this.directory(machine);
+    const path = `${directory}/${stateFile}`;
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      const written = await replaceFile(path, `${JSON.stringify({ version: 1, reverting: snapshot })}\n`);
+      if (!written.ok) return written;
+      await syncDirectory(this.#root);
+    } catch (error) {
+      return unwritable(directory, error);
+    }
+    const state = await this.#read(machine, path);
+    this.#set(machine, state);
+    return success(undefined);
+  }
+
   /** Removes all that is kept, the name of the state first. */
   async discard(machine: string): Promise<Outcome<void>> {
     const removed = await removeFile(`${this.directory(machine)}/${stateFile}`);
@@ -148,10 +171,15 @@ export class SavedStates {
   }
 
   async #read(machine: string, path: string): Promise<SavedState | undefined> {
-    const unusable = (reason: string): SavedState => ({ usable: false, path, reason });
+    const unusable = (reason: string, reverting?: string): SavedState => ({
+      usable: false,
+      path,
+      reason,
+      reverting,
+    });
     try {
       const parsed = parseStateNote(await readFile(path, 'utf8'));
-      if (!parsed.ok) return unusable(parsed.reason);
+      if (!parsed.ok) return unusable(parsed.reason, parsed.reverting);
       const { note } = parsed;
       return note.machine === machine
         ? { usable: true, note }

@@ -44,7 +44,7 @@ export type StateNote = Readonly<z.output<typeof stateNote>>;
 
 export type ParsedState =
   | { readonly ok: true; readonly note: StateNote }
-  | { readonly ok: false; readonly reason: string; readonly newer?: NewerFile };
+  | { readonly ok: false; readonly reason: string; readonly newer?: NewerFile; readonly reverting?: string };
 
 export function parseStateNote(text: string): ParsedState {
   let value: unknown;
@@ -55,6 +55,13 @@ export function parseStateNote(text: string): ParsedState {
   }
   const newer = newerThan(Reflect.get(Object(value), 'version'), 1);
   if (newer !== undefined) return { ok: false, reason: newer.reason, newer };
+  const reverting: unknown = Reflect.get(Object(value), 'reverting');
+  if (typeof reverting === 'string')
+    return {
+      ok: false,
+      reason: `going back to snapshot "${reverting.slice(0, 63)}" was interrupted: revert again`,
+      reverting: reverting.slice(0, 63),
+    };
   const parsed = stateNote.safeParse(value);
   if (parsed.success) return { ok: true, note: parsed.data };
   const [issue] = parsed.error.issues;

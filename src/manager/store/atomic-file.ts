@@ -1,5 +1,5 @@
 /** Files that are either the old or the new one, also after a power cut. */
-import { open, rename, unlink } from 'node:fs/promises';
+import { copyFile, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode } from '../../linux/errno.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
@@ -55,4 +55,11 @@ function unwritable(path: string, error: unknown): Outcome<never> {
       ? `make room on the file system of ${dirname(path)}`
       : `make ${dirname(path)} writable for the manager's user`,
   );
+}
+
+/** A copy that is on disk when this returns; under a name that nobody uses yet. */
+export async function copyDurably(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  await using file = await open(to, 'r');
+  await file.sync();
 }
