@@ -177,9 +177,15 @@ async function leave(machine: Machine, by: string): Promise<string> {
 const slowBytesPerMs = (32 * 1024 ** 2) / 1000;
 const saveLimitOf = (own: number, memory: number): number => own + Math.ceil(memory / slowBytesPerMs);
 
-/** Why it was not saved; undefined: it was. */
+/** Why it was not saved; undefined: it was. What else is under way on it is not waited for beyond the limit. */
 async function save(machine: Machine, timeoutMs: number, by: string): Promise<string | undefined> {
-  const saved = await machine.save({ by, signal: AbortSignal.timeout(Math.min(timeoutMs, longestTimerMs)) });
+  const limitMs = Math.min(timeoutMs, longestTimerMs - graceMs);
+  const own = new AbortController();
+  const late = wait(limitMs + graceMs, undefined, { signal: own.signal }).catch(() => undefined);
+  const saving = machine.save({ by, signal: AbortSignal.timeout(limitMs) });
+  const saved = await Promise.race([saving, late]);
+  own.abort();
+  if (saved === undefined) return `it was not saved within ${limitMs / 1000} s`;
   if (saved.ok) return undefined;
   return saved.faults.map(({ message }) => message).join('; ');
 }
