@@ -30,4 +30,4 @@ export type CallInput<Name extends keyof Calls> = Calls[Name]['input'];
 export type CallResult<Name extends CallName> = Calls[Name]['result'];
 
 export type HistoryEntry = CallResult<'history'>[number];
-export type { ConsoleNotice, FileNotice, MachineEvent, ThrowawayNotice } from './stream-messages.ts';
+export type { ConsoleNotice, FileNotice, MachineEvent } from './stream-messages.ts';

@@ -3,11 +3,11 @@ import { writtenFiles } from '../../definition/written-files.ts';
 import { callRequest } from '../call-request.ts';
 import { readReply, type QwardClient } from '../client.ts';
 import { endpoints } from '../endpoints.ts';
-import type { ApiFault } from '../errors.ts';
 import { parseTrusted } from '../json.ts';
 import type { ThrowawayNotice } from '../stream-messages.ts';
 import { openMessageStream, type MessageStream, type StreamMessage } from '../web-socket.ts';
 import { findImageFile } from './image-file.ts';
+import { RunFault } from './run-fault.ts';
 import { ThrowawayMachine } from './throwaway-machine.ts';
 
 export interface RunOptions {
@@ -34,17 +34,6 @@ export interface RunOptions {
   readonly onProgress?: (notice: ThrowawayNotice) => void;
   /** Gives up, as long as it is not ready. */
   readonly signal?: AbortSignal;
-}
-
-/** Why a machine did not come up: what was refused, with the rule and the cure. */
-export class RunFault extends Error {
-  readonly faults: readonly ApiFault[];
-
-  constructor(message: string, faults: readonly ApiFault[]) {
-    super(message);
-    this.name = 'RunFault';
-    this.faults = faults;
-  }
 }
 
 /** Throws RunFault, TransportError, and the reason of the signal. */

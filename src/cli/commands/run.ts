@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs';
 import { basename, isAbsolute, resolve } from 'node:path';
 import { errnoText } from '../../api/errno-text.ts';
-import { RunFault, type RunOptions } from '../../api/throwaway/open-throwaway.ts';
+import type { RunOptions } from '../../api/throwaway/open-throwaway.ts';
+import { RunFault } from '../../api/throwaway/run-fault.ts';
 import type { ThrowawayNotice } from '../../api/stream-messages.ts';
 import { parseByteSize } from '../../definition/byte-size.ts';
 import { defineCommand, type CommandFault } from '../command.ts';
