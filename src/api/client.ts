@@ -45,10 +45,11 @@ type Arguments<Input> = unknown extends Input
 export const defaultSocketPath = '/run/qward/api.sock';
 
 const defaultTimeoutMs = 60_000;
-/** Stop and wait take as long as they are told to, a day at most; a start runs QEMU and audits it. */
+/** Stop and wait take as long as they are told to, a day at most; a start runs QEMU and audits it, a drill has a jail made for some eighty attempts. */
 const longestMs = 86_400_000 + defaultTimeoutMs;
 const timeouts: Readonly<Partial<Record<CallName, number>>> = {
   start: 300_000,
+  drill: 300_000,
   exec: longestMs,
   freeze: 120_000,
   thaw: 120_000,

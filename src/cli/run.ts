@@ -1,4 +1,5 @@
 /** One call of the CLI, from words to exit status. */
+import { dirname } from 'node:path';
 import { TransportError } from '../api/http.ts';
 import type { Command, CommandResult, OptionSpecs } from './command.ts';
 import { commandNames, findCommand } from './command-table.ts';
@@ -53,9 +54,15 @@ function unreachable(context: Context, error: TransportError): CommandResult {
       message: `the manager does not answer on ${path}: ${reasonOf(error)}`,
       hint: absent
         ? `Start it${context.remote === undefined ? '' : ' there'}: systemctl start qward-manager, or without systemd: qward host up. Another socket: --socket PATH.`
-        : 'See its log: journalctl -u qward-manager.',
+        : `See its log: ${logOf(path)}.`,
     },
   ]);
+}
+
+/** Of the manager that listens there. */
+function logOf(socket: string): string {
+  if (!socket.startsWith('/run/user/')) return 'journalctl -u qward-manager';
+  return `journalctl --user -u qward-session, or ${dirname(socket)}/manager.log where a command brought it up`;
 }
 
 function report(context: Context, result: CommandResult): number {
