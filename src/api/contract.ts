@@ -569,7 +569,7 @@ export const routes = {
     ...endpoints.networks,
     right: 'see',
     summary:
-      'Managed networks that your machines may have, with the addresses of the machines that you may see. Administrators make and remove them, at the broker: `qward network create`.',
+      'Managed networks that your machines may have, with the addresses of the machines that you may see. Root makes and administrators remove them, at the broker: `qward network create`.',
     result: z.object({ networks: z.array(managedNetwork) }),
   },
   hostBoot: {

@@ -59,11 +59,12 @@ const ip = (...lines: readonly string[]): string =>
   run('/usr/sbin/ip', ['-batch', '-'], `${lines.join('\n')}\n`);
 
 /** Its tables as they are in force; without those that are not there. */
-export function listNetwork({ name, mode }: Pick<ManagedNetwork, 'name' | 'mode'>): string {
-  const families = mode === 'nat' ? ['bridge', 'inet'] : ['bridge'];
+export function listNetwork({ name }: Pick<ManagedNetwork, 'name'>): string {
   try {
     // Version 1.0 lists no two of them in one run.
-    return families.map((family) => run(nftPath, ['list', 'table', family, `qw-${name}`], '')).join('');
+    return ['bridge', 'inet']
+      .map((family) => run(nftPath, ['list', 'table', family, `qw-${name}`], ''))
+      .join('');
   } catch {
     return '';
   }
@@ -194,7 +195,7 @@ export function openCard(
     return refusal(
       'network-missing',
       `there is no network "${name}"`,
-      `an administrator makes it: \`qward network create ${name} --subnet 10.77.0.0/24 --nat\``,
+      `root makes it: \`qward network create ${name} --subnet 10.77.0.0/24 --nat\``,
     );
   const plan = planNetwork(network);
   const lease = Object.values(plan.mac).includes(mac)

@@ -32,6 +32,8 @@ export interface NetworkRegister {
     network: ManagedNetwork,
     card: Omit<Lease, 'network' | 'address'>,
   ) => Lease | 'full' | { readonly holder: string };
+  /** Ends the leases of cards that the machine has no more: it has as many addresses as cards. */
+  readonly keep: (machine: string, cards: readonly Pick<Lease, 'network' | 'nic'>[]) => void;
   /** What machines that no longer are had. */
   readonly forget: (machine: string) => void;
   readonly rename: (machine: string, to: string) => void;
@@ -86,6 +88,15 @@ export function openNetworks(path: string): NetworkRegister {
       change((content) => ({ ...content, leases: [...leases.filter((one) => one !== before), lease] }));
       return lease;
     },
+    keep: (machine, cards) =>
+      change((content) => ({
+        ...content,
+        leases: content.leases.filter(
+          (lease) =>
+            lease.machine !== machine ||
+            cards.some(({ network, nic }) => network === lease.network && nic === lease.nic),
+        ),
+      })),
     forget: (machine) =>
       change((content) => ({
         ...content,

@@ -129,6 +129,7 @@ test('clone makes threads, never processes or namespaces', () => {
   const passes = (flags: number): boolean => (BigInt(flags) & BigInt(value)) === BigInt(valueTwo);
   const thread = 0x3d0f00;
   assert.ok(passes(thread), "glibc's pthread_create");
+  assert.ok(!passes(thread & ~0x400), 'a table of descriptors of its own, where nobody looks');
   assert.ok(!passes(0x11), 'fork');
   assert.ok(!passes(0x4111), 'vfork');
   for (const namespace of [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000])

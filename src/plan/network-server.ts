@@ -57,7 +57,7 @@ export function managedNetworkFaults(
         {
           code: 'network-missing',
           message: `network card "${nic.id}": there is no network "${nic.network}"${names.length === 0 ? '' : `; there are ${names.join(', ')}`}`,
-          hint: `An administrator makes it: \`qward network create ${nic.network} --subnet 10.77.0.0/24 --nat\`.`,
+          hint: `Root makes it: \`qward network create ${nic.network} --subnet 10.77.0.0/24 --nat\`.`,
           path: ['nics', index, 'network'],
         },
       ];

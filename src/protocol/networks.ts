@@ -182,6 +182,20 @@ const portRules = (mac: string, address: string, more: readonly string[]): reado
 ];
 
 /**
+ * What a port takes to the host past the bridge: frames to 01:80:c2:00:00:0x (IEEE 802.1Q, 8.6.3) meet few hooks of a bridge or none, and
+ * IP takes them as of the port itself.
+ */
+const pastTheBridge = ({ cards, serverLink }: NetworkPlan): readonly string[] => [
+  'chain past_the_bridge {',
+  'type filter hook prerouting priority raw; policy accept;',
+  ...[`${cards}*`, serverLink].map((port) => `iifname "${port}" drop`),
+  '}',
+];
+
+/** New connections that one guest may have through the host: those of all share the host's own table of them. */
+const maxConnections = 4096;
+
+/**
  * The tables of a network in nft's own words (nft(8)); anew in one step.
  * SECURITY: promise 2. A port that was not given an address yet lets nothing in. What a guest sends has its own MAC and IPv4
  * address, and is no answer of a DHCP server. To the host itself nothing comes but an answer, and an echo request for the gateway.
@@ -207,6 +221,7 @@ export function networkTables(plan: NetworkPlan): string {
     '}',
     'chain to_host {',
     'type filter hook input priority filter; policy accept;',
+    'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop',
     ...[`${cards}*`, serverLink].map(
       (port) => `iifname "${port}" ${mode === 'nat' ? 'ether type != { ip, arp } ' : ''}drop`,
     ),
@@ -214,10 +229,12 @@ export function networkTables(plan: NetworkPlan): string {
     '}',
     ...anew('inet', bridge),
   ];
-  if (mode === 'isolated') return `${lines.join('\n')}\n`;
+  const inet = [`table inet ${bridge} {`, ...pastTheBridge(plan)];
+  if (mode === 'isolated') return `${[...lines, ...inet, '}'].join('\n')}\n`;
   return `${[
     ...lines,
-    `table inet ${bridge} {`,
+    ...inet,
+    'set connected { type ipv4_addr; size 65536; flags dynamic; }',
     'chain to_host {',
     'type filter hook input priority filter; policy accept;',
     `iifname != "${bridge}" accept`,
@@ -231,6 +248,7 @@ export function networkTables(plan: NetworkPlan): string {
     `iifname "${bridge}" ip saddr != ${net} drop`,
     `iifname "${bridge}" ip daddr ${metadata} drop`,
     `iifname "${bridge}" meta nfproto ipv6 drop`,
+    `iifname "${bridge}" ct state new add @connected { ip saddr ct count over ${maxConnections} } drop`,
     `oifname "${bridge}" ct state established,related accept`,
     `oifname "${bridge}" drop`,
     '}',
@@ -250,9 +268,11 @@ const anew = (family: string, name: string): readonly string[] => [
 export const noTables = ({ bridge }: NetworkPlan): string =>
   `${['bridge', 'inet'].flatMap((family) => anew(family, bridge)).join('\n')}\n`;
 
-const dhcpOfClients: readonly string[] = [
+/** With the client's hardware address (RFC 2131, chaddr, 28 bytes behind UDP's header): none declines or releases what another has. */
+const dhcpOfClient = (mac: string, address: string): readonly string[] => [
   'udp sport 67 drop',
-  'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
+  `ip saddr { 0.0.0.0, ${address} } udp sport 68 udp dport 67 @th,288,48 0x${BigInt(`0x${mac.replaceAll(':', '')}`).toString(16)} accept`,
+  'udp dport 67 drop',
 ];
 
 const chainOf = (device: string): string => `card${device.slice(device.indexOf('.') + 1)}`;
@@ -287,7 +307,9 @@ export function cardFaults(
     ...[...planned].flatMap(([part, rules]) =>
       part === 'bridge ports' || found.get(part) === rules ? [] : [`chain ${part}`],
     ),
-    ...(chain === `${portRules(mac, address, dhcpOfClients).join('\n')}\n` ? [] : [`the rules of ${device}`]),
+    ...(chain === `${portRules(mac, address, dhcpOfClient(mac, address)).join('\n')}\n`
+      ? []
+      : [`the rules of ${device}`]),
     ...(leads.test(found.get('bridge ports') ?? '') ? [] : [`the way to the rules of ${device}`]),
   ].map((part) => `network ${plan.name}: ${part} other than planned`);
 }
@@ -302,7 +324,9 @@ export function cardRules(
   return `${[
     `add chain bridge ${bridge} ${chain}`,
     `flush chain bridge ${bridge} ${chain}`,
-    ...portRules(mac, address, dhcpOfClients).map((rule) => `add rule bridge ${bridge} ${chain} ${rule}`),
+    ...portRules(mac, address, dhcpOfClient(mac, address)).map(
+      (rule) => `add rule bridge ${bridge} ${chain} ${rule}`,
+    ),
     `add element bridge ${bridge} ports { "${device}" : goto ${chain} }`,
   ].join('\n')}\n`;
 }

@@ -124,6 +124,9 @@ async function launchSwept(
   const runtime = await context.runtime();
   const nodes = nodesOf(launch);
   if (!nodes.ok) return nodes;
+  const cards = launch.descriptors.filter((descriptor) => descriptor.kind === 'card');
+  // A register that cannot be used holds up nobody without a card.
+  if (cards.length > 0) context.networks.keep(launch.machine, cards);
   const record: LaunchRecord = {
     version: 1,
     machine: launch.machine,

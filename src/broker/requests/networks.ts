@@ -10,14 +10,21 @@ import { refuseOthers } from '../administrators.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { routeConflict, usersOf } from '../network-links.ts';
 
-/** SECURITY: promise 4. What the host becomes a router for is the administrators' to say. */
+/**
+ * SECURITY: promise 4. What the host becomes a router for is root's to say: what the host itself sends to such addresses goes to the guests that
+ * have them, a name server's and a directory's too.
+ */
 export function createNetwork(
   context: BrokerContext,
   { name, subnet, mode, who }: NetworkDefinition,
   uid: number,
 ): HandlerOutcome {
-  const barred = refuseOthers(context, uid, 'make networks');
-  if (barred !== undefined) return barred;
+  if (uid !== 0)
+    return refuse(
+      'not-allowed',
+      "only root makes networks: the host's own packets to their addresses go to guests",
+      `as root: qward network create ${name} --subnet ${subnet} --${mode}`,
+    );
   if (context.means.isSession)
     return refuse(
       'not-allowed',

@@ -19,7 +19,7 @@ export const network = defineCommand({
     'A managed network is a bridge of qward’s own with a server that gives addresses and names to its machines, and\n' +
     'a packet filter: what a machine sends has its own addresses, and the host itself is closed. It is on the host as\n' +
     'long as a machine in it runs. A machine is in it by a card with `kind: network`.\n' +
-    '`create` and `rm` are for administrators: they go to the broker itself, past the manager.\n' +
+    '`create` is for root, `rm` for administrators too: they go to the broker itself, past the manager.\n' +
     '--nat: guests reach what the host reaches. --isolated: only one another.',
   arguments: {
     ACTION: { help: 'create, list, show or rm.', complete: actions },

@@ -112,3 +112,23 @@ test('one user cannot fill the queue for all', async () => {
   void queue.wait(ticket({ uid: 2, signal: leaving.signal }));
   leaving.abort();
 });
+
+test('who goes away while the quota is looked at leaves no place behind', async () => {
+  const { queue } = hostOf(100 * GiB);
+  for (let times = 0; times < 64; times += 1) {
+    const leaving = new AbortController();
+    const gone = queue.wait(
+      ticket({
+        signal: leaving.signal,
+        quota: async () => {
+          leaving.abort();
+          return await Promise.resolve([]);
+        },
+        onAdmitted: () => assert.fail('nobody is there'),
+      }),
+    );
+    assert.equal((await gone).ok, false);
+  }
+  assert.equal(queue.any, false);
+  placeOf(await queue.wait(ticket({ uid: 2 })));
+});

@@ -162,6 +162,8 @@ export class AdmissionQueue implements Disposable {
       // As it is before the question: what ends meanwhile makes room for the next look.
       const others = [...this.#held].some(({ uid }) => uid === ticket.uid);
       const over = await ticket.quota();
+      // Who left meanwhile leaves no place behind that nobody has.
+      if (!this.#waiting.includes(waiting)) continue;
       if (over.length === 0) this.#settle(waiting, success(this.#hold(ticket)));
       // What no end of another of theirs would make room for.
       else if (!others) this.#settle(waiting, { ok: false, faults: over });
