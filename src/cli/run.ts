@@ -1,5 +1,4 @@
 /** One call of the CLI, from words to exit status. */
-import { dirname } from 'node:path';
 import { TransportError } from '../api/http.ts';
 import type { Command, CommandResult, OptionSpecs } from './command.ts';
 import { commandNames, findCommand } from './command-table.ts';
@@ -62,7 +61,7 @@ function unreachable(context: Context, error: TransportError): CommandResult {
 /** Of the manager that listens there. */
 function logOf(socket: string): string {
   if (!socket.startsWith('/run/user/')) return 'journalctl -u qward-manager';
-  return `journalctl --user -u qward-session, or ${dirname(socket)}/manager.log where a command brought it up`;
+  return `journalctl --user -u qward-session, or ${socket.slice(0, socket.lastIndexOf('/'))}/manager.log where a command brought it up`;
 }
 
 function report(context: Context, result: CommandResult): number {
