@@ -86,7 +86,10 @@ export class Restore {
         if (error instanceof DamagedMemory) damage = error.message;
       });
       const why = await this.#watch(session, meter, () => damage);
-      if (why !== undefined) ending.abort();
+      if (why !== undefined) {
+        ending.abort();
+        socket.destroy();
+      }
       await reading;
       // SECURITY: promise 7. QEMU may have taken all of it in: a guest goes on only with the very bytes that were saved.
       if (damage !== undefined) return unusable(note.machine, `its memory is damaged: ${damage}`);
