@@ -237,14 +237,9 @@ export async function joinServer(
 ): Promise<readonly Refusal[]> {
   const { name, serverLink, bridge, mac, server, subnet, gateway, mode } = planNetwork(network);
   const host = readlinkSync('/proc/self/ns/user');
-  const own = (): boolean => {
-    try {
-      return isAlive(pid, startTime) && readlinkSync(`/proc/${pid}/ns/user`) !== host;
-    } catch {
-      return false;
-    }
-  };
-  for (const began = performance.now(); !own(); await delay(pollMs))
+  const namespace = (): string =>
+    unlessMissing(() => readlinkSync(`/proc/${pid}/ns/user`), ['ENOENT', 'ESRCH']) ?? host;
+  for (const began = performance.now(); namespace() === host || !isAlive(pid, startTime); await delay(pollMs))
     if (!isAlive(pid, startTime) || performance.now() - began > joinDeadlineMs)
       return [
         refusal(

@@ -123,15 +123,15 @@ function full(path: KeyPath | undefined, room: string, found: number): Broken {
 }
 
 export function ringsAreOfVirtio({ nics }: Draft): readonly Broken[] {
-  return nics.flatMap(({ path, value }) =>
-    (['rxRing', 'txRing'] as const)
-      .filter((key) => value.model !== 'virtio' && value[key] !== undefined)
-      .map((key) =>
-        broken(
-          [...path, key],
-          `${value.model} has a queue of its own size`,
-          'Remove it, or use model: virtio.',
-        ),
-      ),
-  );
+  return nics.flatMap(({ path, value }) => {
+    if (value.model === 'virtio') return [];
+    const cure = 'Remove it, or use model: virtio.';
+    const rings = (['rxRing', 'txRing'] as const).filter((key) => value[key] !== undefined);
+    return [
+      ...rings.map((key) => broken([...path, key], `${value.model} has a queue of its own size`, cure)),
+      ...(value.kind === 'bridge' && value.mtu !== undefined
+        ? [broken([...path, 'mtu'], `${value.model} is told no MTU`, cure)]
+        : []),
+    ];
+  });
 }

@@ -290,6 +290,11 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
     /^nics\.a\.rxRing: e1000 has a queue of its own size/,
   ],
   [
+    'an MTU is told by virtio',
+    [`nics: [${nic('a', 'model: e1000, mtu: 9000')}]`],
+    /^nics\.a\.mtu: e1000 is told no MTU/,
+  ],
+  [
     'native needs O_DIRECT',
     [`disks: [${disk('a', 'aio: native')}]`],
     /^disks\.a\.aio: native needs cache: none, and cache is writeback/,

@@ -43,6 +43,15 @@ export const nicSchema = z.discriminatedUnion('kind', [
       .regex(/^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$/, { error: interfaceName })
       .describe('Bridge on the host that the card is joined to; the policy lists which.')
       .meta({ examples: ['br0'] }),
+    mtu: z
+      .int()
+      .min(68)
+      .max(65_535)
+      .optional()
+      .describe(
+        'MTU that the guest is told, for `virtio`; unset: none. The TAP device has that of the bridge. For `kind: bridge`.',
+      )
+      .meta({ examples: [9000] }),
     ...nicCommon,
   }),
   z.strictObject({

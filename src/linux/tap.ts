@@ -5,6 +5,8 @@ import { addressOf, checked, libc } from './libc.ts';
 const TUNSETIFF = 0x400454can;
 const SIOCGIFFLAGS = 0x8913n;
 const SIOCSIFFLAGS = 0x8914n;
+const SIOCGIFMTU = 0x8921n;
+const SIOCSIFMTU = 0x8922n;
 const SIOCSIFHWADDR = 0x8924n;
 const SIOCGIFHWADDR = 0x8927n;
 const SIOCGIFINDEX = 0x8933n;
@@ -51,6 +53,12 @@ export function openTap(
     call(control, SIOCGIFHWADDR, address, 'SIOCGIFHWADDR');
     address.writeUInt8(0xfe, 18);
     call(control, SIOCSIFHWADDR, address, 'SIOCSIFHWADDR');
+    // A bridge takes the least MTU of its ports, and with it from all others on it.
+    const mtu = interfaceRequest(bridge);
+    call(control, SIOCGIFMTU, mtu, 'SIOCGIFMTU');
+    const own = interfaceRequest(name);
+    mtu.copy(own, 16, 16);
+    call(control, SIOCSIFMTU, own, 'SIOCSIFMTU');
     beforeJoining(name);
     const index = interfaceRequest(name);
     call(control, SIOCGIFINDEX, index, 'SIOCGIFINDEX');

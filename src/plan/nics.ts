@@ -82,6 +82,7 @@ export function nicOptions(
         ...(board.pciBus !== null && !(nic.rom ?? bootindex !== undefined) ? { romfile: '' } : {}),
         rx_queue_size: nic.rxRing,
         tx_queue_size: nic.txRing,
+        host_mtu: nic.kind === 'bridge' ? nic.mtu : undefined,
       }),
     ];
   });

@@ -13,15 +13,16 @@ const script = `
   const afterMissing = JSON.parse(links()).length;
   const tap = openTap('br7');
   const shown = JSON.parse(links()).find((link) => link.ifname === tap.name);
+  const bridge = JSON.parse(links()).find((link) => link.ifname === 'br7');
   const ipv6 = readFileSync('/proc/sys/net/ipv6/conf/' + tap.name + '/disable_ipv6', 'utf8').trim();
   closeSync(tap.fd);
-  console.log(JSON.stringify({ missing, afterMissing, shown, ipv6, left: JSON.parse(links()).length }));
+  console.log(JSON.stringify({ missing, afterMissing, shown, bridge, ipv6, left: JSON.parse(links()).length }));
 `;
 
 test('a TAP device joins its bridge, keeps the host out, and is gone with its descriptor', () => {
   const inside = [
     '-c',
-    'mount -t sysfs none /sys; ip link add br7 type bridge && ip link set br7 up && exec "$@"',
+    'mount -t sysfs none /sys; ip link add br7 type bridge && ip link set br7 mtu 9000 && ip link set br7 up && exec "$@"',
     'sh',
   ];
   const node = [
@@ -40,6 +41,7 @@ test('a TAP device joins its bridge, keeps the host out, and is gone with its de
   assert.equal(found.shown.master, 'br7');
   assert.ok(found.shown.flags.includes('UP'));
   assert.match(found.shown.address, /^fe:/);
+  assert.deepEqual([found.shown.mtu, found.bridge.mtu], [9000, 9000]);
   assert.equal(found.ipv6, '1');
   assert.equal(
     found.afterMissing,

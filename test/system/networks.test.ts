@@ -200,6 +200,17 @@ test('a card without a kind is what the host has, and a neighbour of the host’
     host.run('cat', '/proc/net/arp'),
   );
   await done(instance, 'kill plain');
+  // Its TAP device takes nothing from the bridge, and the guest is told what the definition says.
+  host.run('ip', 'link', 'set', 'br9', 'mtu', '9000');
+  await defineDemo(instance, {
+    name: 'plain',
+    more: 'nics: [{ id: net, kind: bridge, bridge: br9, mtu: 9000 }]',
+  });
+  await done(instance, 'start plain');
+  assert.match(host.run('ip', 'link', 'show', 'br9'), / mtu 9000 /);
+  await consoleShows(instance, 'plain', /ready[\s\S]*# /, { replay: false });
+  assert.equal(await inGuest('plain', 'cat /sys/class/net/eth0/mtu'), '9000');
+  await done(instance, 'kill plain');
   await done(instance, 'rm plain');
   host.run('ip', 'link', 'delete', 'br9');
 });

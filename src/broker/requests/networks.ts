@@ -78,6 +78,5 @@ export function removeNetwork(context: BrokerContext, name: string, uid: number)
       'stop them first',
     );
   context.networks.remove(name);
-  const { subnet, mode, who } = network;
-  return { ok: true, result: { name, subnet, mode, who } };
+  return { ok: true, result: network };
 }
