@@ -87,7 +87,7 @@ test('explain names the line that decides, grant by grant, and starts nothing', 
 test('show says what is in force, and where it is said', async () => {
   write(['"bridges": ["br0"]']);
   const { stdout } = await qward('policy', 'show');
-  assert.match(stdout, /^bridges\[0\] +line 4 +br0$/m);
+  assert.match(stdout, /^bridges\[0\] +line 4 +bridge br0$/m);
   assert.match(stdout, /^ceilings\.memory +default +4TiB$/m);
   const report = JSON.parse((await qward('policy', 'show', '--json')).stdout) as {
     ok: boolean;
