@@ -25,7 +25,7 @@ export const boards: Readonly<Record<MachineDefinition['machine'], Board>> = {
 /** Places of the devices that a machine has once. Fixed, so that a guest finds them where they were. */
 const slots = { graphics: 2, scsi: 3, serial: 4, rng: 5, balloon: 6, usb: 7, sata: 0x1c } as const;
 const nicSlots = { first: 0x08, count: 4 } as const;
-const diskSlots = { first: 0x0c, count: 16 } as const;
+const diskSlots = { first: 0x0c, count: 15 } as const;
 /** virtio-mmio has 24 places and no addresses that a user sees: fixed devices, then disks upward and cards downward. */
 const mmioSingles: ReadonlyMap<keyof typeof slots, number> = new Map([
   ['serial', 0],
@@ -34,8 +34,11 @@ const mmioSingles: ReadonlyMap<keyof typeof slots, number> = new Map([
 ]);
 const mmioDisks = { first: 4, last: 23 } as const;
 
-/** Ports for what is attached later are functions of one slot, in front of all others. */
-const portSlot = 1;
+/**
+ * Ports for what is attached later are functions of one slot, behind the disks. Slot 1 is free: QEMU gives it to a device of `qemu.args` that
+ * says no place, and does so before it makes those of the plan.
+ */
+const portSlot = 0x1b;
 
 /** Devices that few machines have share two slots, as functions in the order in which they are planned. */
 const extraSlots = { first: 0x1d, functions: 8 } as const;

@@ -33,7 +33,7 @@ test('bash completes commands, options, their values and names of machines', asy
     handlers: { list: () => ok([machineSummary('web1'), machineSummary('web2'), machineSummary('db')]) },
   });
   const offered = (...words: string[]) => complete(words, manager.socketPath);
-  assert.deepEqual(await offered('sta'), ['status', 'start']);
+  assert.deepEqual(await offered('sta'), ['status', 'start', 'stats']);
   assert.deepEqual(await offered('start', 'w'), ['web1', 'web2']);
   assert.deepEqual(await offered('start', 'web1', ''), ['web1', 'web2', 'db']);
   assert.deepEqual(await offered('stop', '--t'), ['--timeout']);

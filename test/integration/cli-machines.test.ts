@@ -54,7 +54,7 @@ test('a plain name is started without a list being asked for', async () => {
   await using manager = await startFakeManager({ handlers });
   const { status, out } = await cli(['start', 'web2'], manager);
   assert.deepEqual([status, out], [0, 'web2: started\n']);
-  assert.deepEqual(manager.calls, [{ name: 'start', input: { name: 'web2', paused: false } }]);
+  assert.deepEqual(manager.calls, [{ name: 'start', input: { name: 'web2', paused: false, state: 'use' } }]);
 });
 
 test('a pattern is started side by side, a line each', async () => {

@@ -25,7 +25,7 @@ const pc = [
 ];
 const virtio = ['virtio-balloon-device', 'virtio-rng-device'];
 const virtioPci = ['virtio-balloon-pci', 'virtio-rng-pci'];
-const q35 = [...pc, ...virtio, ...virtioPci, 'ICH9-LPC', 'mch', 'q35-pcihost'];
+const q35 = [...pc, ...virtio, ...virtioPci, 'ICH9-LPC', 'mch', 'pcie-root-port', 'q35-pcihost'];
 
 interface Machine {
   readonly name: string;
@@ -39,8 +39,15 @@ const machines: readonly Machine[] = [
   { name: 'lean', lines: ['machine: q35', 'memory: 32MiB'], devices: q35 },
   {
     name: 'bare',
-    lines: ['machine: q35', 'memory: 32MiB', 'console: false', 'balloon: false', 'rng: false'],
-    devices: q35.filter((device) => !/virtio|serial/.test(device)),
+    lines: [
+      'machine: q35',
+      'memory: 32MiB',
+      'console: false',
+      'balloon: false',
+      'rng: false',
+      'hotplug: {ports: 0}',
+    ],
+    devices: q35.filter((device) => !/virtio|serial|root-port/.test(device)),
   },
   {
     name: 'drives',
