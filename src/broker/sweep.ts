@@ -37,9 +37,17 @@ export async function releaseNetworks(context: BrokerContext, names: readonly st
   const idle = context.means.networksUp().filter((name) => names.includes(name) && !used.has(name));
   // All of them at once: who has a card in one from now on brings it up anew.
   for (const name of idle) context.means.takeDown(name);
-  for (const name of idle.map(serverName)) {
-    await sweep(context, name);
-    context.slots.release(name);
+  for (const network of idle) {
+    const server = serverName(network);
+    // SECURITY: promise 2. Whoever begins or ends a server meanwhile has its uid, which nobody else is to get; a new network has a new one.
+    if (context.busy.has(server) || context.means.networksUp().includes(network)) continue;
+    context.busy.add(server);
+    try {
+      await sweep(context, server);
+      context.slots.release(server);
+    } finally {
+      context.busy.delete(server);
+    }
   }
 }
 

@@ -215,6 +215,20 @@ test('a card without a kind is what the host has, and a neighbour of the host’
   host.run('ip', 'link', 'delete', 'br9');
 });
 
+test('the last machine of a network ends while the next one starts, again and again, and that one is served', async () => {
+  await done(instance, 'kill cage');
+  for (let times = 0; times < 6; times += 1) {
+    const [ends, starts] = times % 2 === 0 ? ['cell', 'cage'] : ['cage', 'cell'];
+    const killed = done(instance, `kill ${ends}`);
+    await delay(15 * times);
+    await Promise.all([killed, done(instance, `start ${starts}`)]);
+    const { server, up } = await stateOf('lab');
+    assert.ok(up && server !== null, String(times));
+    await done(instance, `audit ${starts}`);
+  }
+  await done(instance, 'start cage');
+});
+
 test('after the last machine nothing is on the host, and a removed network is gone', async () => {
   await done(instance, 'drill --help');
   for (const name of ['cage', 'cell', 'web', 'db']) await done(instance, `kill ${name}`);

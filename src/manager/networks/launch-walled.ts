@@ -49,7 +49,7 @@ export async function launchWalled(
   told: Told,
 ): Promise<Launched> {
   const { broker } = services;
-  const launched = await broker.call('launch', { launch });
+  const launched = await launchWhenFree(broker, launch);
   if (!launched.ok) return launched;
   const live = liveOf(launched.value);
   const begunAt = performance.now();
@@ -63,6 +63,20 @@ export async function launchWalled(
     live.process[Symbol.dispose]();
     await broker.call('kill', { machine: launch.machine });
     return { ok: false, faults: [fault] };
+  }
+}
+
+/** The broker may just be ending the one before, whose last machine is gone. */
+async function launchWhenFree(
+  broker: LaunchServices['broker'],
+  launch: LaunchRequest,
+): Promise<Outcome<LaunchedMachine>> {
+  const giveUpAt = performance.now() + settledWithinMs;
+  for (;;) {
+    const outcome = await broker.call('launch', { launch });
+    if (outcome.ok || outcome.faults[0]?.code !== 'machine-busy' || performance.now() >= giveUpAt)
+      return outcome;
+    await wait(lastPollMs);
   }
 }
 
