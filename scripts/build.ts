@@ -57,7 +57,8 @@ async function bundle({ name, entry }: Pick<Program, 'name' | 'entry'>, director
     // (comments have some) a byte each in place of two. Lines stay short enough for a stack trace to point at.
     minifyWhitespace: true,
     lineLimit: 120,
-    legalComments: 'external',
+    // The package has the licences of all that is bundled as a document.
+    legalComments: 'none',
     metafile: true,
     logLevel: 'warning',
   });
