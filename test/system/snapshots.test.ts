@@ -116,13 +116,38 @@ test('a snapshot is removed from disks and memory, of a machine that runs and of
   assert.ok(!tags().includes('qward-second'));
   const [memory = ''] = readdirSync(kept).filter((file) => file.endsWith('.zst'));
   appendFileSync(`${kept}/${memory}`, 'harm');
-  await done(instance, 'snapshot revert web first --yes');
-  assert.match(await refused(instance, 'start web'), /its memory is damaged/);
-  await done(instance, 'discard-state web');
+  // Before a disk is touched.
+  assert.match(
+    await refused(instance, 'snapshot revert web first --yes'),
+    /the checksum of its memory differs/,
+  );
+  assert.equal((await statusOf(instance, 'web')).state, 'stopped');
   assert.equal(await done(instance, 'snapshot rm web first --yes'), 'web: snapshot first removed');
   assert.ok(!tags().includes('qward-'));
   assert.deepEqual(readdirSync(kept), []);
   assert.equal(await done(instance, 'snapshot list web'), 'web has no snapshot.');
+});
+
+test('while a snapshot is made no guest goes on by a word from outside, and none is removed', async () => {
+  await done(instance, 'start web');
+  await done(instance, 'snapshot create web old');
+  const words: string[] = [];
+  const made = instance.client.call('snapshotCreate', { name: 'web', snapshot: 'new' });
+  for (let over = false; !over && words.length === 0;) {
+    const resumed = await instance.client.call('resume', { name: 'web' });
+    if (!resumed.ok) words.push(resumed.faults[0]?.message ?? '');
+    over = await Promise.race([made.then(() => true), delay(1, false)]);
+  }
+  assert.deepEqual(words, ['machine "web" was not resumed: its memory is being kept']);
+  const removed = done(instance, 'snapshot rm web old --yes');
+  assert.ok((await made).ok);
+  await removed;
+  assert.equal(readdirSync(kept).filter((file) => file.endsWith('.zst')).length, 1);
+  await done(instance, 'kill web');
+  await done(instance, 'snapshot revert web new --yes');
+  assert.equal(await done(instance, 'start web'), 'web: restored');
+  await done(instance, 'kill web');
+  await done(instance, 'snapshot rm web new --yes');
 });
 
 test('a machine with a raw disk is refused, with the cure', async () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { RunOptions } from '../../src/api/throwaway/open-throwaway.ts';
 import { RunFault } from '../../src/api/throwaway/run-fault.ts';
+import { checkout } from '../support/checkout.ts';
 import { addGuestRunner } from '../support/guest-runner.ts';
 import { startInstance } from '../support/instance.ts';
 import { killProcess, rememberNoKvm } from '../support/small-machine.ts';
@@ -99,9 +100,9 @@ test('a machine that is over is told so to every command, and one that is refuse
 });
 
 function program(): ChildProcess & { readonly heard: () => string } {
-  const [node = '', quiet = '', entry = ''] = instance.program;
-  const file = entry.replace('src/cli/main.ts', 'test/support/fifty-machines.ts');
-  const child = spawn(node, [quiet, file, String(many), JSON.stringify(options)], {
+  const file = join(checkout, 'test/support/fifty-machines.ts');
+  const words = ['--disable-warning=ExperimentalWarning', file, String(many), JSON.stringify(options)];
+  const child = spawn(process.execPath, words, {
     env: instance.environment,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -111,7 +112,10 @@ function program(): ChildProcess & { readonly heard: () => string } {
 }
 
 async function untilAnswered(child: ReturnType<typeof program>, count: number): Promise<void> {
-  while (child.heard().split('sum ').length <= count) await once(child.stdout ?? child, 'data');
+  const closed = once(child, 'close').then(() => assert.fail(`it ended: ${child.heard()}`));
+  while (child.heard().split('sum ').length <= count)
+    await Promise.race([once(child.stdout ?? child, 'data'), closed]);
+  closed.catch(() => undefined);
 }
 
 test(`${many} at once all answer, each in its turn, and nothing is left`, { timeout }, async () => {

@@ -19,7 +19,7 @@ import { applyLive, type WhenApplied } from './apply-live.ts';
 import { NameLocks } from './name-locks.ts';
 import { isReservedName } from './reserved-names.ts';
 import { removableDisks } from './removable-disks.ts';
-import { removeKept } from './remove-kept.ts';
+import { removeKept, removeMemory } from './remove-kept.ts';
 
 export interface DefinitionServices {
   readonly store: DefinitionStore;
@@ -159,7 +159,11 @@ export class Definitions {
       const own = record.definition.disks.map(({ path }) => path);
       const removable = disks ? await this.#removable(identity, record.definition) : success([]);
       if (!removable.ok) return removable;
-      const removed = await machine.change(() => this.#forget(machine));
+      const removed = await machine.change(() =>
+        machine.saved === undefined
+          ? this.#forget(machine)
+          : Promise.resolve(stillSaved(machine.name, 'removed')),
+      );
       if (!removed.ok) return removed;
       for (const path of removable.value) await unlink(path);
       this.#services.events.emit('machine.removed', machine.name, identity.user);
@@ -287,6 +291,8 @@ export class Definitions {
     const { name } = machine;
     const forgotten = await broker.call('forget', { machine: name });
     if (!forgotten.ok) return forgotten;
+    // SECURITY: promise 4. Before the name is free: nobody who takes it finds the memory of what had it.
+    await removeMemory(this.#services.paths, name);
     const removed = await store.remove(name);
     if (!removed.ok) return removed;
     machine.record = null;

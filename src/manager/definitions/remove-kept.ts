@@ -6,14 +6,18 @@ import { MachineLog } from '../lifecycle/machine-log.ts';
 import { consoleDirectory } from '../lifecycle/run.ts';
 import type { RunNotes } from '../store/run-notes.ts';
 
+/** Saved states and snapshots. */
+export async function removeMemory({ managerState }: Paths, machine: string): Promise<void> {
+  for (const kept of ['saved', 'snapshots'])
+    await rm(`${managerState}/${kept}/${machine}`, { recursive: true, force: true });
+}
+
 export async function removeKept(
   { paths, notes }: { readonly paths: Paths; readonly notes: RunNotes },
   machine: string,
 ): Promise<void> {
   await rm(variableStorePath(paths.vars, machine), { force: true });
   await rm(consoleDirectory(paths.managerState, machine), { recursive: true, force: true });
-  for (const kept of ['saved', 'snapshots'])
-    await rm(`${paths.managerState}/${kept}/${machine}`, { recursive: true, force: true });
   await new MachineLog(paths.managerState, machine).remove();
   await notes.remove(machine);
 }

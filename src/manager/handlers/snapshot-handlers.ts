@@ -3,6 +3,7 @@ import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { EventHistory } from '../events.ts';
 import type { Handlers } from '../server/call.ts';
+import { halfReverted } from '../saved/restore.ts';
 import { createSnapshot, dropFromDisks, writtenDisks } from '../snapshots/create-snapshot.ts';
 import { removeSnapshot, revertToSnapshot, type OfflineServices } from '../snapshots/revert-snapshot.ts';
 import { tagOf } from '../snapshots/snapshot-store.ts';
@@ -50,15 +51,16 @@ export function createSnapshotHandlers(services: SnapshotHandlerServices): Pick<
     },
     snapshotRevert: async ({ machine, identity, params, closed }) => {
       const { snapshot } = params;
-      if (machine.saved?.usable === true)
-        return failure(
-          'machine-saved',
-          `machine "${machine.name}" did not go back to snapshot "${snapshot}": its memory is saved, and would be lost`,
-          `throw it away first: \`qward discard-state ${machine.name}\``,
-        );
       const owner = machine.record?.metadata.owner;
       if (owner === undefined) return unknown(machine.name);
       const reverted = await machine.change(async () => {
+        const { saved } = machine;
+        if (saved !== undefined && halfReverted(machine.name, saved) === undefined)
+          return failure(
+            'machine-saved',
+            `machine "${machine.name}" did not go back to snapshot "${snapshot}": its memory is saved, and would be lost`,
+            `throw it away first: \`qward discard-state ${machine.name}\``,
+          );
         const outcome = await revertToSnapshot(services, {
           machine: machine.name,
           owner,
@@ -77,6 +79,9 @@ export function createSnapshotHandlers(services: SnapshotHandlerServices): Pick<
       const removed =
         machine.run === undefined
           ? await machine.change(async () => {
+              const { saved } = machine;
+              const half = halfReverted(machine.name, saved);
+              if (half !== undefined && saved?.usable === false && saved.reverting === snapshot) return half;
               const outcome = await removeSnapshot(services, {
                 machine: machine.name,
                 owner,
@@ -85,7 +90,7 @@ export function createSnapshotHandlers(services: SnapshotHandlerServices): Pick<
               });
               return outcome.ok ? success('removed') : outcome;
             })
-          : await removeLive(services, machine, snapshot);
+          : await machine.changeRunning(() => removeLive(services, machine, snapshot));
       return done(machine, identity.user, snapshot, removed);
     },
   };

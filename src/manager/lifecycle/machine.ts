@@ -9,7 +9,7 @@ import type { HostPhase } from '../host-phase.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 import type { RunNote } from '../store/run-notes.ts';
-import { Restore } from '../saved/restore.ts';
+import { halfReverted, Restore } from '../saved/restore.ts';
 import { saveRun, type SaveRequest, type SaveServices } from '../saved/save-run.ts';
 import type { StateNote } from '../saved/state-note.ts';
 import type { SavedState } from '../saved/saved-states.ts';
@@ -201,6 +201,8 @@ export class Machine {
   async discardState(by: string): Promise<Outcome<Done>> {
     if (this.saved === undefined) return this.#report(success('has no saved state'));
     const outcome = await this.change(async () => {
+      const half = halfReverted(this.name, this.saved);
+      if (half !== undefined) return half;
       const discarded = await this.#services.states.discard(this.name);
       if (!discarded.ok) return discarded;
       this.life.note(`the saved state was discarded by ${by}`);
@@ -268,6 +270,12 @@ export class Machine {
         `stop it first: \`qward stop ${this.name}\``,
       );
     this.life.after.restarts.cancel('what is done with the machine now');
+    return await this.#operations.begin('change', work).done;
+  }
+
+  /** Does something to a machine that runs; no start, stop, save or snapshot comes in between. */
+  async changeRunning(work: () => Promise<Outcome<string>>): Promise<Outcome<string>> {
+    while (this.#operations.current !== undefined) await this.#operations.current.done;
     return await this.#operations.begin('change', work).done;
   }
 
@@ -340,6 +348,8 @@ export class Machine {
           this.#progress = { doing: 'restoring', percent };
         },
       });
+    const half = halfReverted(this.name, this.saved);
+    if (half !== undefined) return half;
     const discarded = await states.discard(this.name);
     if (!discarded.ok) return discarded;
     this.life.note(`the saved state was discarded by ${by}`);
@@ -452,6 +462,13 @@ export class Machine {
   ): Promise<Outcome<void>> {
     const operation = this.#operations.current;
     if (operation?.kind === 'start') await operation.done;
+    // SECURITY: promise 7. A guest that went on while its memory is written, or after it, would be resumed on disks of another moment.
+    if (operation?.kind === 'save' || (this.saved !== undefined && this.run !== undefined))
+      return failure(
+        'machine-busy',
+        `machine "${this.name}" was not ${what}: its memory is being kept`,
+        'wait for it to end',
+      );
     const session = this.session();
     if (!session.ok) return session;
     const result = await command(session.value);

@@ -13,7 +13,7 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import type { Planned } from '../planner.ts';
 import { DamagedMemory, readMemory, type Meter } from './memory-file.ts';
 import { argumentsDiffer, changedFiles, versionsDiffer } from './same-machine.ts';
-import type { SavedStates } from './saved-states.ts';
+import type { SavedState, SavedStates } from './saved-states.ts';
 import type { StateNote } from './state-note.ts';
 import { withoutIncoming } from './what-runs.ts';
 
@@ -78,18 +78,21 @@ export class Restore {
       if (!begun.ok) return await this.#failed(run, begun.message);
       const meter: Meter = { bytes: 0 };
       const ending = new AbortController();
+      // SECURITY: promise 2. A QEMU that reads nothing and says that it has all of it holds up nobody who ends the start.
+      const over = AbortSignal.any([signal, ending.signal, run.released]);
+      over.addEventListener('abort', () => socket.destroy(), { once: true });
       let damage: string | undefined;
       const reading = readMemory(this.#states.memoryPath(note), note, socket, {
         meter,
-        signal: AbortSignal.any([signal, ending.signal, run.released]),
+        signal: over,
       }).catch((error: unknown) => {
         if (error instanceof DamagedMemory) damage = error.message;
       });
-      const why = await this.#watch(session, meter, () => damage);
-      if (why !== undefined) {
-        ending.abort();
+      const why = await this.#watch(session, meter, () => (over.aborted ? 'the start was ended' : damage));
+      if (why !== undefined) ending.abort();
+      // What QEMU does not want any more is read for its sum alone.
+      else if ((await Promise.race([reading, wait(stallMs, 'late' as const, { ref: false })])) === 'late')
         socket.destroy();
-      }
       await reading;
       // SECURITY: promise 7. QEMU may have taken all of it in: a guest goes on only with the very bytes that were saved.
       if (damage !== undefined) return unusable(note.machine, `its memory is damaged: ${damage}`);
@@ -129,7 +132,8 @@ export class Restore {
       const { status, error } = migration.value;
       if (status === 'completed') return undefined;
       if (status === 'failed') return error === '' ? 'QEMU did not take it' : error;
-      if (damage() !== undefined) return 'it is damaged';
+      const fault = damage();
+      if (fault !== undefined) return fault;
       if (plainBytes > 0) this.#onProgress(Math.min(100, (100 * meter.bytes) / plainBytes));
       const now = performance.now();
       if (meter.bytes !== bytes) [bytes, movedAt] = [meter.bytes, now];
@@ -153,6 +157,12 @@ export interface RestoreFrom {
   /** From 0 to 100. */
   readonly onProgress: (percent: number) => void;
 }
+
+/** A machine that was going back to a snapshot: no word but going there again lets it start. */
+export const halfReverted = (machine: string, saved: SavedState | undefined): Outcome<never> | undefined =>
+  saved?.usable === false && saved.reverting !== undefined
+    ? interrupted(machine, saved.reverting)
+    : undefined;
 
 /** SECURITY: promise 7. Some of its disks may be at the snapshot, and others not. */
 const interrupted = (machine: string, snapshot: string): Outcome<never> =>

@@ -53,6 +53,9 @@ export async function revertToSnapshot(services: OfflineServices, which: Which):
       `snapshot "${snapshot}" of machine "${machine}" cannot be reverted to: this host would give it another machine: ${differs}`,
       'set right what differs',
     );
+  // SECURITY: promise 7. A snapshot without its memory costs no disk anything.
+  const whole = await snapshots.verify(snapshot, found.value);
+  if (!whole.ok) return whole;
   // SECURITY: promise 7. From here on the machine starts only when all of it is done: half of a snapshot is none.
   const begun = await states.beginRevert(machine, snapshot);
   if (!begun.ok) return begun;

@@ -2,7 +2,9 @@
  * Snapshots of machines: snapshots/NAME/ with, for each, `SNAPSHOT.json`, which is put in place last, the memory, and the UEFI
  * variables. What belongs to it of the disks is in the images, under the tag `qward-SNAPSHOT`.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { errorCode } from '../../linux/errno.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
@@ -55,12 +57,20 @@ export class SnapshotStore {
         `machine "${machine}" has no snapshot "${snapshot}"`,
         `\`qward snapshot list ${machine}\` shows which there are`,
       );
-    if ('note' in found) return success(found.note);
-    return failure(
-      'state-unusable',
-      `snapshot "${snapshot}" of machine "${machine}" is damaged: ${found.unusable}`,
-      `remove it: \`qward snapshot rm ${machine} ${snapshot}\``,
-    );
+    return 'note' in found ? success(found.note) : damaged(machine, snapshot, found.unusable);
+  }
+
+  /** Whether the memory is there, byte for byte. */
+  async verify(snapshot: string, note: StateNote): Promise<Outcome<undefined>> {
+    const hash = createHash('sha256');
+    try {
+      await pipeline(createReadStream(this.memoryPath(note)), hash);
+    } catch (error) {
+      return damaged(note.machine, snapshot, `its memory: ${errorCode(error)}`);
+    }
+    return hash.digest('hex') === note.memory.sha256
+      ? success(undefined)
+      : damaged(note.machine, snapshot, 'the checksum of its memory differs');
   }
 
   async begin(machine: string): Promise<Outcome<Part>> {
@@ -135,6 +145,13 @@ export class SnapshotStore {
         await rm(`${this.directory(machine)}/${file}`, { force: true });
   }
 }
+
+const damaged = (machine: string, snapshot: string, why: string): Outcome<never> =>
+  failure(
+    'state-unusable',
+    `snapshot "${snapshot}" of machine "${machine}" is damaged: ${why}`,
+    `remove it: \`qward snapshot rm ${machine} ${snapshot}\``,
+  );
 
 function unwritable(path: string, error: unknown): Outcome<never> {
   const reason = error instanceof Error ? error.message : String(error);

@@ -8,7 +8,11 @@ const GiB = 1024 ** 3;
 
 function hostOf(available: number): { available: number; queue: AdmissionQueue } {
   const host = { available };
-  const queue = new AdmissionQueue({ available: () => host.available, used: () => 0 });
+  const queue = new AdmissionQueue({
+    total: () => 100 * GiB,
+    available: () => host.available,
+    used: () => 0,
+  });
   return Object.assign(host, { queue });
 }
 

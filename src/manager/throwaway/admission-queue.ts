@@ -3,7 +3,7 @@
  * own quota is used up is passed by others and keeps their place.
  */
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import type { Fault } from '../../definition/fault.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 
@@ -43,6 +43,8 @@ interface Held {
 }
 
 export interface HostMemory {
+  /** Bytes that the host has. */
+  readonly total: () => number;
   /** Bytes that programs can still have. */
   readonly available: () => number;
   /** Bytes that the process has. */
@@ -59,6 +61,7 @@ const lookEveryMs = 250;
 const comingAtOnce = 2 * availableParallelism();
 
 export const hostMemory: HostMemory = {
+  total: totalmem,
   available: () => {
     const [, kib = '0'] = /^MemAvailable: +(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'latin1')) ?? [];
     return Number(kib) * 1024;
@@ -91,6 +94,7 @@ export class AdmissionQueue implements Disposable {
 
   /** Resolves when it is this one's turn, or with why it never is. */
   async wait(ticket: Ticket): Promise<Outcome<Place>> {
+    if (ticket.signal.aborted) return failure('timed-out', 'nobody waits for it any more', '');
     const ofUser = this.#waiting.filter(({ ticket: { uid } }) => uid === ticket.uid).length;
     if (this.#waiting.length >= maxWaiting || ofUser >= maxWaitingOfUser)
       return failure(
@@ -144,7 +148,20 @@ export class AdmissionQueue implements Disposable {
     const turns = [...this.#waiting];
     for (const waiting of turns) {
       const { ticket } = waiting;
-      if ([...this.#held].filter(({ coming }) => coming).length >= comingAtOnce) break;
+      const coming = [...this.#held].filter((held) => held.coming);
+      if (coming.length >= comingAtOnce) break;
+      // SECURITY: promise 4. Guests that never say that they are up take no more than half of the places.
+      if (coming.filter(({ uid }) => uid === ticket.uid).length >= Math.ceil(comingAtOnce / 2)) continue;
+      // As it is before the question: what ends meanwhile makes room for the next look.
+      const others = [...this.#held].some(({ uid }) => uid === ticket.uid);
+      const over = await ticket.quota();
+      // Who left meanwhile leaves no place behind that nobody has.
+      if (!this.#waiting.includes(waiting)) continue;
+      if (over.length > 0) {
+        // What no end of another of theirs would make room for.
+        if (!others) this.#settle(waiting, { ok: false, faults: over });
+        continue;
+      }
       const room = this.#room(ticket.memory);
       if (room === 'none') break;
       if (room === 'never') {
@@ -159,14 +176,7 @@ export class AdmissionQueue implements Disposable {
         );
         continue;
       }
-      // As it is before the question: what ends meanwhile makes room for the next look.
-      const others = [...this.#held].some(({ uid }) => uid === ticket.uid);
-      const over = await ticket.quota();
-      // Who left meanwhile leaves no place behind that nobody has.
-      if (!this.#waiting.includes(waiting)) continue;
-      if (over.length === 0) this.#settle(waiting, success(this.#hold(ticket)));
-      // What no end of another of theirs would make room for.
-      else if (!others) this.#settle(waiting, { ok: false, faults: over });
+      this.#settle(waiting, success(this.#hold(ticket)));
     }
     for (const [before, waiting] of this.#waiting.entries()) {
       if (waiting.told === before) continue;
@@ -184,7 +194,7 @@ export class AdmissionQueue implements Disposable {
     }, 0);
     const free = this.#memory.available() * (1 - keptShare) - promised;
     if (memory + processBytes <= free) return 'there';
-    return held.length === 0 ? 'never' : 'none';
+    return held.length === 0 || memory + processBytes > this.#memory.total() ? 'never' : 'none';
   }
 
   #hold({ uid, memory, onAdmitted }: Ticket): Place {
