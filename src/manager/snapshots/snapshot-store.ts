@@ -64,7 +64,9 @@ export class SnapshotStore {
   async verify(snapshot: string, note: StateNote): Promise<Outcome<undefined>> {
     const hash = createHash('sha256');
     try {
-      await pipeline(createReadStream(this.memoryPath(note)), hash);
+      await pipeline(createReadStream(this.memoryPath(note)), async (source: AsyncIterable<Buffer>) => {
+        for await (const chunk of source) hash.update(chunk);
+      });
     } catch (error) {
       return damaged(note.machine, snapshot, `its memory: ${errorCode(error)}`);
     }
