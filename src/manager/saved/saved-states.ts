@@ -52,7 +52,14 @@ export class SavedStates {
       const state = await this.#read(name, path);
       if (state !== undefined) this.#states.set(name, state);
       if (state?.usable === false)
-        broken.push({ path, reason: state.reason, cure: `discard it: \`qward discard-state ${name}\`` });
+        broken.push({
+          path,
+          reason: state.reason,
+          cure:
+            state.reverting === undefined
+              ? `discard it: \`qward discard-state ${name}\``
+              : `go back again: \`qward snapshot revert ${name} ${state.reverting}\``,
+        });
       await this.#clearParts(name, state);
     }
     return broken;
