@@ -159,11 +159,7 @@ export class Definitions {
       const own = record.definition.disks.map(({ path }) => path);
       const removable = disks ? await this.#removable(identity, record.definition) : success([]);
       if (!removable.ok) return removable;
-      const removed = await machine.change(() =>
-        machine.saved === undefined
-          ? this.#forget(machine)
-          : Promise.resolve(stillSaved(machine.name, 'removed')),
-      );
+      const removed = await machine.change(() => this.#forget(machine));
       if (!removed.ok) return removed;
       for (const path of removable.value) await unlink(path);
       this.#services.events.emit('machine.removed', machine.name, identity.user);
@@ -289,6 +285,8 @@ export class Definitions {
   async #forget(machine: Machine): Promise<Outcome<string>> {
     const { broker, store, machines } = this.#services;
     const { name } = machine;
+    // A save may have been under way when this was asked for.
+    if (machine.saved !== undefined) return stillSaved(name, 'removed');
     const forgotten = await broker.call('forget', { machine: name });
     if (!forgotten.ok) return forgotten;
     // SECURITY: promise 4. Before the name is free: nobody who takes it finds the memory of what had it.

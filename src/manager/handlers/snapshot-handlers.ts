@@ -79,9 +79,8 @@ export function createSnapshotHandlers(services: SnapshotHandlerServices): Pick<
       const removed =
         machine.run === undefined
           ? await machine.change(async () => {
-              const { saved } = machine;
-              const half = halfReverted(machine.name, saved);
-              if (half !== undefined && saved?.usable === false && saved.reverting === snapshot) return half;
+              const half = halfReverted(machine.name, machine.saved, snapshot);
+              if (half !== undefined) return half;
               const outcome = await removeSnapshot(services, {
                 machine: machine.name,
                 owner,

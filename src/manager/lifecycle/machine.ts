@@ -201,13 +201,9 @@ export class Machine {
   async discardState(by: string): Promise<Outcome<Done>> {
     if (this.saved === undefined) return this.#report(success('has no saved state'));
     const outcome = await this.change(async () => {
-      const half = halfReverted(this.name, this.saved);
-      if (half !== undefined) return half;
-      const discarded = await this.#services.states.discard(this.name);
+      const discarded = await this.#discard(by);
       if (!discarded.ok) return discarded;
-      this.life.note(`the saved state was discarded by ${by}`);
       this.life.settle('stopped');
-      this.#services.events.emit('machine.state-discarded', this.name, by);
       return success('discarded the saved state');
     });
     return this.#report(outcome);
@@ -348,9 +344,13 @@ export class Machine {
           this.#progress = { doing: 'restoring', percent };
         },
       });
+    return await this.#discard(by);
+  }
+
+  async #discard(by: string): Promise<Outcome<undefined>> {
     const half = halfReverted(this.name, this.saved);
     if (half !== undefined) return half;
-    const discarded = await states.discard(this.name);
+    const discarded = await this.#services.states.discard(this.name);
     if (!discarded.ok) return discarded;
     this.life.note(`the saved state was discarded by ${by}`);
     this.#services.events.emit('machine.state-discarded', this.name, by);

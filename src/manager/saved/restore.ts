@@ -45,7 +45,8 @@ export class Restore {
         `machine "${machine}" has no saved state`,
         `start it: \`qward start ${machine}\``,
       );
-    if (!state.usable && state.reverting !== undefined) return interrupted(machine, state.reverting);
+    const half = halfReverted(machine, state);
+    if (half !== undefined) return half;
     if (!state.usable) return unusable(machine, state.reason);
     const parsed = parseDefinition(state.note.definition);
     if (!parsed.ok) return unusable(machine, parsed.faults[0]?.message ?? 'its definition cannot be read');
@@ -158,11 +159,17 @@ export interface RestoreFrom {
   readonly onProgress: (percent: number) => void;
 }
 
-/** A machine that was going back to a snapshot: no word but going there again lets it start. */
-export const halfReverted = (machine: string, saved: SavedState | undefined): Outcome<never> | undefined =>
-  saved?.usable === false && saved.reverting !== undefined
-    ? interrupted(machine, saved.reverting)
-    : undefined;
+/** A machine that was going back to a snapshot, or just to this one: no word but going there again lets it start. */
+export function halfReverted(
+  machine: string,
+  saved: SavedState | undefined,
+  snapshot?: string,
+): Outcome<never> | undefined {
+  const reverting = saved?.usable === false ? saved.reverting : undefined;
+  return reverting === undefined || (snapshot !== undefined && snapshot !== reverting)
+    ? undefined
+    : interrupted(machine, reverting);
+}
 
 /** SECURITY: promise 7. Some of its disks may be at the snapshot, and others not. */
 const interrupted = (machine: string, snapshot: string): Outcome<never> =>
