@@ -1,8 +1,7 @@
 /** A network card on a bridge is given to a machine that runs: planned as for a start, its TAP device made by the broker. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, readFileSync } from 'node:fs';
-import type { MachineDefinition, NicDefinition } from '../../definition/schema.ts';
-import { placeDevice } from '../../plan/hotplug-place.ts';
+import type { NicDefinition } from '../../definition/schema.ts';
 import { optionsOf, type Options } from '../../plan/launched-options.ts';
 import type { CommandResult } from '../../qmp/command-result.ts';
 import { commands } from '../../qmp/commands.ts';
@@ -14,19 +13,10 @@ import { whenFree } from '../handed-sockets.ts';
 import { beyondRun } from './beyond-run.ts';
 import { dropParts, settleDisks } from './drop-disk.ts';
 import type { Attached } from './hotplug.ts';
-import { beginWork, type HotplugServices, type Work } from './hotplug-services.ts';
+import { planAlone, placeIn } from './plan-alone.ts';
+import { workAlone, type HotplugServices, type Work } from './hotplug-services.ts';
 
 export async function attachCard(
-  services: HotplugServices,
-  machine: Machine,
-  nic: NicDefinition,
-): Promise<Outcome<Attached>> {
-  const { run } = machine;
-  const work = (): Promise<Outcome<Attached>> => attach(services, machine, nic);
-  return run === undefined ? await work() : await run.media.alone(work);
-}
-
-async function attach(
   services: HotplugServices,
   machine: Machine,
   nic: NicDefinition,
@@ -37,9 +27,11 @@ async function attach(
       `card "${nic.id}" was not attached to machine "${machine.name}": one of \`kind: ${nic.kind ?? 'default'}\` is made with a start`,
       'attach one of `kind: bridge`, or name it in the definition and start the machine anew',
     );
-  const begun = await beginWork(services, machine);
-  if (!begun.ok) return begun;
-  const work = begun.value;
+  return await workAlone(services, machine, (work) => attach(work, nic));
+}
+
+async function attach(work: Work, nic: OnBridge): Promise<Outcome<Attached>> {
+  const { services, machine } = work;
   if (await settleDisks(work, work.session)) await machine.life.keepNote();
   const planned = await planCard(work, nic);
   if (!planned.ok) return planned;
@@ -53,45 +45,29 @@ async function attach(
 
 type OnBridge = Extract<NicDefinition, { readonly kind: 'bridge' }>;
 
-/** The device in the place that it gets; as a machine that has this card alone. */
-async function planCard({ services, machine, record, run }: Work, nic: OnBridge): Promise<Outcome<Options>> {
-  const { definition, metadata } = record;
+/** The device in the place that it gets. */
+async function planCard(work: Work, nic: OnBridge): Promise<Outcome<Options>> {
+  const { machine, run } = work;
   if (run.hotplug.devices.some((device) => device['id'] === nic.id))
     return failure(
       'request-invalid',
       `machine "${machine.name}" has a device "${nic.id}" already`,
       'choose another id',
     );
-  const alone = {
-    ...definition,
-    firmware: 'bios' as const,
-    boot: definition.machine === 'microvm' ? definition.boot : { menu: false },
-    hooks: {},
-    disks: [],
-    cdroms: [],
-    nics: [nic],
-  } satisfies MachineDefinition;
-  const planned = await services.planner.plan(alone, { owner: metadata.owner, makeFiles: false });
+  const planned = await planAlone(work, { nics: [nic] });
   if (!planned.ok) return planned;
   const { launch } = planned.value.plan;
   const beyond = beyondRun({ what: 'card', id: nic.id }, launch, run.launched.launch);
   if (beyond.length > 0) return { ok: false, faults: beyond };
   const device = optionsOf(launch, '-device').find(({ id }) => id === nic.id);
   if (device === undefined) throw new TypeError(`no card was planned for ${nic.id}`);
-  const { devices } = run.hotplug;
-  if (devices.some(({ mac }) => mac === device['mac']))
+  if (run.hotplug.devices.some(({ mac }) => mac === device['mac']))
     return failure(
       'request-invalid',
       `machine "${machine.name}" has a card of that MAC address already`,
       'choose another',
     );
-  const placed = placeDevice(device, devices, run.launched.launch);
-  if (placed.ok) return success(placed.device);
-  return failure(
-    'request-invalid',
-    `card "${nic.id}" was not attached to machine "${machine.name}": ${placed.why}`,
-    placed.cure,
-  );
+  return placeIn(work, `card "${nic.id}"`, device);
 }
 
 /** It is noted before QEMU hears of it: whatever is open then is expected by whoever looks. */

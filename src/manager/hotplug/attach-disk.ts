@@ -3,10 +3,9 @@
  * fails, those before it are undone.
  */
 import { randomBytes } from 'node:crypto';
-import { placeDevice } from '../../plan/hotplug-place.ts';
 import { optionsOf, setOf, type Options } from '../../plan/launched-options.ts';
 import { plannedDisk, type PlannedDisk } from '../../plan/planned-disk.ts';
-import type { DiskDefinition, MachineDefinition } from '../../definition/schema.ts';
+import type { DiskDefinition } from '../../definition/schema.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { CommandFailure, CommandResult } from '../../qmp/command-result.ts';
 import { commands } from '../../qmp/commands.ts';
@@ -20,28 +19,20 @@ import type { Planned } from '../planner.ts';
 import { beyondRun } from './beyond-run.ts';
 import { dropParts, settleDisks } from './drop-disk.ts';
 import type { Attached } from './hotplug.ts';
-import { beginWork, type HotplugServices, type Work } from './hotplug-services.ts';
+import { planAlone, placeIn } from './plan-alone.ts';
+import { workAlone, type HotplugServices, type Work } from './hotplug-services.ts';
 
 export async function attachDisk(
   services: HotplugServices,
   machine: Machine,
   disk: DiskDefinition,
 ): Promise<Outcome<Attached>> {
-  const { run } = machine;
-  const work = (): Promise<Outcome<Attached>> => attach(services, machine, disk);
-  return run === undefined ? await work() : await run.media.alone(work);
+  return await workAlone(services, machine, (work) => attach(work, disk));
 }
 
-async function attach(
-  services: HotplugServices,
-  machine: Machine,
-  disk: DiskDefinition,
-): Promise<Outcome<Attached>> {
-  const begun = await beginWork(services, machine);
-  if (!begun.ok) return begun;
-  const work = begun.value;
-  const { run, session } = work;
-  if (await settleDisks({ run }, session)) await machine.life.keepNote();
+async function attach(work: Work, disk: DiskDefinition): Promise<Outcome<Attached>> {
+  const { services, machine, session } = work;
+  if (await settleDisks(work, session)) await machine.life.keepNote();
   const planned = await planDisk(work, disk);
   if (!planned.ok) return planned;
   const placed = place(work, disk, planned.value);
@@ -58,11 +49,8 @@ interface PlannedAlone extends PlannedDisk {
   readonly launch: LaunchRequest;
 }
 
-/** As a machine that has this disk alone: a file of another disk that is missing stands in nobody's way. */
-async function planDisk(
-  { services, machine, record, run }: Work,
-  disk: DiskDefinition,
-): Promise<Outcome<PlannedAlone>> {
+async function planDisk(work: Work, disk: DiskDefinition): Promise<Outcome<PlannedAlone>> {
+  const { services, machine, record, run } = work;
   const { definition, metadata } = record;
   const taken = new Set(run.hotplug.devices.map((device) => device['id']));
   if (taken.has(disk.id))
@@ -71,17 +59,7 @@ async function planDisk(
       `machine "${machine.name}" has a device "${disk.id}" already`,
       'choose another id; `qward attach NAME` shows the disks',
     );
-  const { owner } = metadata;
-  const alone = {
-    ...definition,
-    firmware: 'bios' as const,
-    boot: definition.machine === 'microvm' ? definition.boot : { menu: false },
-    hooks: {},
-    disks: [disk],
-    cdroms: [],
-    nics: [],
-  } satisfies MachineDefinition;
-  const planned = await services.planner.plan(alone, { owner, makeFiles: false });
+  const planned = await planAlone(work, { disks: [disk] });
   if (!planned.ok) return planned;
   const twice = usedTwice(disk, planned.value, run.openFiles);
   if (twice !== undefined)
@@ -98,7 +76,7 @@ async function planDisk(
       ? [{ ...disk, id, path: files.find(({ access }) => access === 'rw')?.path ?? '' }]
       : [],
   );
-  const admitted = await services.quotas.admitStart(owner, {
+  const admitted = await services.quotas.admitStart(metadata.owner, {
     ...definition,
     disks: [...definition.disks.filter(({ id }) => id !== disk.id), ...others, disk],
   });
@@ -120,9 +98,9 @@ function usedTwice(
   return same ? path : undefined;
 }
 
-function place({ machine, run }: Work, disk: DiskDefinition, { device }: PlannedAlone): Outcome<Options> {
-  const { devices } = run.hotplug;
-  const taken = devices.some(
+function place(work: Work, disk: DiskDefinition, { device }: PlannedAlone): Outcome<Options> {
+  const { machine, run } = work;
+  const taken = run.hotplug.devices.some(
     (one) => one['bus'] === device['bus'] && one['scsi-id'] === device['scsi-id'] && disk.unit !== undefined,
   );
   if (disk.bus === 'scsi' && taken)
@@ -131,13 +109,7 @@ function place({ machine, run }: Work, disk: DiskDefinition, { device }: Planned
       `disk "${disk.id}" was not attached to machine "${machine.name}": SCSI id ${disk.unit} is taken`,
       'leave `unit` out, or choose another',
     );
-  const placed = placeDevice(device, devices, run.launched.launch);
-  if (placed.ok) return success(placed.device);
-  return failure(
-    'request-invalid',
-    `disk "${disk.id}" was not attached to machine "${machine.name}": ${placed.why}`,
-    placed.cure,
-  );
+  return placeIn(work, `disk "${disk.id}"`, device);
 }
 
 /** It is noted before QEMU hears of it: whatever is open then is expected by whoever looks. */

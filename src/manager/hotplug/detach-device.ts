@@ -8,7 +8,7 @@ import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { dropParts, settleDisks } from './drop-disk.ts';
 import type { DeviceThere } from './hotplug.ts';
-import { beginWork, type HotplugServices, type Work } from './hotplug-services.ts';
+import { workAlone, type HotplugServices, type Work } from './hotplug-services.ts';
 
 export interface DetachOrder {
   readonly id: string;
@@ -23,25 +23,17 @@ export async function detachDevice(
   machine: Machine,
   order: DetachOrder,
 ): Promise<Outcome<DeviceThere>> {
-  const { run } = machine;
-  const work = (): Promise<Outcome<DeviceThere>> => detach(services, machine, order);
-  return run === undefined ? await work() : await run.media.alone(work);
+  return await workAlone(services, machine, (work) => detach(work, order));
 }
 
-async function detach(
-  services: HotplugServices,
-  machine: Machine,
-  { id, timeoutMs }: DetachOrder,
-): Promise<Outcome<DeviceThere>> {
-  const begun = await beginWork(services, machine);
-  if (!begun.ok) return begun;
-  const { run, session } = begun.value;
+async function detach(work: Work, { id, timeoutMs }: DetachOrder): Promise<Outcome<DeviceThere>> {
+  const { services, machine, run, session } = work;
   // It may be gone already: the guest let go of it after the time limit of the last attempt.
   const before = run.hotplug.device(id);
-  if (before === undefined) return unknownDevice(begun.value, id);
-  const settled = await settleDisks({ run }, session);
+  if (before === undefined) return unknownDevice(work, id);
+  const settled = await settleDisks(work, session);
   if (run.hotplug.device(id) !== undefined) {
-    const removed = await removeDevice(begun.value, before, timeoutMs);
+    const removed = await removeDevice(work, before, timeoutMs);
     if (!removed.ok) {
       if (settled) await machine.life.keepNote();
       return removed;

@@ -27,8 +27,21 @@ export interface Work {
   readonly session: QmpSession;
 }
 
+/** Does it to a machine whose guest runs, when nobody else changes what it holds. */
+export async function workAlone<Result>(
+  services: HotplugServices,
+  machine: Machine,
+  work: (there: Work) => Promise<Outcome<Result>>,
+): Promise<Outcome<Result>> {
+  const begin = async (): Promise<Outcome<Result>> => {
+    const begun = await beginWork(services, machine);
+    return begun.ok ? await work(begun.value) : begun;
+  };
+  return machine.run === undefined ? await begin() : await machine.run.media.alone(begin);
+}
+
 /** While it is paused QEMU closes no descriptor set (7.2), and no guest lets go of a device. */
-export async function beginWork(services: HotplugServices, machine: Machine): Promise<Outcome<Work>> {
+async function beginWork(services: HotplugServices, machine: Machine): Promise<Outcome<Work>> {
   const session = machine.session();
   if (!session.ok) return session;
   const { run, record, name } = machine;

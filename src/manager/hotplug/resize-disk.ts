@@ -5,7 +5,7 @@ import { monitorFailure } from '../lifecycle/give-file.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { DeviceThere } from './hotplug.ts';
-import { beginWork, type HotplugServices, type Work } from './hotplug-services.ts';
+import { workAlone, type HotplugServices, type Work } from './hotplug-services.ts';
 
 export interface ResizeOrder {
   readonly disk: string;
@@ -24,23 +24,14 @@ export async function resizeDisk(
   machine: Machine,
   order: ResizeOrder,
 ): Promise<Outcome<Resized>> {
-  const { run } = machine;
-  const work = (): Promise<Outcome<Resized>> => resize(services, machine, order);
-  return run === undefined ? await work() : await run.media.alone(work);
+  return await workAlone(services, machine, (work) => resize(work, order));
 }
 
 /** Disks have sectors. */
 const sector = 512;
 
-async function resize(
-  services: HotplugServices,
-  machine: Machine,
-  { disk: id, size: asked, more }: ResizeOrder,
-): Promise<Outcome<Resized>> {
-  const begun = await beginWork(services, machine);
-  if (!begun.ok) return begun;
-  const work = begun.value;
-  const { run, session } = work;
+async function resize(work: Work, { disk: id, size: asked, more }: ResizeOrder): Promise<Outcome<Resized>> {
+  const { machine, run, session } = work;
   const refused = (message: string, hint: string): ReturnType<typeof failure> =>
     failure('request-invalid', `disk "${id}" of machine "${machine.name}" ${message}`, hint);
   const disk = run.hotplug.disk(id);
