@@ -22,6 +22,7 @@ import {
   conflictingRoutes,
   networkNamePattern,
   networkTables,
+  networksOf,
   noTables,
   planNetwork,
   type ManagedNetwork,
@@ -90,7 +91,7 @@ export const networksUp = ({ paths }: LinksContext): readonly string[] =>
 export const usersOf = ({ records }: LinksContext, name: string): readonly string[] =>
   records
     .list()
-    .filter(({ launch }) => launch.descriptors.some((one) => one.kind === 'card' && one.network === name))
+    .filter(({ launch }) => networksOf(launch).includes(name))
     .map(({ machine }) => machine);
 
 /** Undefined where no route of the host leads into the subnet, by another device than the network's own. */

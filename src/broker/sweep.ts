@@ -5,7 +5,7 @@ import { cgroupExists, killCgroup, processesIn, removeCgroup } from '../jail/cgr
 import { killVerified } from '../linux/pidfd.ts';
 import { processesOfUids } from '../linux/process.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
-import { serverName } from '../protocol/networks.ts';
+import { networksOf, serverName } from '../protocol/networks.ts';
 import type { BrokerContext } from './context.ts';
 import { placesOf } from './places.ts';
 import type { LaunchRecord } from './records.ts';
@@ -26,10 +26,6 @@ export async function sweep(context: BrokerContext, machine: string, again = fal
   if (record !== undefined) await releaseNetworks(context, networksOf(record.launch));
   return true;
 }
-
-/** The managed networks in which a launch has cards. */
-export const networksOf = ({ descriptors }: LaunchRequest): string[] =>
-  descriptors.flatMap((descriptor) => (descriptor.kind === 'card' ? [descriptor.network] : []));
 
 /** Takes down those of the networks in which nobody has a card any more, each with its server. */
 export async function releaseNetworks(context: BrokerContext, names: readonly string[]): Promise<void> {

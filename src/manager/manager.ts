@@ -394,7 +394,7 @@ interface ApiParts extends DefinitionServices, OwnerParts {
 function createApi(parts: ApiParts): FastifyInstance {
   const { machines, broker, paths, now, log, host, brokenFiles, events, history } = parts;
   const definitions = new Definitions(parts);
-  const snapshotTool = new ToolSource(parts.policy.current, imageTool);
+  const images = new ToolSource(parts.policy.current, imageTool);
   const stats = { machines, stats: new StatsReader({ broker, now }) };
   return createServer({
     machines,
@@ -438,7 +438,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         space: parts.space,
         snapshots: new SnapshotStore(paths.managerState),
         varsDirectory: paths.vars,
-        tool: () => snapshotTool.read(),
+        tool: () => images.read(),
       }),
       ...createShutdownHandlers(parts),
       ...createDrillHandlers(createDrill({ ...parts, planner: host.planner })),
@@ -462,7 +462,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         limits: defaultStepLimits,
         ownState: paths.own,
         policy: parts.policy.current,
-        tool: new ToolSource(parts.policy.current, imageTool),
+        tool: images,
       }),
       ...createGrantHandlers({ ...parts, locks: definitions.locks, owners: definitions.owners }),
       ...createHistoryHandlers({ history, broker, now }),

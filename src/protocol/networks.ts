@@ -3,6 +3,7 @@
  * and a server make of that. All that reaches nft, ip and dnsmasq is made here of values that were parsed.
  */
 import { createHash } from 'node:crypto';
+import type { LaunchRequest } from './launch.ts';
 
 /** As part of the names of its devices, of 15 characters at most: `qw-NAME` and `qNAME.123`. */
 export const networkNamePattern = /^[a-z][a-z0-9-]{0,9}$/;
@@ -330,6 +331,10 @@ export function cardRules(
     `add element bridge ${bridge} ports { "${device}" : goto ${chain} }`,
   ].join('\n')}\n`;
 }
+
+/** The managed networks in which a launch has cards. */
+export const networksOf = ({ descriptors }: Pick<LaunchRequest, 'descriptors'>): string[] =>
+  descriptors.flatMap((descriptor) => (descriptor.kind === 'card' ? [descriptor.network] : []));
 
 /** No machine has a name that begins so. */
 export const serverPrefix = 'qward-dns-';

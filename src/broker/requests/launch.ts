@@ -242,7 +242,8 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
       startTime: startTimeOf(outcome.pid) ?? 0,
     };
     context.records.write(launched);
-    const network = context.networks.find(servedNetwork(record.machine) ?? '');
+    const served = servedNetwork(record.machine);
+    const network = served === undefined ? undefined : context.networks.find(served);
     const apart = network === undefined ? [] : await context.means.joinServer(network, launched);
     return apart.length === 0 ? { ok: true, result: describe(launched) } : { ok: false, refusals: apart };
   } finally {

@@ -15,11 +15,11 @@ import {
 import { version } from '../../protocol/version.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { networkStates } from '../network-server.ts';
+import { networksOf } from '../../protocol/networks.ts';
 import { groundsOf, openGranted } from '../open-file.ts';
 import { recordVersion, type DamagedRecord } from '../records.ts';
 import { overlaps } from '../slots.ts';
 import type { UnusableState } from '../state.ts';
-import { networksOf } from '../sweep.ts';
 import { describe } from './launch.ts';
 
 /** Of more files only the least is read, so that an answer stays small. */
@@ -141,11 +141,10 @@ export function handleInspect(context: BrokerContext, machine: string): HandlerO
     );
   const found = inspect(record.pid);
   if (!found.ok) return found;
-  const named = networksOf(record.launch);
-  const networks = context.networks
-    .list()
-    .filter(({ name }) => named.includes(name))
-    .map((network) => ({ ...network, tables: context.means.listNetwork(network) }));
+  const networks = [...new Set(networksOf(record.launch))].flatMap((name) => {
+    const network = context.networks.find(name);
+    return network === undefined ? [] : [{ ...network, tables: context.means.listNetwork(network) }];
+  });
   const hostFilter = record.launch.program === 'passt' ? { hostFilter: context.means.listFilter() } : {};
   return { ok: true, result: { ...found.result, ...hostFilter, networks } };
 }

@@ -126,7 +126,7 @@ export const run = defineCommand({
         await using gone = machine;
         signal.addEventListener('abort', () => void gone[Symbol.asyncDispose](), { once: true });
         for (const { from, to } of copies) await context.during(`copying ${from}`, machine.copyIn(from, to));
-        const cwd = options.workdir ?? (copies[0] === undefined ? undefined : copies[0].to);
+        const cwd = options.workdir ?? copies[0]?.to;
         const command = machine.spawn(argv, {
           env: {
             ...(terminal ? { TERM: context.io.env['TERM'] ?? 'linux' } : {}),
@@ -185,8 +185,6 @@ async function wishOf(
     return {
       faults: [fault(`there is no image "${image}" here`, `qward image add ${image}, or qward image list`)],
     };
-  const file = (name: string | undefined): string | undefined =>
-    name === undefined ? undefined : resolve(name);
   const wanted = memory ?? stored?.memory ?? undefined;
   return {
     image: path ?? stored?.path ?? image,
@@ -196,7 +194,7 @@ async function wishOf(
     ...(wanted === undefined ? {} : { memory: wanted }),
     ...(cpus === undefined ? {} : { cpus }),
     ...(kernel === undefined ? {} : { kernel: resolve(kernel) }),
-    ...(initrd === undefined ? {} : { initrd: file(initrd) ?? initrd }),
+    ...(initrd === undefined ? {} : { initrd: resolve(initrd) }),
     ...(cmdline === undefined ? {} : { cmdline }),
   };
 }

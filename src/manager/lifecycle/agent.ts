@@ -9,6 +9,7 @@ import type { CommandFailure, CommandResult } from '../../qmp/command-result.ts'
 import type { Fields } from '../../qmp/shape.ts';
 import { connectQemu } from './connect-qemu.ts';
 import type { Run } from './run.ts';
+import { OneAtATime } from '../one-at-a-time.ts';
 
 /** More than so many that wait for a silent agent are told so at once. */
 const maxWaiting = 32;
@@ -18,7 +19,7 @@ const idleMs = 2_000;
 export class Agent implements AgentPort, Disposable {
   readonly #run: Pick<Run, 'launched' | 'process' | 'released'>;
   #session: AgentSession | undefined;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new OneAtATime();
   #waiting = 0;
   #idle: NodeJS.Timeout | undefined;
 
@@ -42,10 +43,8 @@ export class Agent implements AgentPort, Disposable {
     const giveUpAt = performance.now() + options.timeoutMs;
     this.#waiting += 1;
     cancel(this.#idle);
-    const mine = this.#last.then(() => this.#execute(command, args, { ...options, giveUpAt }));
-    this.#last = mine.catch(() => undefined);
     try {
-      return await mine;
+      return await this.#turns.run(() => this.#execute(command, args, { ...options, giveUpAt }));
     } finally {
       this.#waiting -= 1;
       if (this.#waiting === 0) this.#idle = after(() => this[Symbol.dispose](), idleMs).unref();

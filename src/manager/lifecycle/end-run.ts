@@ -1,8 +1,8 @@
 /** The end of a process: how it ended, and removing what is left of it. */
-import { setTimeout as wait } from 'node:timers/promises';
 import { limitsHit } from '../../linux/limits-hit.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { Outcome } from '../outcome.ts';
+import { whenNotBusy } from '../when-not-busy.ts';
 import type { RunExit } from './machine-state.ts';
 import { readQemuLog } from './qemu-log.ts';
 import type { Ending, Run } from './run.ts';
@@ -10,8 +10,6 @@ import type { Ending, Run } from './run.ts';
 /** The kernel tells how a process ended once its parent has reaped it, which is nobody's duty to do soon. */
 const tellWithinMs = 2_000;
 const keptLogLines = 20;
-const busyRetryMs = 20;
-const busyForMs = 10_000;
 
 export async function endOfRun(
   run: Run,
@@ -40,15 +38,4 @@ const isKill = (ending: Ending): boolean => ['kill', 'cut off', 'saved'].include
 
 export function killRun(broker: BrokerPort, machine: string): Promise<Outcome<{ readonly killed: boolean }>> {
   return whenNotBusy(() => broker.call('kill', { machine }));
-}
-
-/** The broker does one thing at a time for a machine, and says so instead of letting us wait. */
-async function whenNotBusy<Value>(call: () => Promise<Outcome<Value>>): Promise<Outcome<Value>> {
-  const giveUpAt = performance.now() + busyForMs;
-  for (;;) {
-    const outcome = await call();
-    if (outcome.ok || outcome.faults[0]?.code !== 'machine-busy' || performance.now() >= giveUpAt)
-      return outcome;
-    await wait(busyRetryMs);
-  }
 }

@@ -4,6 +4,7 @@
  */
 import { plannedMedium } from '../../plan/medium.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
+import { OneAtATime } from '../one-at-a-time.ts';
 import { parseHeldFile, type HeldFile, type SinceLaunch } from '../lifecycle/held-files.ts';
 
 export interface Medium extends HeldFile {
@@ -17,7 +18,7 @@ export type MediaNote = Readonly<Record<string, Medium | null>>;
 export class Media {
   readonly #launched: LaunchedMachine;
   readonly #changed: Map<string, Medium | null>;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #work = new OneAtATime();
 
   constructor(launched: LaunchedMachine, noted: MediaNote = {}) {
     this.#launched = launched;
@@ -54,9 +55,7 @@ export class Media {
 
   /** One change at a time. */
   alone<Value>(work: () => Promise<Value>): Promise<Value> {
-    const mine = this.#last.then(work);
-    this.#last = mine.catch(() => undefined);
-    return mine;
+    return this.#work.run(work);
   }
 }
 

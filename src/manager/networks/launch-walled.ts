@@ -10,6 +10,7 @@ import type { BrokerPort } from '../broker-port.ts';
 import { readJobLog } from '../jailed-job.ts';
 import { ProcessWatch } from '../lifecycle/process-watch.ts';
 import { success, type Outcome } from '../outcome.ts';
+import { whenNotBusy } from '../when-not-busy.ts';
 import type { HelperFault } from './passt-log.ts';
 
 export interface LaunchServices {
@@ -49,7 +50,8 @@ export async function launchWalled(
   told: Told,
 ): Promise<Launched> {
   const { broker } = services;
-  const launched = await launchWhenFree(broker, launch);
+  // The broker may just be ending the one before, whose last machine is gone.
+  const launched = await whenNotBusy(() => broker.call('launch', { launch }));
   if (!launched.ok) return launched;
   const live = liveOf(launched.value);
   const begunAt = performance.now();
@@ -63,20 +65,6 @@ export async function launchWalled(
     live.process[Symbol.dispose]();
     await broker.call('kill', { machine: launch.machine });
     return { ok: false, faults: [fault] };
-  }
-}
-
-/** The broker may just be ending the one before, whose last machine is gone. */
-async function launchWhenFree(
-  broker: LaunchServices['broker'],
-  launch: LaunchRequest,
-): Promise<Outcome<LaunchedMachine>> {
-  const giveUpAt = performance.now() + settledWithinMs;
-  for (;;) {
-    const outcome = await broker.call('launch', { launch });
-    if (outcome.ok || outcome.faults[0]?.code !== 'machine-busy' || performance.now() >= giveUpAt)
-      return outcome;
-    await wait(lastPollMs);
   }
 }
 

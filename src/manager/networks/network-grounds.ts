@@ -119,6 +119,7 @@ export function macFaults(
   { name, nics }: SettledDefinition,
   launches: readonly Pick<LaunchRequest, 'machine' | 'argv' | 'descriptors'>[],
 ): readonly Fault[] {
+  if (nics.every(({ kind }) => kind !== 'bridge')) return [];
   const taken = new Set(
     launches
       .filter(({ machine }) => machine !== name)

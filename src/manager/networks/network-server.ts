@@ -10,6 +10,7 @@ import { serverName, type Lease } from '../../protocol/networks.ts';
 import { printable } from '../../qmp/printable.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { success, type Outcome } from '../outcome.ts';
+import { OneAtATime } from '../one-at-a-time.ts';
 import { auditLive, launchWalled, liveOf, type LaunchServices, type Live } from './launch-walled.ts';
 import type { HelperFault } from './passt-log.ts';
 
@@ -36,7 +37,7 @@ export class NetworkServer {
   #leases: readonly Lease[] = [];
   #watching = false;
   /** Held while one is ended and another begun. */
-  #work: Promise<unknown> = Promise.resolve();
+  readonly #work = new OneAtATime();
 
   constructor(services: ServerServices, network: string) {
     this.#services = services;
@@ -60,13 +61,7 @@ export class NetworkServer {
   /** From now on until the run is let go of. The server knows its cards, and every wall of it was seen. */
   async serve(run: Run): Promise<Outcome<void>> {
     this.#use(run);
-    return await this.#locked(() => this.#ensure());
-  }
-
-  /** A run that an earlier manager began: what is wrong with its server is cured while it runs. */
-  async adopt(run: Run): Promise<void> {
-    this.#use(run);
-    await this.#locked(() => this.#ensure());
+    return await this.#work.run(() => this.#ensure());
   }
 
   /** What is seen of its walls now; undefined: it does not run. */
@@ -84,12 +79,6 @@ export class NetworkServer {
     this.#users.add(run);
     run.released.addEventListener('abort', () => this.#users.delete(run), { once: true });
     if (!this.#watching) void this.#watch();
-  }
-
-  async #locked<Value>(work: () => Promise<Value>): Promise<Value> {
-    const mine = this.#work.then(work);
-    this.#work = mine.catch(() => undefined);
-    return await mine;
   }
 
   /** One that knows every card is left as it is. */
@@ -153,7 +142,7 @@ export class NetworkServer {
       await wait(this.up ? watchEveryMs : pauseMs, undefined, { ref: false });
       if (this.up) pauseMs = firstPauseMs;
       else {
-        const began = await this.#locked(async () =>
+        const began = await this.#work.run(async () =>
           this.up || this.#users.size === 0 ? undefined : await this.#again(),
         );
         if (began === false) pauseMs = Math.min(2 * pauseMs, lastPauseMs);

@@ -12,6 +12,7 @@ import { commands } from '../../qmp/commands.ts';
 import { readJobLog } from '../jailed-job.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { success, type Outcome } from '../outcome.ts';
+import { OneAtATime } from '../one-at-a-time.ts';
 import {
   auditLive,
   launchWalled,
@@ -65,7 +66,7 @@ export class UserNetwork {
   #fault: string | null = null;
   #since = 0;
   /** Held while a passt is ended and another begun. */
-  #work: Promise<unknown> = Promise.resolve();
+  readonly #work = new OneAtATime();
   #wake = new AbortController();
 
   constructor(services: NetworkServices, card: Card, helper: NetworkHelper) {
@@ -87,7 +88,7 @@ export class UserNetwork {
 
   /** Begins it for the first time, and looks after it from then on. Faults that only time cures are no faults of a start. */
   async begin(): Promise<Outcome<void>> {
-    const begun = await this.#locked(() => this.#launch(this.#helper));
+    const begun = await this.#work.run(() => this.#launch(this.#helper));
     if (!begun.ok && !begun.faults.every((fault) => 'wait' in fault)) {
       this.release();
       return begun;
@@ -112,7 +113,7 @@ export class UserNetwork {
     const planned = await this.#card.plan();
     if (planned === undefined) return success(undefined);
     const before = this.#helper;
-    const outcome = await this.#locked(async () => {
+    const outcome = await this.#work.run(async () => {
       await this.#end();
       const begun = await this.#launch(planned);
       if (begun.ok) this.#helper = planned;
@@ -145,12 +146,6 @@ export class UserNetwork {
     this.#wake.abort();
     this.#live?.process[Symbol.dispose]();
     this.#live = undefined;
-  }
-
-  async #locked<Value>(work: () => Promise<Value>): Promise<Value> {
-    const mine = this.#work.then(work);
-    this.#work = mine.catch(() => undefined);
-    return await mine;
   }
 
   get #over(): boolean {
@@ -192,13 +187,13 @@ export class UserNetwork {
         if (await run.process.gone(qemuGraceMs)) return;
         const ranMs = performance.now() - this.#since;
         if (ranMs > provedAfterMs) pauseMs = firstPauseMs;
-        await this.#locked(() => this.#sawEnd());
+        await this.#work.run(() => this.#sawEnd());
       }
       if (this.#live === undefined) {
         await this.#pause(pauseMs);
         pauseMs = Math.min(2 * pauseMs, lastPauseMs);
         if (this.#over || (await run.process.gone(0))) return;
-        await this.#locked(() => this.#again());
+        await this.#work.run(() => this.#again());
         if (this.#live !== undefined) note(`network card "${nic}": passt runs again, its link is up`);
       }
     }

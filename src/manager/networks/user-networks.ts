@@ -141,7 +141,8 @@ export function createNetworks(services: NetworksServices): Networks {
       }
       const served = servedOf(run);
       run.networks = new UserNetworks(cards, served);
-      for (const server of new Set(served.map((one) => one.server))) await server.adopt(run);
+      // What is wrong with a server is cured while the run goes on.
+      for (const server of new Set(served.map((one) => one.server))) await server.serve(run);
     },
   };
 }

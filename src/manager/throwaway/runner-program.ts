@@ -1,3 +1,6 @@
+import { partBytes, windowBytes } from '../../api/throwaway/frames.ts';
+import { runnerPort } from '../../plan/devices.ts';
+
 /**
  * What runs commands inside a throwaway machine: a program of the guest's, given on the seed, in Python 3.6 or later since every
  * image with cloud-init has that. It speaks on the port `runnerPort` in frames (api/throwaway/frames.ts) and imports little: starting
@@ -6,10 +9,10 @@
 export const runnerProgram = String.raw`"""Runs commands for qward, given over a port of virtio-serial. Part of qward's seed (docs/throwaway.md)."""
 import _signal, fcntl, os, select, struct, sys, time  # signal and its classes take as long as all else together
 
-PORT = "org.qward.runner.0"
+PORT = "${runnerPort}"
 HEAD = struct.Struct(">cII")  # type, command, bytes that follow
-PART = 32768  # of a stream at once
-WINDOW = 262144  # of each stream under way
+PART = ${partBytes}  # of a stream at once
+WINDOW = ${windowBytes}  # of each stream under way
 TIOCSCTTY, TIOCSWINSZ = 0x540E, 0x5414
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
