@@ -13,6 +13,14 @@ export const manyMachines = {
   optional: true,
 } as const satisfies ArgumentSpec;
 
+/** For commands that watch. */
+export const anyMachines = {
+  help: 'Names or patterns such as "web*"; none: every machine that you may see.',
+  complete: 'machine',
+  repeated: true,
+  optional: true,
+} as const satisfies ArgumentSpec;
+
 export const allMachines = {
   kind: 'flag',
   short: 'a',

@@ -70,9 +70,7 @@ export class AgentSession implements Disposable {
     const exchange = new Exchange(JSON.stringify(request), maxLineBytes);
     this.#pending = exchange;
     const timer = setTimeout(() => {
-      exchange.settle(
-        failure('timed-out', `the guest agent did not answer within ${Math.ceil(timeoutMs) / 1000} s`),
-      );
+      exchange.settle(silentAgent(timeoutMs));
     }, timeoutMs);
     const onData = (chunk: Buffer): void => {
       const next = exchange.push(chunk);
@@ -102,6 +100,10 @@ export class AgentSession implements Disposable {
     this.#socket.destroy();
     this.#pending?.settle(failure('session-ended', message));
   }
+}
+
+export function silentAgent(timeoutMs: number): CommandFailure {
+  return failure('timed-out', `the guest agent did not answer within ${Math.ceil(timeoutMs) / 1000} s`);
 }
 
 type Next =

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run, startInstance, type Instance } from './instance.ts';
 
@@ -68,3 +68,12 @@ export function writeGroups({ directory }: Instance, accounts: readonly TestAcco
 }
 
 export const groupIdsOfTests: Readonly<Record<string, number>> = groupIds;
+
+/** A home that is closed to all others. */
+export function closedHome({ directory }: Instance, user: string, uid: number): string {
+  const path = join(directory, 'home', user);
+  mkdirSync(path, { recursive: true });
+  chownSync(path, uid, uid);
+  chmodSync(path, 0o700);
+  return path;
+}

@@ -1,16 +1,8 @@
 /** Debian's qemu-ga for the demo guest: an initial RAM disk with the agent and its libraries, behind the guest's own. */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
-import { directory, file, writeCpio } from './cpio.ts';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { file } from './cpio.ts';
+import { addToInitrd, librariesOf } from './guest-initrd.ts';
 import { downloadPackage, run } from './debian-package.ts';
 import { defaultCache, type DemoGuest } from './demo-guest.ts';
 
@@ -45,11 +37,6 @@ function agentBinary(): string {
   return binary;
 }
 
-/** The loader and the libraries that it finds, by the paths at which it looks for them. */
-function librariesOf(binary: string): string[] {
-  return [...run('ldd', [binary], '/').matchAll(/(\/\S+) \(0x/g)].map(([, path = '']) => path);
-}
-
 /** Writes the guest's initial RAM disk with the agent in it. The switch `qward.qemu-ga` starts it. */
 export function addGuestAgent(guest: DemoGuest, target: string): DemoGuest {
   const binary = agentBinary();
@@ -57,13 +44,8 @@ export function addGuestAgent(guest: DemoGuest, target: string): DemoGuest {
     file(program, readFileSync(binary), 0o755),
     file('sbin/shutdown', Buffer.from(shutdown), 0o755),
     file('sbin/hwclock', Buffer.from(hwclock), 0o755),
-    ...librariesOf(binary).map((path) => file(path.slice(1), readFileSync(realpathSync(path)), 0o755)),
+    ...librariesOf(binary),
   ];
-  const directories = new Set<string>();
-  for (const { path } of files)
-    for (let above = dirname(path); above !== '.'; above = dirname(above)) directories.add(above);
-  const archive = writeCpio([...[...directories].sort().map(directory), ...files]);
-  // The kernel unpacks one archive after the other.
-  writeFileSync(target, Buffer.concat([readFileSync(guest.initrd), archive]), { mode: 0o644 });
+  addToInitrd(guest, target, files);
   return { ...guest, initrd: target };
 }

@@ -6,13 +6,12 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  realpathSync,
   renameSync,
   rmSync,
-  writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { directory, file, writeCpio } from './cpio.ts';
+import { join } from 'node:path';
+import { file } from './cpio.ts';
+import { addToInitrd, librariesOf } from './guest-initrd.ts';
 import { downloadPackage, run } from './debian-package.ts';
 import { defaultCache, type DemoGuest } from './demo-guest.ts';
 
@@ -48,11 +47,6 @@ function pythonTree(): string {
 const modules =
   /^(?:encodings\/(?:__init__|aliases|utf_8|ascii|latin_1)|collections\/(?:__init__|abc)|(?:codecs|io|abc|os|stat|posixpath|genericpath|_collections_abc|signal|enum|types|functools|operator|keyword|reprlib|struct|site|_sitebuiltins|warnings|linecache|tokenize|token|re\/.*))\.py$/;
 
-/** The loader and the libraries that it finds, by the paths at which it looks for them. */
-function librariesOf(binary: string): string[] {
-  return [...run('ldd', [binary], '/').matchAll(/(\/\S+) \(0x/g)].map(([, path = '']) => path);
-}
-
 /** Writes the guest's initial RAM disk with Python in it. The switch `qward.runner` follows the seed. */
 export function addGuestRunner(guest: DemoGuest, target: string): DemoGuest {
   const tree = pythonTree();
@@ -66,14 +60,9 @@ export function addGuestRunner(guest: DemoGuest, target: string): DemoGuest {
   const files = [
     file('usr/bin/python3', readFileSync(binary), 0o755),
     ...compiled.map((path) => file(`usr/lib/${version}/${path}`, readFileSync(join(library, path)))),
-    ...librariesOf(binary).map((path) => file(path.slice(1), readFileSync(realpathSync(path)), 0o755)),
+    ...librariesOf(binary),
   ];
-  const directories = new Set<string>();
-  for (const { path } of files)
-    for (let above = dirname(path); above !== '.'; above = dirname(above)) directories.add(above);
-  const archive = writeCpio([...[...directories].sort().map(directory), ...files]);
-  // The kernel unpacks one archive after the other.
-  writeFileSync(target, Buffer.concat([readFileSync(guest.initrd), archive]), { mode: 0o644 });
+  addToInitrd(guest, target, files);
   return { ...guest, initrd: target, cmdline: `${guest.cmdline} ${switches}` };
 }
 
@@ -93,11 +82,6 @@ sleep 1000
 `;
 
 export function addHostileRunner(guest: DemoGuest, target: string): DemoGuest {
-  const archive = writeCpio([
-    directory('usr'),
-    directory('usr/bin'),
-    file('usr/bin/python3', Buffer.from(hostile), 0o755),
-  ]);
-  writeFileSync(target, Buffer.concat([readFileSync(guest.initrd), archive]), { mode: 0o644 });
+  addToInitrd(guest, target, [file('usr/bin/python3', Buffer.from(hostile), 0o755)]);
   return { ...guest, initrd: target, cmdline: `${guest.cmdline} ${switches}` };
 }

@@ -5,6 +5,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { untilAgentAnswers } from '../support/agent-shell.ts';
 import { consoleShows, defineBare, defineDemo, done, refused } from '../support/driver.ts';
 import { addGuestAgent } from '../support/guest-agent.ts';
 import { startInstance, type CommandOutcome } from '../support/instance.ts';
@@ -20,8 +21,7 @@ before(async () => {
   await defineBare(instance, 'deaf');
   await done(instance, 'start web mute deaf');
   await consoleShows(instance, 'web');
-  for (let times = 0; (await instance.qward(['guest', 'web'])).status !== 0; times += 1)
-    assert.ok(times < 20, 'the agent does not come up');
+  await untilAgentAnswers(instance, 'web');
 });
 
 const exec = (...words: readonly string[]): Promise<CommandOutcome> => instance.qward(['exec', ...words]);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { consoleShows, done, refused, statusOf } from '../support/driver.ts';
 import { demoMachine } from '../support/demo-machine.ts';
+import { agentShell, untilAgentAnswers } from '../support/agent-shell.ts';
 import { addGuestAgent } from '../support/guest-agent.ts';
 import { startInstance } from '../support/instance.ts';
 import { createNetwork } from '../support/network.ts';
@@ -29,15 +30,10 @@ before(async () => {
   await done(instance, 'define -', { stdin: source });
   await done(instance, 'start shop');
   await consoleShows(instance, 'shop');
-  for (let times = 0; (await instance.qward(['guest', 'shop'])).status !== 0; times += 1)
-    assert.ok(times < 20, 'the agent does not come up');
+  await untilAgentAnswers(instance, 'shop');
 });
 
-async function shell(script: string): Promise<string> {
-  const { status, stdout, stderr } = await instance.qward(['exec', 'shop', '/bin/sh', '-c', script]);
-  assert.equal(status, 0, `${script}: ${stderr}`);
-  return stdout.trim();
-}
+const shell = (script: string): Promise<string> => agentShell(instance, 'shop', script);
 
 const taps = (): string[] =>
   [...network.run('ip', '-br', 'link', 'show', 'type', 'tun').matchAll(/^(qward\d+)/gm)].map(

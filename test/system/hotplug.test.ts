@@ -5,7 +5,6 @@ import {
   chmodSync,
   chownSync,
   closeSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -15,9 +14,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { startWithAccounts } from '../support/accounts.ts';
+import { closedHome, startWithAccounts } from '../support/accounts.ts';
 import { consoleShows, defineBare, done, refused, statusOf } from '../support/driver.ts';
 import { demoMachine } from '../support/demo-machine.ts';
+import { agentShell, untilAgentAnswers } from '../support/agent-shell.ts';
 import { addGuestAgent } from '../support/guest-agent.ts';
 import { attachRounds } from '../support/attach-rounds.ts';
 
@@ -31,14 +31,6 @@ instance.writePolicy({ define: { users: ['alice', 'bob'], groups: [] } });
 const { images } = instance.paths;
 const guest = addGuestAgent(instance.guest, join(images, 'initrd-agent.cpio'));
 const asAlice = { uid: alice };
-
-function home(user: string, uid: number): string {
-  const path = join(instance.directory, 'home', user);
-  mkdirSync(path, { recursive: true });
-  chownSync(path, uid, uid);
-  chmodSync(path, 0o700);
-  return path;
-}
 
 /** An image that only its owner may read. */
 function image(path: string, uid = 0, ...more: string[]): string {
@@ -56,7 +48,7 @@ function image(path: string, uid = 0, ...more: string[]): string {
   return path;
 }
 
-const [homeOfAlice, homeOfBob] = [home('alice', alice), home('bob', bob)];
+const [homeOfAlice, homeOfBob] = [closedHome(instance, 'alice', alice), closedHome(instance, 'bob', bob)];
 const data = image(join(homeOfAlice, 'data.qcow2'), alice);
 const plain = image(join(homeOfAlice, 'plain.raw'), alice);
 const root = image(join(homeOfAlice, 'root.qcow2'), alice);
@@ -72,8 +64,7 @@ const source = demoMachine({
 
 async function up(name: string): Promise<void> {
   await consoleShows(instance, name);
-  for (let times = 0; (await instance.qward(['guest', name])).status !== 0; times += 1)
-    assert.ok(times < 20, 'the agent does not come up');
+  await untilAgentAnswers(instance, name);
 }
 
 before(async () => {
@@ -82,11 +73,7 @@ before(async () => {
   await up('shop');
 });
 
-async function shell(script: string, name = 'shop'): Promise<string> {
-  const { status, stdout, stderr } = await instance.qward(['exec', name, '/bin/sh', '-c', script]);
-  assert.equal(status, 0, `${script}: ${stderr}`);
-  return stdout.trim();
-}
+const shell = (script: string, name = 'shop'): Promise<string> => agentShell(instance, name, script);
 
 /** The name that the guest has for the disk of this serial number, once it is there. */
 const named = (serial: string, name = 'shop'): Promise<string> =>

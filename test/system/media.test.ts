@@ -1,11 +1,12 @@
 /** Another disc in a drive while the guest runs: by descriptor, from a home that stays closed, with every wall up throughout. */
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { startWithAccounts } from '../support/accounts.ts';
+import { closedHome, startWithAccounts } from '../support/accounts.ts';
 import { consoleShows, defineBare, done, refused, statusOf } from '../support/driver.ts';
 import { demoMachine } from '../support/demo-machine.ts';
+import { agentShell, untilAgentAnswers } from '../support/agent-shell.ts';
 import { addGuestAgent } from '../support/guest-agent.ts';
 
 const [alice, bob] = [910_000_021, 910_000_022];
@@ -19,14 +20,6 @@ const { images } = instance.paths;
 const guest = addGuestAgent(instance.guest, join(images, 'initrd-agent.cpio'));
 const asAlice = { uid: alice };
 
-function home(user: string, uid: number): string {
-  const path = join(instance.directory, 'home', user);
-  mkdirSync(path, { recursive: true });
-  chownSync(path, uid, uid);
-  chmodSync(path, 0o700);
-  return path;
-}
-
 /** An image of a disc that begins with its name; only its owner may read it. */
 function disc(path: string, uid = 0): string {
   writeFileSync(path, `${path.split('/').at(-1)}\n`.padEnd(1024 * 1024, '\0'), { mode: 0o600 });
@@ -34,7 +27,7 @@ function disc(path: string, uid = 0): string {
   return path;
 }
 
-const [homeOfAlice, homeOfBob] = [home('alice', alice), home('bob', bob)];
+const [homeOfAlice, homeOfBob] = [closedHome(instance, 'alice', alice), closedHome(instance, 'bob', bob)];
 const own = ['first.iso', 'second.iso', 'third.iso'].map((name) => disc(join(homeOfAlice, name), alice));
 const [first = '', second = '', third = ''] = own;
 const foreign = disc(join(homeOfBob, 'foreign.iso'), bob);
@@ -50,15 +43,10 @@ before(async () => {
   await done(instance, 'define -', { uid: alice, stdin: source });
   await done(instance, 'start shop', asAlice);
   await consoleShows(instance, 'shop');
-  for (let times = 0; (await instance.qward(['guest', 'shop'])).status !== 0; times += 1)
-    assert.ok(times < 20, 'the agent does not come up');
+  await untilAgentAnswers(instance, 'shop');
 });
 
-async function shell(script: string): Promise<string> {
-  const { status, stdout, stderr } = await instance.qward(['exec', 'shop', '/bin/sh', '-c', script]);
-  assert.equal(status, 0, `${script}: ${stderr}`);
-  return stdout.trim();
-}
+const shell = (script: string): Promise<string> => agentShell(instance, 'shop', script);
 
 /** What the guest reads at the beginning of the disc in its first drive. */
 const seen = (): Promise<string> =>

@@ -1,12 +1,12 @@
 import type { CallInput, CallResult } from '../../api/calls.ts';
+import { changeDevice } from '../change-device.ts';
 import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import { oneMachine } from '../machine-arguments.ts';
-import { withClaims } from '../own-files.ts';
 import { pathsThere, relativePath } from '../remote-paths.ts';
 import { escapeLine } from '../render/escape.ts';
 import { renderTable, type Column } from '../render/table.ts';
-import { done, failed, fromReply, usage } from '../results.ts';
+import { fromReply, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
 import { parseChange } from './set.ts';
 
@@ -68,17 +68,13 @@ export function formatByName(path: string): 'qcow2' | 'raw' | undefined {
 async function attachDevice(context: Context, input: CallInput<'attach'>): Promise<CommandResult> {
   const { name, disk, nic, persist } = input;
   const id = disk?.id ?? nic?.id ?? '';
-  const call = withClaims(
-    context,
-    () => context.client.call('attach', input),
-    (files) => files.attach(input),
-  );
-  const { reply, notes } = await context.during(`attaching ${id} to ${name}`, call);
-  const told = await withNearestName(context, name, reply);
-  if (!told.ok) return failed(told.faults);
   const until = persist === true ? 'for good' : 'until the machine stops';
-  const lines = [`${name}: ${id} is attached, ${until}`, ...notes.map((note) => `${name} ${note}`)];
-  return done(told.result, () => `${lines.map(escapeLine).join('\n')}\n`);
+  return await changeDevice(context, name, {
+    doing: `attaching ${id} to ${name}`,
+    done: `${id} is attached, ${until}`,
+    call: () => context.client.call('attach', input),
+    withFiles: (files) => files.attach(input),
+  });
 }
 
 export const attach = defineCommand({

@@ -1,9 +1,6 @@
+import { changeDevice } from '../change-device.ts';
 import { defineCommand } from '../command.ts';
 import { oneMachine } from '../machine-arguments.ts';
-import { withClaims } from '../own-files.ts';
-import { escapeLine } from '../render/escape.ts';
-import { done, failed } from '../results.ts';
-import { withNearestName } from '../select-machines.ts';
 
 export const detach = defineCommand({
   name: 'detach',
@@ -31,15 +28,11 @@ export const detach = defineCommand({
   ],
   async run(context, { arguments: { NAME: name, ID: id }, options: { persist, timeout } }) {
     const input = { name, id, persist, ...(timeout === undefined ? {} : { timeoutMs: timeout }) };
-    const call = withClaims(
-      context,
-      () => context.client.call('detach', input),
-      (files) => files.detach(input),
-    );
-    const { reply, notes } = await context.during(`detaching ${id} from ${name}`, call);
-    const told = await withNearestName(context, name, reply);
-    if (!told.ok) return failed(told.faults);
-    const lines = [`${name}: ${id} is detached`, ...notes.map((note) => `${name} ${note}`)];
-    return done(told.result, () => `${lines.map(escapeLine).join('\n')}\n`);
+    return await changeDevice(context, name, {
+      doing: `detaching ${id} from ${name}`,
+      done: `${id} is detached`,
+      call: () => context.client.call('detach', input),
+      withFiles: (files) => files.detach(input),
+    });
   },
 });

@@ -2,20 +2,14 @@ import { defineCommand } from '../command.ts';
 import { escapeJson } from '../render/escape.ts';
 import { renderEvent } from '../render/event.ts';
 import { failed, printed } from '../results.ts';
+import { anyMachines } from '../machine-arguments.ts';
 import { globExpression } from '../select-machines.ts';
 
 export const events = defineCommand({
   name: 'events',
   summary: 'Print what happens to machines, as it happens.',
   details: 'Goes on until it is interrupted or the manager ends. With --json, one object a line.',
-  arguments: {
-    NAME: {
-      help: 'Names or patterns such as "web*"; none: every machine that you may see.',
-      complete: 'machine',
-      repeated: true,
-      optional: true,
-    },
-  },
+  arguments: { NAME: anyMachines },
   options: {
     event: {
       kind: 'texts',

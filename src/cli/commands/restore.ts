@@ -1,8 +1,7 @@
 import { defineCommand } from '../command.ts';
-import { eachMachine, outcomeLine } from '../each-machine.ts';
+import { eachChosen } from '../each-chosen.ts';
+import { outcomeLine } from '../each-machine.ts';
 import { allMachines, manyMachines } from '../machine-arguments.ts';
-import { failed } from '../results.ts';
-import { selectMachines } from '../select-machines.ts';
 
 export const restore = defineCommand({
   name: 'restore',
@@ -21,18 +20,15 @@ export const restore = defineCommand({
     { line: 'qward restore --all', meaning: 'every machine that is saved' },
   ],
   async run(context, { arguments: { NAME: words }, options: { all, paused } }) {
-    const selection = await selectMachines(context, {
-      words,
-      all,
-      concerns: ({ state }) => state === 'saved',
-    });
-    if (!selection.ok) return failed(selection.faults);
-    return eachMachine(context, {
-      names: selection.names,
-      doing: 'restoring',
-      memory: true,
-      call: (name) => context.client.call('start', { name, paused, state: 'require' }),
-      line: outcomeLine,
-    });
+    return eachChosen(
+      context,
+      { words, all, concerns: ({ state }) => state === 'saved' },
+      {
+        doing: 'restoring',
+        memory: true,
+        call: (name) => context.client.call('start', { name, paused, state: 'require' }),
+        line: outcomeLine,
+      },
+    );
   },
 });

@@ -1,8 +1,7 @@
 import { defineCommand } from '../command.ts';
-import { eachMachine, outcomeLine } from '../each-machine.ts';
+import { eachChosen } from '../each-chosen.ts';
+import { outcomeLine } from '../each-machine.ts';
 import { allMachines, manyMachines } from '../machine-arguments.ts';
-import { failed } from '../results.ts';
-import { selectMachines } from '../select-machines.ts';
 
 export const save = defineCommand({
   name: 'save',
@@ -18,18 +17,15 @@ export const save = defineCommand({
     { line: 'qward save --all && qward start "*"', meaning: 'all that run, and on again' },
   ],
   async run(context, { arguments: { NAME: words }, options: { all } }) {
-    const selection = await selectMachines(context, {
-      words,
-      all,
-      concerns: ({ state }) => state === 'running' || state === 'paused',
-    });
-    if (!selection.ok) return failed(selection.faults);
-    return eachMachine(context, {
-      names: selection.names,
-      doing: 'saving',
-      memory: true,
-      call: (name) => context.client.call('save', { name }),
-      line: outcomeLine,
-    });
+    return eachChosen(
+      context,
+      { words, all, concerns: ({ state }) => state === 'running' || state === 'paused' },
+      {
+        doing: 'saving',
+        memory: true,
+        call: (name) => context.client.call('save', { name }),
+        line: outcomeLine,
+      },
+    );
   },
 });

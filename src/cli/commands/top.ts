@@ -1,9 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { usageOf, type Stats } from '../render/usage.ts';
 import { defineCommand } from '../command.ts';
 import { escapeJson } from '../render/escape.ts';
-import { renderUsage } from '../render/usage.ts';
+import { renderUsage, usageOf, type Stats } from '../render/usage.ts';
 import { failed, printed } from '../results.ts';
+import { anyMachines } from '../machine-arguments.ts';
 import { globExpression } from '../select-machines.ts';
 import { endedStates } from '../../api/endpoints.ts';
 import type { Context } from '../context.ts';
@@ -27,14 +27,7 @@ export const top = defineCommand({
   details:
     'CPU in hundredths of one CPU, disks and network a second, counted between two looks; the busiest first. Goes on until it is\n' +
     'interrupted, but for --count. With --json, one object for each machine and look.',
-  arguments: {
-    NAME: {
-      help: 'Names or patterns such as "web*"; none: every machine that you may see.',
-      complete: 'machine',
-      repeated: true,
-      optional: true,
-    },
-  },
+  arguments: { NAME: anyMachines },
   options: {
     interval: { kind: 'duration', short: 'i', value: 'TIME', help: 'Time between two looks; default: 2s.' },
     count: { kind: 'number', short: 'n', value: 'COUNT', help: 'End after so many.' },
