@@ -445,6 +445,23 @@ export const routes = {
       keptDisks: z.array(z.string()),
     }),
   },
+  setVariables: {
+    ...endpoints.setVariables,
+    right: 'define',
+    logged: true,
+    summary: 'Replaces the UEFI variables of a stopped machine, or throws them away.',
+    params: onMachine,
+    body: z.strictObject({
+      variables: z
+        .base64()
+        .max(450_000)
+        .nullable()
+        .describe(
+          'What a flash chip with OVMF’s variables has, as OVMF_VARS.fd; compressed by gzip, base64. null: the next start begins with empty ones.',
+        ),
+    }),
+    result: z.object({ name, outcome: z.enum(['replaced', 'emptied']) }),
+  },
   rename: {
     ...endpoints.rename,
     right: 'define',

@@ -19,6 +19,7 @@ export const endpoints = {
   edit: { method: 'PUT', path: '/v1/machines/:name/definition' },
   set: { method: 'POST', path: '/v1/machines/:name/set' },
   remove: { method: 'DELETE', path: '/v1/machines/:name' },
+  setVariables: { method: 'PUT', path: '/v1/machines/:name/variables' },
   rename: { method: 'POST', path: '/v1/machines/:name/rename' },
   clone: { method: 'POST', path: '/v1/machines/:name/clone' },
   start: { method: 'POST', path: '/v1/machines/:name/start' },

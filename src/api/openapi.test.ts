@@ -76,6 +76,7 @@ test('nothing but the required body has to be given', () => {
     'sendKeys',
     'set',
     'setMedium',
+    'setVariables',
     'snapshotCreate',
     'wait',
     'why',

@@ -25,6 +25,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     vnc: async () => (await import('./commands/vnc.ts')).vnc,
     media: async () => (await import('./commands/media.ts')).media,
     attach: async () => (await import('./commands/attach.ts')).attach,
+    nvram: async () => (await import('./commands/nvram.ts')).nvram,
     resize: async () => (await import('./commands/resize.ts')).resize,
     detach: async () => (await import('./commands/detach.ts')).detach,
     screenshot: async () => (await import('./commands/screenshot.ts')).screenshot,

@@ -426,7 +426,11 @@ function createApi(parts: ApiParts): FastifyInstance {
         holderOf: (...of) => machines.holderOf(...of),
         definitions,
       }),
-      ...createDefinitionHandlers(definitions, { ...parts, locks: definitions.locks }),
+      ...createDefinitionHandlers(definitions, {
+        ...parts,
+        locks: definitions.locks,
+        uefi: async () => (await host.host()).uefi,
+      }),
       ...createAutostartHandlers(parts),
       ...createNetworkHandlers(parts),
       ...createSnapshotHandlers({

@@ -1,6 +1,7 @@
 /** Machines of other managers: imported, defined, started in a jail, and exported again, by the real command line. */
 import assert from 'node:assert/strict';
-import { chownSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chownSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { done, statusOf } from '../support/driver.ts';
@@ -209,4 +210,71 @@ test('a whole host of libvirt: what it runs or starts is refused, and what the p
   assert.doesNotMatch(stderr, /security_driver/);
   assert.match(stderr, /quiet\.qcow2 belongs to libvirt-qemu/);
   assert.equal(statSync(image).uid, 64055, 'an import changes no owner');
+});
+
+const ovmf = '/usr/share/OVMF/OVMF_VARS_4M.fd';
+
+/** Raw variables, in which a place is written that OVMF leaves alone. */
+function variablesFile(name: string, mark: string): string {
+  const bytes = readFileSync(ovmf);
+  bytes.write(mark, bytes.length - 64);
+  const path = join(directory, name);
+  writeFileSync(path, bytes, { mode: 0o600 });
+  return path;
+}
+
+/** What the guest's flash chip has. */
+function chipOf(name: string): Buffer {
+  const raw = join(directory, `${name}.raw`);
+  const store = join(instance.paths.vars, `${name}.qcow2`);
+  execFileSync('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', store, raw]);
+  return readFileSync(raw);
+}
+
+test('UEFI variables that a machine had under libvirt come with it, once, and its owner replaces them at will', async () => {
+  const path = variablesFile('Firm_VARS.fd', 'from libvirt');
+  const loader = `<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader><nvram>${path}</nvram>`;
+  const xml = file('firm.xml', domain('Firm').replace('<kernel>', `${loader}<kernel>`));
+  const { status, stderr } = await instance.qward(['import', 'libvirt', xml, '--start']);
+  assert.equal(status, 0, stderr);
+  const running = await instance.qward(['nvram', 'firm', '--reset']);
+  assert.match(running.stderr, /machine "firm" runs/);
+  await done(instance, 'kill firm');
+  assert.equal(chipOf('firm').subarray(-64).toString('latin1').slice(0, 12), 'from libvirt');
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+
+  await done(instance, ['nvram', 'firm', variablesFile('later.fd', 'by its owner')]);
+  await done(instance, ['import', 'libvirt', xml, '--define', '--replace']);
+  assert.equal(chipOf('firm').subarray(-64).toString('latin1').slice(0, 12), 'by its owner');
+  await done(instance, 'nvram firm --reset');
+  await done(instance, 'start firm');
+  await done(instance, 'kill firm');
+  assert.equal(chipOf('firm').equals(readFileSync(ovmf)), true);
+});
+
+test('what is no flash chip of this host with UEFI variables is refused, and the machine keeps its own', async () => {
+  const before = chipOf('firm');
+  const good = readFileSync(ovmf);
+  const bad: readonly [string, Buffer, RegExp][] = [
+    ['empty.fd', Buffer.alloc(0), /no firmware volume/],
+    ['image.fd', readFileSync(instance.disk('other')).subarray(0, 65_536), /no firmware volume/],
+    ['cut.fd', good.subarray(0, good.length / 2), /cut off/],
+    ['long.fd', Buffer.concat([good, good.subarray(0, 4096)]), /another build of OVMF/],
+  ];
+  for (const [name, bytes, why] of bad) {
+    const path = join(directory, name);
+    writeFileSync(path, bytes);
+    const { status, stderr } = await instance.qward(['nvram', 'firm', path]);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, why);
+  }
+  const bomb = execFileSync('sh', ['-c', 'head -c 400000000 /dev/zero | gzip -9 | base64 -w0']).toString();
+  const reply = await instance.client.call('setVariables', {
+    name: 'firm',
+    variables: bomb.slice(0, 450_000),
+  });
+  assert.equal(reply.ok, false);
+  const none = await instance.qward(['nvram', 'web', ovmf]);
+  assert.match(none.stderr, /machine "web" does not boot by UEFI/);
+  assert.equal(chipOf('firm').equals(before), true);
 });

@@ -1,6 +1,7 @@
 /** Files of other managers, as the user names them: paths, patterns, directories, standard input. */
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { errnoText } from '../../api/errno-text.ts';
 import type { CommandFault } from '../command.ts';
 import type { Io } from '../io.ts';
@@ -70,6 +71,22 @@ export function readForeign(io: Pick<Io, 'readInput'>, file: string): ForeignTex
       file,
       message: `${file} ${message}`,
       hint: message === 'is no UTF-8' ? 'Convert it: iconv -t UTF-8.' : '',
+    };
+  }
+}
+
+/** UEFI variables as the API takes them, or why there are none. */
+export function readVariables(file: string): { readonly variables: string } | CommandFault {
+  try {
+    const bytes = bytesOf(file);
+    if (typeof bytes === 'string')
+      return { file, message: `${file} ${bytes}`, hint: 'Is it the right file?' };
+    return { variables: gzipSync(bytes).toString('base64') };
+  } catch (error) {
+    return {
+      file,
+      message: `${file} cannot be read: ${errnoText(error)}`,
+      hint: 'Such files are root’s: sudo.',
     };
   }
 }

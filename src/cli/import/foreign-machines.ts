@@ -22,7 +22,7 @@ export interface Wanted {
 }
 
 type Result =
-  | ({ readonly ok: true } & Pick<Foreign, 'name' | 'source' | 'account'>)
+  | ({ readonly ok: true } & Pick<Foreign, 'name' | 'source' | 'account' | 'variables'>)
   | { readonly ok: false; readonly faults: readonly ImportFault[] };
 
 /** Collects machines and faults. */
@@ -37,8 +37,15 @@ class Collection implements Found {
         ...result.faults.map((fault) => ({ ...fault, code: 'definition-invalid' as const, file })),
       );
     else {
-      const { name, source, account } = result;
-      this.machines.push({ file, name, source, account, places });
+      const { name, source, account, variables } = result;
+      this.machines.push({
+        file,
+        name,
+        source,
+        account,
+        places,
+        ...(variables === undefined ? {} : { variables }),
+      });
     }
   }
 }

@@ -158,7 +158,13 @@ export function libvirtHost(root: string, dry: boolean): Found {
         const refusal = refusalOf(host, baseName(file), one.name);
         if (refusal !== undefined) faults.push(refusal);
         if (refusal === undefined || dry)
-          machines.push({ file: read.file, name: one.name, source: one.source, account: one.account });
+          machines.push({
+            file: read.file,
+            name: one.name,
+            source: one.source,
+            account: one.account,
+            ...(one.variables === undefined ? {} : { variables: join(root, one.variables) }),
+          });
       }
     }
     const remarks = [...networkRemarks(networks), ...confRemarks(host.etc), ...imageRemarks(machines)];

@@ -1,4 +1,5 @@
 /** What is done with definitions that were made of foreign files: printed, checked, defined, started. */
+import { existsSync } from 'node:fs';
 import type { CallResult } from '../../api/calls.ts';
 import type { Account } from '../../import/account.ts';
 import type { CommandFault, CommandResult } from '../command.ts';
@@ -6,6 +7,7 @@ import { defineSource } from '../commands/define.ts';
 import type { Context } from '../context.ts';
 import { placeFaults } from '../definition-faults.ts';
 import { exitOfFaults, worstExit } from '../exit-status.ts';
+import { readVariables } from './foreign-files.ts';
 import { renderAccount } from '../render/account.ts';
 import { renderDefined } from '../render/defined.ts';
 import { escapeLine, escapeLines } from '../render/escape.ts';
@@ -20,6 +22,8 @@ export interface Foreign {
   /** The definition as YAML. */
   readonly source: string;
   readonly account: Account;
+  /** The file of its UEFI variables elsewhere, as its document names it. */
+  readonly variables?: string;
   /** What the numbers of the account count; default line. */
   readonly places?: 'line' | 'argument';
 }
@@ -62,11 +66,24 @@ async function checkOrDefine(context: Context, one: Foreign, options: TakeInOpti
       ...one,
       faults: placeFaults(reply.faults, file === '' ? `${name}.yaml` : `${file} as YAML`, source),
     };
-  if (!options.start || options.dryRun) return { ...one, defined: reply.result };
+  if (options.dryRun) return { ...one, defined: reply.result };
+  // A machine that was defined before has its own, which are newer.
+  const lost = reply.result.outcome === 'defined' ? await takeVariables(context, one) : [];
+  if (lost.length > 0) return { ...one, defined: reply.result, faults: lost };
+  if (!options.start) return { ...one, defined: reply.result };
   const started = await context.client.call('start', { name });
   return started.ok
     ? { ...one, defined: reply.result, started: started.result }
     : { ...one, defined: reply.result, faults: started.faults };
+}
+
+/** Without them the guest may not find what it boots: a machine is not started then. */
+async function takeVariables(context: Context, one: Foreign): Promise<readonly CommandFault[]> {
+  if (one.variables === undefined || !existsSync(one.variables)) return [];
+  const read = readVariables(one.variables);
+  if ('message' in read) return [{ ...read, hint: `As root: qward nvram ${one.name} ${one.variables}` }];
+  const reply = await context.client.call('setVariables', { name: one.name, variables: read.variables });
+  return reply.ok ? [] : reply.faults;
 }
 
 function print(context: Context, row: Row, options: TakeInOptions): void {

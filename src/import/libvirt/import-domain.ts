@@ -10,7 +10,7 @@ import { DomainDraft } from './domain-draft.ts';
 import { finishDomain } from './finish-domain.ts';
 import { noKey } from './phrases.ts';
 import { RuleTable } from './rule-table.ts';
-import { rulesOfBooting } from './rules-of-booting.ts';
+import { rulesOfBooting, variablesOf } from './rules-of-booting.ts';
 import { rulesOfDevices } from './rules-of-devices.ts';
 import { rulesOfDisks } from './rules-of-disks.ts';
 import { rulesOfNics } from './rules-of-nics.ts';
@@ -29,6 +29,8 @@ export interface ImportedDomain {
   /** The definition as YAML. */
   readonly source: string;
   readonly account: Account;
+  /** The raw file of its UEFI variables, where the document names one. */
+  readonly variables?: string;
   /** What became of each piece; for tests that nothing is forgotten. */
   readonly judgements: ReadonlyMap<XmlNode, Judgement>;
 }
@@ -159,6 +161,7 @@ function importRoot(
       ),
     };
   const { name } = draft.machine.values;
+  const variables = variablesOf(root);
   return {
     ok: true,
     root,
@@ -166,5 +169,6 @@ function importRoot(
     source: definitionText(draft.value(), keys),
     account: accountOf(entriesOf(walk, draft)),
     judgements: walk.judgements,
+    ...(variables === undefined ? {} : { variables }),
   };
 }

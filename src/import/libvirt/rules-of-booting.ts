@@ -106,6 +106,14 @@ function sysinfo(place: Place): Verdict {
     : whole(changed('not shown to the guest, as under libvirt without <smbios mode="sysinfo"/>'));
 }
 
+/** The file of its UEFI variables, where that is raw and named. */
+export function variablesOf(root: XmlElement): string | undefined {
+  const nvram = childOf(root, 'os', 'nvram');
+  const path = attributeOf(childOf(nvram, 'source'), 'file') ?? textOf(nvram);
+  const raw = (attributeOf(nvram, 'format') ?? 'raw') === 'raw';
+  return raw && path.startsWith('/') ? path : undefined;
+}
+
 export const rulesOfBooting: Rules = {
   os: firmware,
   'os@firmware': (place) => (place.value === 'efi' || place.value === 'bios' ? imported : unsupported(noKey)),
@@ -122,7 +130,12 @@ export const rulesOfBooting: Rules = {
   'os/loader@format': imported,
   'os/firmware/feature@name': imported,
   'os/firmware/feature@enabled': secure,
-  'os/nvram': changed('UEFI begins with empty variables: boot entries made by the guest are not taken over'),
+  'os/nvram': (place) =>
+    changed(
+      variablesOf(place.draft.root) === undefined
+        ? 'UEFI begins with empty variables: only raw files of them are taken'
+        : 'its UEFI variables are no part of a definition: --define takes them from that file, where it is there',
+    ),
   'os/nvram#': imported,
   'os/nvram@template': changed('the variable store begins as the host’s OVMF has it'),
   'os/nvram@templateFormat': imported,

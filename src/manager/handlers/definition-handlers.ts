@@ -2,15 +2,24 @@
 import { formatFull } from '../../definition/format-full.ts';
 import type { Definitions } from '../definitions/definitions.ts';
 import { renameMachine, type RenameServices } from '../definitions/rename-machine.ts';
+import { setVariables, type SetVariablesServices } from '../definitions/set-variables.ts';
 import { failure, success } from '../outcome.ts';
 import type { Answer, Call, Handlers } from '../server/call.ts';
 import { isThrowawayName } from '../throwaway/throwaway-name.ts';
 
-type DefinitionCalls = 'define' | 'definition' | 'edit' | 'set' | 'remove' | 'rename' | 'clone';
+type DefinitionCalls =
+  | 'define'
+  | 'definition'
+  | 'edit'
+  | 'set'
+  | 'remove'
+  | 'setVariables'
+  | 'rename'
+  | 'clone';
 
 export function createDefinitionHandlers(
   definitions: Definitions,
-  services: RenameServices,
+  services: RenameServices & SetVariablesServices,
 ): Pick<Handlers, DefinitionCalls> {
   return {
     define: async ({ identity, body }) => {
@@ -50,6 +59,11 @@ export function createDefinitionHandlers(
       return success({ name: machine.name, applied: [...applied], atNextStart: [...atNextStart] });
     },
     remove: (call) => removeMachine(definitions, call),
+    setVariables: async ({ identity, machine, body }) => {
+      const outcome = await setVariables(services, machine, body.variables);
+      if (outcome.ok) machine.life.note(`${identity.user} ${outcome.value} its UEFI variables`);
+      return outcome.ok ? success({ name: machine.name, outcome: outcome.value }) : outcome;
+    },
     rename: async ({ identity, machine, body }) => {
       const outcome = await renameMachine(services, identity, { machine, to: body.to });
       if (!outcome.ok) return outcome;

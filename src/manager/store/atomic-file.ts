@@ -5,12 +5,12 @@ import { errorCode } from '../../linux/errno.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 
 /** Writes a new file beside `path`, syncs it and puts it in place. On a fault the old file is what it was. */
-export async function replaceFile(path: string, text: string): Promise<Outcome<void>> {
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<Outcome<void>> {
   const temporary = `${path}.new`;
   try {
     const file = await open(temporary, 'w', 0o600);
     try {
-      await file.writeFile(text, 'utf8');
+      await file.writeFile(content, 'utf8');
       await file.sync();
     } finally {
       await file.close();
