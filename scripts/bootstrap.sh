@@ -7,8 +7,8 @@ set -eu
 cd "$(dirname "$0")/.."
 log=.cache/bootstrap.log
 
-# qemu-utils: qemu-img. libatomic1: the pinned Node. openssh-*: `qward -H`, tried with an sshd of the test's own. acl, attr: tests that nothing on disk is changed. xz-utils: kernel modules. passt, nftables: networks of kind user; dnsmasq-base, iproute2: managed networks.
-packages='qemu-system-x86 qemu-utils seabios ipxe-qemu ovmf crun runc busybox-static libatomic1 iproute2 acl attr xz-utils openssh-client openssh-server passt nftables dnsmasq-base'
+# qemu-utils: qemu-img. libatomic1: the pinned Node. openssh-*: `qward -H`, tried with an sshd of the test's own. acl, attr: tests that nothing on disk is changed. xz-utils: kernel modules. passt, nftables: networks of kind user; dnsmasq-base, iproute2: managed networks. swtpm: TPMs.
+packages='qemu-system-x86 qemu-utils seabios ipxe-qemu ovmf crun runc busybox-static libatomic1 iproute2 acl attr xz-utils openssh-client openssh-server passt nftables dnsmasq-base swtpm'
 packages="$packages $*"
 
 say() { printf 'bootstrap: %s\n' "$*"; }

@@ -25,6 +25,7 @@ const recommends = [
   'passt',
   'nftables',
   'dnsmasq-base',
+  'swtpm',
   'iproute2',
   'dbus-user-session',
 ];

@@ -135,6 +135,15 @@ export const machineStatus = machineSummary
         }),
       )
       .describe('User networks and managed networks of the running machine.'),
+    beside: z
+      .array(
+        z.object({
+          name: z.enum(['tpm']),
+          up: z.boolean(),
+          fault: z.string().nullable().describe('Why it is down.'),
+        }),
+      )
+      .describe('Servers beside the running machine.'),
     notAdmittedFor: z
       .array(z.string())
       .describe('Why the policy of now would not let it start, each with the line that refuses it.'),

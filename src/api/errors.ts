@@ -107,7 +107,7 @@ export const errorKinds = {
   'helper-missing': {
     status: 409,
     exit: 1,
-    meaning: 'There is no passt, or no dnsmasq, that the policy allows.',
+    meaning: 'There is no passt, dnsmasq or swtpm that the policy allows.',
   },
   'port-unavailable': {
     status: 409,
@@ -119,6 +119,11 @@ export const errorKinds = {
     exit: 1,
     meaning:
       'A network could not be brought up, or passt or dnsmasq did not serve it; their words are given.',
+  },
+  'helper-failed': {
+    status: 409,
+    exit: 1,
+    meaning: 'A server beside the machine, such as that of its TPM, did not come up; its words are given.',
   },
   'network-missing': { status: 404, exit: 3, meaning: 'There is no managed network of this name.' },
   'network-exists': { status: 409, exit: 1, meaning: 'There is a managed network of this name already.' },

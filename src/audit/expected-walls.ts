@@ -53,15 +53,18 @@ export const isRootless = (expected: ExpectedWalls): boolean => (expected?.rootl
 export const boundsThreads = (expected: ExpectedWalls, kernel: string): boolean =>
   expected !== null && isRootless(expected) && hasThreadLimit(expected, kernel);
 
-/** Image tools, hooks and network helpers are no QEMU. */
+/** Image tools, hooks, network helpers and servers beside a machine are no QEMU. */
 export const hasNoGuest = (program: JailedProgram): boolean =>
-  program === 'qemu-img' || program === 'hook' || program === 'passt' || program === 'dnsmasq';
+  ['qemu-img', 'hook', 'passt', 'dnsmasq', 'swtpm'].includes(program);
 
 /** It makes walls of its own, behind which it is seen: a user namespace, an empty root, a second filter (passt, isolation.c). */
 export const isPasst = (expected: ExpectedWalls): boolean => expected?.launch.program === 'passt';
 
 /** The server of a managed network: it has a user and a network namespace of its own making, and two capabilities over the latter. */
 export const isServer = (expected: ExpectedWalls): boolean => expected?.launch.program === 'dnsmasq';
+
+/** The TPM of a machine: nothing of its own but a second filter. */
+export const isTpm = (expected: ExpectedWalls): boolean => expected?.launch.program === 'swtpm';
 
 /** Capabilities in each of the five sets. */
 export const capabilitiesOf = (expected: ExpectedWalls): readonly string[] =>

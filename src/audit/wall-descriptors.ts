@@ -1,7 +1,14 @@
 /** Every open descriptor of the process against what was planned: what it is, and for what it was opened. */
 import type { OpenDescriptor } from '../protocol/broker.ts';
 import { cardFaults, planNetwork } from '../protocol/networks.ts';
-import { isPasst, isRootless, isServer, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
+import {
+  isPasst,
+  isRootless,
+  isServer,
+  isTpm,
+  type ExpectedWalls,
+  type MachineWalls,
+} from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 import { reachOf } from './reach-of-arguments.ts';
@@ -116,9 +123,24 @@ function faultsOfPasstSockets({ facts: { sockets } }: ProcessState): string[] {
   );
 }
 
+/** One for control, from the broker; by it QEMU passes one for commands, of its own namespace. Its filter lets swtpm make none. */
+function faultsOfTpmSockets({ facts: { sockets, descriptors } }: ProcessState): string[] {
+  const control = sockets.find(({ listening, path }) => !listening && path === '');
+  const open = descriptors.filter(({ target }) => target.startsWith('socket:['));
+  const foreign = open.filter(({ inode }) => inode !== control?.inode);
+  const [data] = foreign.filter(({ inode }) => sockets.every((one) => one.inode !== inode));
+  return foreign.flatMap(({ fd, target }) =>
+    fd === data?.fd ? [] : [`${fd}: ${target}, which was not planned`],
+  );
+}
+
+const isOfTpm = (one: MachineWalls['launch']['descriptors'][number]): boolean =>
+  one.kind === 'socket' && one.name === 'tpm';
+
 /** Sockets on which QEMU listens and those accepted from them have the path of the plan. */
 function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] {
   if (isPasst(expected)) return faultsOfPasstSockets(state);
+  if (isTpm(expected)) return faultsOfTpmSockets(state);
   // All of its own network namespace, in which there is nothing but its network.
   if (isServer(expected))
     return state.facts.sockets.map((one) => `Unix socket ${one.path || one.inode}, which was not planned`);
@@ -129,8 +151,10 @@ function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] 
   const unnamed = sockets.filter(
     ({ path, namespace, listening }) => path === '' && namespace === 'own' && !listening,
   );
-  const shows = (expected.launch.shown ?? []).some(({ kind }) => kind === 'socket');
-  const connects = shows ? unnamed.slice(0, reach.connects).map(({ inode }) => inode) : [];
+  const { launch } = expected;
+  const shows = (launch.shown ?? []).some(({ kind }) => kind === 'socket');
+  const made = (shows ? reach.connects : 0) + (launch.descriptors.some(isOfTpm) ? 1 : 0);
+  const connects = unnamed.slice(0, made).map(({ inode }) => inode);
   return descriptors.flatMap(({ fd, target, inode }) => {
     if (!target.startsWith('socket:[')) return [];
     const socket = sockets.find((one) => one.inode === inode);

@@ -3,6 +3,7 @@ import {
   capabilitiesOf,
   hasNoGuest,
   isPasst,
+  isTpm,
   relaxedTo,
   type ExpectedWalls,
   type Rootless,
@@ -91,11 +92,11 @@ export function compareNoNewPrivileges(state: ProcessState): Finding {
   return judge('set on every thread', faults);
 }
 
-/** Filters that a process has at least: ours the bundle's and QEMU's or passt's own, an image tool the bundle's; any other jailed QEMU one. */
+/** Filters that a process has at least: ours the bundle's and QEMU's, passt's or swtpm's own, an image tool the bundle's; any other jailed QEMU one. */
 export function filtersOf(expected: ExpectedWalls): 0 | 1 | 2 {
   const [mode] = relaxedTo(expected, 'seccomp');
   if (mode !== undefined) return mode === 'off' ? 0 : 1;
-  if (isPasst(expected)) return 2;
+  if (isPasst(expected) || isTpm(expected)) return 2;
   return expected === null || hasNoGuest(expected.launch.program) ? 1 : 2;
 }
 

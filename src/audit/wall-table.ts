@@ -6,6 +6,7 @@ import {
   isPasst,
   isRootless,
   isServer,
+  isTpm,
   relaxedTo,
   type ExpectedWalls,
   type MachineWalls,
@@ -177,9 +178,11 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
         ? 'what its arguments name'
         : isPasst(expected)
           ? 'a connection to QEMU, the log, and its own connections'
-          : isServer(expected)
-            ? 'the log, and sockets of its own network namespace'
-            : `the ${expected.launch.descriptors.length} planned, the log, and what QEMU makes for itself`,
+          : isTpm(expected)
+            ? 'two connections to QEMU, its state, and the log'
+            : isServer(expected)
+              ? 'the log, and sockets of its own network namespace'
+              : `the ${expected.launch.descriptors.length} planned, the log, and what QEMU makes for itself`,
     compare: compareDescriptors,
   },
   lsm: {

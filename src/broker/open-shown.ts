@@ -44,7 +44,7 @@ export async function openShown(
 async function openOne(one: Shown, grant: ShownGrant, uid: number): Promise<ShownMount | Refusal> {
   if (!grant.ok) return grant.refusal;
   const { claimant } = grant;
-  const open = (): OpenFile => openToShow(one.path, one.access, one.kind);
+  const open = (): OpenFile => openToShow(one.path, one.access, one.kind, grant.place?.ownedBy);
   let file: OpenFile;
   try {
     // SECURITY: promise 4. What a user gave is looked at with that user's rights, and none of root's.

@@ -18,7 +18,8 @@ import {
   maxShown,
   relaxableWalls,
   relaxedTo,
-  netSocketNames,
+  helperSocketNames,
+  shownKinds,
   socketNames,
   type Descriptor,
   type LaunchLimits,
@@ -80,7 +81,7 @@ const descriptor = tagged<Descriptor>('kind', {
     mac: text(17, macPattern),
   }),
   'vhost-net': record({ kind: oneOf(['vhost-net']) }),
-  netdev: record({ kind: oneOf(['netdev']), machine, socket: oneOf(netSocketNames) }),
+  netdev: record({ kind: oneOf(['netdev']), machine, socket: oneOf(helperSocketNames) }),
 });
 
 const limits = record<LaunchLimits>({
@@ -111,7 +112,7 @@ const launch = record<Required<LaunchRequest>>(
     root: list(256, record({ source: path, target: path })),
     limits,
     relaxed,
-    shown: list(maxShown, record<Shown>({ kind: oneOf(['file', 'socket']), path, access, claimant })),
+    shown: list(maxShown, record<Shown>({ kind: oneOf(shownKinds), path, access, claimant })),
     pins,
   },
   { relaxed: [], shown: [], pins: [] },

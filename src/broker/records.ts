@@ -6,7 +6,7 @@ import type { JailIds } from './means.ts';
 import { readdirSync, rmSync } from 'node:fs';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import { machineNamePattern, type LaunchRequest, type SocketName } from '../protocol/launch.ts';
-import { passtJobPattern } from '../protocol/passt.ts';
+import { helperJobPattern } from '../protocol/side-servers.ts';
 import { readJson, writeWhole } from './files.ts';
 import { newerThan, versionOf } from './state.ts';
 
@@ -70,7 +70,7 @@ export function openRecords(directory: string): Records {
     list: () => machinesIn(directory).flatMap((machine) => read(machine) ?? []),
     helpers: () =>
       machinesIn(directory)
-        .filter((machine) => passtJobPattern.test(machine))
+        .filter((machine) => helperJobPattern.test(machine))
         .flatMap((machine) => read(machine) ?? []),
     damaged: () =>
       machinesIn(directory).flatMap((machine) => {

@@ -22,7 +22,8 @@ export async function sweep(context: BrokerContext, machine: string, again = fal
   for (const helper of context.records.helpers())
     if (helpedBy(helper.launch).includes(machine) && !(await sweep(context, helper.machine))) return false;
   removeFiles(context, machine);
-  if (record?.launch.program === 'passt' && !again) forgetHelper(context, machine);
+  if (record !== undefined && helpedBy(record.launch).length > 0 && !again)
+    forgetHelper(context, record.launch);
   if (record !== undefined) await releaseNetworks(context, networksOf(record.launch));
   return true;
 }
@@ -52,9 +53,10 @@ export const helpedBy = ({ descriptors }: LaunchRequest): string[] =>
   descriptors.flatMap((descriptor) => (descriptor.kind === 'netdev' ? [descriptor.machine] : []));
 
 /** A helper's name is used once; the filter goes with the last of them. */
-function forgetHelper(context: BrokerContext, machine: string): void {
+function forgetHelper(context: BrokerContext, { machine, program }: LaunchRequest): void {
   context.slots.release(machine);
-  if (context.records.helpers().length === 0) context.means.openHost();
+  if (program === 'passt' && !context.records.helpers().some(({ launch }) => launch.program === program))
+    context.means.openHost();
 }
 
 /** As root: the processes of its cgroups. False where one did not end in time. */

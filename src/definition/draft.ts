@@ -30,6 +30,7 @@ type ReadKey =
   | 'name'
   | 'machine'
   | 'firmware'
+  | 'secureBoot'
   | 'machineVersion'
   | 'platform'
   | 'generationId'
@@ -51,6 +52,7 @@ type ReadKey =
   | 'usb'
   | 'sound'
   | 'watchdog'
+  | 'tpm'
   | 'panic'
   | 'iommu'
   | 'hotplug'
@@ -114,6 +116,7 @@ export function draftOf(value: Plain): Draft {
     name: read(shape.name, input['name']),
     machine: read(shape.machine, input['machine']),
     firmware: read(shape.firmware, input['firmware']),
+    secureBoot: read(shape.secureBoot, input['secureBoot']),
     machineVersion: read(shape.machineVersion, input['machineVersion']),
     platform: read(shape.platform, input['platform']),
     generationId: read(shape.generationId, input['generationId']),
@@ -135,6 +138,7 @@ export function draftOf(value: Plain): Draft {
     usb: read(shape.usb, input['usb']),
     sound: read(shape.sound, input['sound']),
     watchdog: read(shape.watchdog, input['watchdog']),
+    tpm: read(shape.tpm, input['tpm']),
     panic: read(shape.panic, input['panic']),
     iommu: read(shape.iommu, input['iommu']),
     hotplug: read(shape.hotplug, input['hotplug']),

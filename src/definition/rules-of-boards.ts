@@ -42,6 +42,7 @@ export function microvmIsSmall(draft: Draft): readonly Broken[] {
       ),
     ),
     ...when(draft.firmware === 'uefi', () => no(['firmware'], 'UEFI')),
+    ...when(draft.tpm === true, () => no(['tpm'], 'TPM')),
     ...when(draft.vnc === true, () => no(['vnc'], 'graphics card')),
     ...when(boot?.menu === true, () => no(['boot', 'menu'], 'firmware menu')),
     ...when(boot?.order !== undefined, () => no(['boot', 'order'], 'boot order: it boots its kernel')),
@@ -60,6 +61,19 @@ export function microvmIsSmall(draft: Draft): readonly Broken[] {
         `microvm has room for ${mmioPlaces} disks and network cards together, found ${all.length}`,
         other,
       ),
+    ),
+  ];
+}
+
+/** Its variables are safe from the guest only where the firmware alone writes them, which takes the system management mode of `q35`. */
+export function secureBootHasItsFirmware({ machine, firmware, secureBoot }: Draft): readonly Broken[] {
+  if (secureBoot !== true) return [];
+  return [
+    ...when(firmware === 'bios', () =>
+      broken(['secureBoot'], 'needs UEFI, and firmware is bios', 'Set firmware: uefi.'),
+    ),
+    ...when(machine === 'pc', () =>
+      broken(['secureBoot'], 'pc has no system management mode that guards it', 'Use machine: q35.'),
     ),
   ];
 }

@@ -7,6 +7,7 @@ import {
   kernelComesFirst,
   microvmIsSmall,
   ringsAreOfVirtio,
+  secureBootHasItsFirmware,
 } from './rules-of-boards.ts';
 import { clockHasOneBase } from './rules-of-clocks.ts';
 import {
@@ -62,6 +63,7 @@ const rules: readonly Rule[] = [
   kernelComesFirst,
   microvmIsSmall,
   boardsHaveTheirPlatform,
+  secureBootHasItsFirmware,
   clockHasOneBase,
   busesHaveRoom,
   cpusFitTheirTopology,

@@ -159,7 +159,6 @@ const hooks = z.strictObject({
     .meta({ examples: ['tidy'] }),
 });
 
-/** `firmware: uefi` and `firmware: {type: uefi, secureBoot: …}` would mean the same; only the short form exists yet. */
 export const machineSchema = z.strictObject({
   name: machineName.describe('Name of the machine on this host.').meta({ examples: ['web'] }),
   title: line(120).default('').describe('A few words for people.'),
@@ -225,6 +224,12 @@ export const machineSchema = z.strictObject({
     .enum(['bios', 'uefi'])
     .default('bios')
     .describe('`uefi` is OVMF with a variable store of its own for each machine.'),
+  secureBoot: z
+    .boolean()
+    .default(false)
+    .describe(
+      'UEFI that starts only what the keys of its variables vouch for, which are those of Microsoft and of Debian’s package at first; needs `firmware: uefi` and `machine: q35`. The store is another one than without.',
+    ),
   boot: boot.prefault({}).describe('What the guest boots from.'),
   disks: z.array(diskSchema).max(64).prefault([]).describe('Disks.'),
   cdroms: z.array(cdromSchema).max(8).default([]).describe('CD-ROM drives.'),
@@ -274,6 +279,16 @@ export const machineSchema = z.strictObject({
   usb: usbSchema.prefault({}).describe('USB controller.'),
   sound: soundSchema.prefault({}).describe('Sound card.'),
   watchdog: watchdogSchema.prefault({}).describe('Watchdog.'),
+  tpm: z
+    .boolean()
+    .default(false)
+    .describe(
+      'TPM 2.0, by swtpm in a jail of its own beside the machine; its state is kept for each machine, and in saved states and snapshots.',
+    ),
+  tpmModel: z
+    .enum(['crb', 'tis'])
+    .default('crb')
+    .describe('How the guest speaks to its TPM: `crb`, or `tis` as guests of before 2016 do.'),
   panic: panicDevice,
   iommu: iommuSchema.prefault({}).describe('IOMMU in the guest.'),
   rng: z.boolean().default(true).describe('Random numbers of the host for the guest (virtio-rng).'),

@@ -14,6 +14,7 @@ const profileOf: Readonly<Record<JailedProgram, string>> = {
   hook: 'qward-hook',
   passt: 'qward-passt',
   dnsmasq: 'qward-dnsmasq',
+  swtpm: 'qward-swtpm',
 };
 
 /** Of a machine that is given more than QEMU itself needs. */
@@ -24,7 +25,8 @@ export function profilesOf(launch: Pick<LaunchRequest, 'relaxed' | 'shown' | 'de
   const named = relaxations(launch, 'apparmor');
   if (named.length > 0) return named;
   const devices = launch.devices.filter((path) => path !== '/dev/kvm');
-  const more = [...(launch.relaxed ?? []), ...(launch.shown ?? []), ...devices];
+  const shown = (launch.shown ?? []).filter(({ kind }) => kind !== 'state');
+  const more = [...(launch.relaxed ?? []), ...shown, ...devices];
   return more.length > 0 ? [relaxedProfile] : [];
 }
 

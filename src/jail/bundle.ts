@@ -39,6 +39,7 @@ const profileOf: Readonly<Record<JailedProgram, SeccompProfile>> = {
   hook: 'hook',
   passt: 'passt',
   dnsmasq: 'dnsmasq',
+  swtpm: 'swtpm',
 };
 
 /** What begins a program, and makes what the runtime cannot. */

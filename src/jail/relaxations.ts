@@ -35,8 +35,9 @@ export function capabilitiesOf(launch: LaunchRequest): CapabilitySets {
 export function filterOf(launch: LaunchRequest, profile: SeccompProfile): OciSeccomp | undefined {
   if (relaxations(launch, 'seccomp').length > 0) return undefined;
   const shown = (launch.shown ?? []).map(({ kind, access }) =>
-    kind === 'socket' ? 'sockets' : `files ${access}`,
+    kind === 'file' ? `files ${access}` : `${kind}s`,
   );
-  const granted = [...shown, ...(launch.relaxed ?? []).map(({ relax, to }) => `${relax} ${to}`)];
+  const sockets = launch.descriptors.flatMap((one) => (one.kind === 'socket' ? [one.name] : []));
+  const granted = [...shown, ...sockets, ...(launch.relaxed ?? []).map(({ relax, to }) => `${relax} ${to}`)];
   return compileSeccomp(profile, { groups: granted, calls: relaxations(launch, 'syscall') });
 }

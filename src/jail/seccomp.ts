@@ -7,6 +7,7 @@ import qemuImg from '../../resources/seccomp/qemu-img.json' with { type: 'json' 
 import dnsmasq from '../../resources/seccomp/dnsmasq.json' with { type: 'json' };
 import passt from '../../resources/seccomp/passt.json' with { type: 'json' };
 import qemu from '../../resources/seccomp/qemu.json' with { type: 'json' };
+import swtpm from '../../resources/seccomp/swtpm.json' with { type: 'json' };
 import relaxed from '../../resources/seccomp/relaxed.json' with { type: 'json' };
 
 /** A profile as it stands in resources/seccomp. */
@@ -64,7 +65,7 @@ export interface OciSyscall {
 export const profileErrnos: Readonly<Record<string, number>> = { EPERM: 1, ENOSYS: 38 };
 
 /** Names of the profiles in resources/seccomp. */
-export type SeccompProfile = 'qemu' | 'qemu-img' | 'hook' | 'passt' | 'dnsmasq';
+export type SeccompProfile = 'qemu' | 'qemu-img' | 'hook' | 'passt' | 'dnsmasq' | 'swtpm';
 
 /** The profiles by name, in the form in which they are written. */
 export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = {
@@ -73,6 +74,7 @@ export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = {
   hook,
   passt,
   dnsmasq,
+  swtpm,
 };
 
 /** What a machine may call beside its profile: groups of resources/seccomp/relaxed.json, and calls with any arguments. */

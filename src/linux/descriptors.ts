@@ -152,14 +152,22 @@ const AT_EACCESS = 0x200;
 const AT_EMPTY_PATH = 0x1000;
 
 /**
- * A descriptor (O_PATH) of a regular file, directory or socket that the calling thread may use so, following no link. Nothing is
- * opened by it. Throws SystemError, and NotOpenedError.
+ * A descriptor (O_PATH) of a regular file, directory or socket that the calling thread may use so, following no link; state: of a directory
+ * that is the owner's. Nothing is opened by it. Throws SystemError, and NotOpenedError.
  */
-export function openToShow(path: string, access: Access, kind: 'file' | 'socket'): OpenFile {
+export function openToShow(
+  path: string,
+  access: Access,
+  kind: 'file' | 'socket' | 'state',
+  owner?: number,
+): OpenFile {
   const file = withStats(openat2(-100, path, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
   const { fd, stats } = file;
   try {
-    const fits = kind === 'socket' ? stats.isSocket() : stats.isFile() || stats.isDirectory();
+    // SECURITY: promise 1. What the manager may have put in its directory of somebody else's is not shown as anybody's own.
+    const own = stats.uid === owner && stats.isDirectory();
+    const kinds = { socket: stats.isSocket(), state: own, file: stats.isFile() || stats.isDirectory() };
+    const fits = kinds[kind];
     if (!fits) throw new NotOpenedError('EOTHERKIND', stats);
     if (isKernels(fd)) throw new NotOpenedError('EKERNEL', stats);
     const [search, write] = [stats.isDirectory() ? 1 : 0, access === 'rw' ? 2 : 0];

@@ -37,6 +37,7 @@ export interface DoctorServices {
   readonly kvm: () => Promise<HostFacts['kvm']>;
   readonly host: () => Promise<HostBasics>;
   readonly userNetwork: () => Promise<UserNetworkFacts>;
+  readonly swtpm: () => Promise<HostFacts['swtpm']>;
   readonly onStatus: (status: BrokerStatus) => void;
   readonly brokenFiles: () => readonly BrokenFile[];
   /** Of all machines. */
@@ -47,10 +48,11 @@ export interface DoctorServices {
 export async function examineHost(services: DoctorServices): Promise<readonly Check[]> {
   const status = await services.broker.call('status', {});
   if (status.ok) services.onStatus(status.value);
-  const [qemu, host, userNetwork] = await Promise.all([
+  const [qemu, host, userNetwork, swtpm] = await Promise.all([
     services.qemu(),
     services.host(),
     services.userNetwork(),
+    services.swtpm(),
   ]);
   // The proof runs a machine: without broker and QEMU it would only say the same again.
   const kvm = status.ok && qemu.ok ? await services.kvm() : { works: false, reason: 'not tried yet' };
@@ -62,6 +64,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
     qemuCheck(qemu),
     kvmCheck(kvm),
     uefiCheck(host),
+    tpmCheck(swtpm),
     ...(services.instance === 'session' ? [] : [vhostCheck(host)]),
     userNetworkCheck(userNetwork, services.instance === 'session'),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
@@ -200,13 +203,29 @@ function foreignKvmCheck(): Check {
   };
 }
 
-function uefiCheck({ uefi }: HostBasics): Check {
-  if (uefi !== null) return fine('UEFI firmware', uefi.code);
+function uefiCheck({ uefi, secureUefi }: HostBasics): Check {
+  if (uefi !== null)
+    return fine(
+      'UEFI firmware',
+      secureUefi === null
+        ? `${uefi.code}; none with Secure Boot`
+        : `${uefi.code}; with Secure Boot ${secureUefi.code}`,
+    );
   return {
     check: 'UEFI firmware',
     state: 'degraded',
     found: 'not installed: `firmware: uefi` cannot be started',
     cure: 'apt-get install ovmf',
+  };
+}
+
+function tpmCheck(swtpm: HostFacts['swtpm']): Check {
+  if (swtpm !== null) return fine('TPM', swtpm.binary);
+  return {
+    check: 'TPM',
+    state: 'degraded',
+    found: 'there is no swtpm: machines with `tpm: true` cannot be started',
+    cure: 'apt-get install swtpm',
   };
 }
 

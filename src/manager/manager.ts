@@ -7,6 +7,7 @@ import { endedStates } from '../api/endpoints.ts';
 import { parseDefinition } from '../definition/parse.ts';
 import type { QemuFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
+import type { HostFacts } from '../plan/launch-plan.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
 import type { Paths } from '../protocol/paths.ts';
 import { Adopter } from './adopt.ts';
@@ -47,6 +48,8 @@ import { recordBroker } from './history/recorded-broker.ts';
 import { runHook } from './hooks/run-hook.ts';
 import { KvmProof } from './kvm-proof.ts';
 import { createLog, type Log } from './log.ts';
+import { createBeside, noneBeside } from './beside/side-servers.ts';
+import { tpmServer } from './facts/tpm-server.ts';
 import { createNetworkSources, type NetworkSources } from './networks/network-sources.ts';
 import { createNetworks, noNetworks } from './networks/user-networks.ts';
 import { StartGate } from './lifecycle/start-gate.ts';
@@ -158,6 +161,13 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     },
     note: (name, text) => machines.get(name)?.life.note(text),
   });
+  const beside = createBeside({
+    broker,
+    now,
+    helpers,
+    launched: (name) => launched.find(({ machine }) => machine === name),
+    note: (name, text) => machines.get(name)?.life.note(text),
+  });
   const space = new Space(paths.managerState);
   const machines = new Machines({
     phase,
@@ -171,6 +181,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     onLost,
     gate: new StartGate(),
     networks,
+    beside,
     runHook: (call) => runHook({ broker, policy: policy.current, now, running: hookRuns }, call),
     managerState: paths.managerState,
     states,
@@ -301,6 +312,7 @@ interface HostParts extends NetworkSources {
   readonly host: PlannerSources['host'];
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: PlannerSources['kvm'];
+  readonly swtpm: PlannerSources['swtpm'];
   readonly audit: StartServices['audit'];
   /** What the broker said of the policy. */
   readonly onStatus: (status: BrokerStatus) => void;
@@ -347,16 +359,23 @@ function createHostParts(
     onLost,
     gate: new StartGate(),
     networks: noNetworks,
+    beside: noneBeside,
     audit,
   });
   const prove = (): ReturnType<PlannerSources['kvm']> => proof.verdict();
   const kvm = sources?.kvm ?? (session ? ownKvm(prove) : prove);
   const networks = createNetworkSources(broker, policy.current);
+  const swtpmTool = new ToolSource(policy.current, tpmServer);
+  const swtpm = async (): Promise<HostFacts['swtpm']> => {
+    const tool = await swtpmTool.read();
+    return tool.ok ? tool.value : null;
+  };
   const unbounded = createPlanner({
     broker,
     host,
     qemu,
     kvm,
+    swtpm,
     ...networks,
     varsDirectory: paths.vars,
     ownState: paths.own,
@@ -370,7 +389,7 @@ function createHostParts(
   const onStatus = (status: BrokerStatus): void => {
     choice.update(status.qemuBinaries);
   };
-  return { planner, host, qemu, kvm, ...networks, audit, onStatus };
+  return { planner, host, qemu, kvm, swtpm, ...networks, audit, onStatus };
 }
 
 interface ApiParts extends DefinitionServices, OwnerParts {

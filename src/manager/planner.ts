@@ -12,6 +12,7 @@ import type {
   QemuFacts,
   UserNetworkFacts,
 } from '../plan/launch-plan.ts';
+import { uefiFor } from '../plan/boot.ts';
 import { networksNamedBy, noManagedNetworks } from '../plan/network-server.ts';
 import { settleCards, type SettledDefinition } from '../plan/default-cards.ts';
 import { planLaunch } from '../plan/plan-launch.ts';
@@ -32,6 +33,7 @@ import { ownStateFaults } from './own-state.ts';
 import type { Quotas } from './quotas.ts';
 import { warningFaults } from './policy-grounds.ts';
 import type { ScratchFiles } from './throwaway/scratch-files.ts';
+import { ensureTpmState } from './tpm-state.ts';
 import { ensureVariableStore, freshVariableStore } from './variable-store.ts';
 
 export interface Planned {
@@ -80,6 +82,7 @@ export interface PlannerSources {
   readonly kvm: () => Promise<HostFacts['kvm']>;
   readonly userNetwork: () => Promise<UserNetworkFacts>;
   readonly networks: () => Promise<Outcome<ManagedNetworkFacts>>;
+  readonly swtpm: () => Promise<HostFacts['swtpm']>;
   /** Of every machine that runs. */
   readonly running: () => readonly LaunchRequest[];
 }
@@ -122,10 +125,14 @@ async function plan(
   const allowed = beyondLaunch(definition, sources.policy, ownership.value);
   if (!allowed.ok) return allowed;
   const host = await sources.host();
-  const store = { directory: varsDirectory, machine: definition.name };
-  const uefi = definition.firmware === 'uefi' ? host.uefi : null;
+  const store = { directory: varsDirectory, machine: definition };
+  const uefi = definition.firmware === 'uefi' ? uefiFor(definition, host) : null;
   if (uefi !== null && makeFiles) {
     const made = await ensureVariableStore(store, uefi.varsTemplate);
+    if (!made.ok) return made;
+  }
+  if (definition.tpm && makeFiles) {
+    const made = await ensureTpmState(varsDirectory, definition.name);
     if (!made.ok) return made;
   }
   const claimants = claimantsOf(
@@ -136,11 +143,12 @@ async function plan(
     ...file,
     claimant: claimants[file.path] ?? null,
   }));
-  const [qemu, kvm, userNetwork, networks, probed] = await Promise.all([
+  const [qemu, kvm, userNetwork, networks, swtpm, probed] = await Promise.all([
     sources.qemu(),
     definition.accel === 'tcg' ? notAsked : sources.kvm(),
     userNicsOf(definition).length === 0 ? noUserNetwork : sources.userNetwork(),
     networksNamedBy(definition).length === 0 ? success(noManagedNetworks) : sources.networks(),
+    definition.tpm ? sources.swtpm() : null,
     wanted.length === 0
       ? success([])
       : broker.call('probe', { machine: definition.name, paths: wanted, head: 1024 }),
@@ -163,6 +171,7 @@ async function plan(
       varsDirectory,
       userNetwork,
       networks: networks.value,
+      swtpm,
     },
     { incoming },
   );

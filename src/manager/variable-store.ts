@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { access, link, open, readFile, stat, unlink } from 'node:fs/promises';
 import { variableStorePath } from '../plan/boot.ts';
+import type { MachineDefinition } from '../definition/schema.ts';
 import type { FileFacts, HostFacts } from '../plan/launch-plan.ts';
 import { writeQcow2 } from '../plan/qcow2-image.ts';
 import { failure, success, type Outcome } from './outcome.ts';
@@ -9,7 +10,7 @@ import { errorCode } from '../linux/errno.ts';
 
 export interface StorePlace {
   readonly directory: string;
-  readonly machine: string;
+  readonly machine: Pick<MachineDefinition, 'name' | 'secureBoot'>;
 }
 
 /** Makes the store where there is none. It is complete and on disk before it has its name, and never overwritten. */

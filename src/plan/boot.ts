@@ -6,10 +6,23 @@ import type { DescriptorTable } from './descriptor-table.ts';
 import type { HostFacts } from './launch-plan.ts';
 import { jsonOption, keyOption, textOption, type Option } from './options.ts';
 
+/** The variable stores that a machine may have, by name: with keys, and without any. */
+export const variableStores = (varsDirectory: string, machine: string): readonly string[] =>
+  [false, true].map((secureBoot) => variableStorePath(varsDirectory, { name: machine, secureBoot }));
+
 /** Path of the variable store of a machine that boots by UEFI. */
-export function variableStorePath(varsDirectory: string, machine: string): string {
-  return `${varsDirectory}/${machine}.qcow2`;
+export function variableStorePath(
+  varsDirectory: string,
+  { name, secureBoot }: Pick<MachineDefinition, 'name' | 'secureBoot'>,
+): string {
+  return `${varsDirectory}/${name}${secureBoot ? '.secure' : ''}.qcow2`;
 }
+
+/** The build of OVMF that a definition asks for, where the host has it. */
+export const uefiFor = (
+  { secureBoot }: Pick<MachineDefinition, 'secureBoot'>,
+  { uefi, secureUefi }: Pick<HostFacts, 'uefi' | 'secureUefi'>,
+): HostFacts['uefi'] => (secureBoot ? secureUefi : uefi);
 
 /**
  * Boot index of each part by its id. It starts at 1: a kernel that is given directly is QEMU's index 0, and two
@@ -56,9 +69,10 @@ export function planFirmware(
   facts: HostFacts,
   table: DescriptorTable,
 ): Firmware {
-  if (definition.firmware === 'bios' || facts.uefi === null) return { options: [], machine: {}, root: [] };
-  const { code } = facts.uefi;
-  const vars = variableStoreNodes(table, variableStorePath(facts.varsDirectory, definition.name));
+  const uefi = uefiFor(definition, facts);
+  if (definition.firmware === 'bios' || uefi === null) return { options: [], machine: {}, root: [] };
+  const { code } = uefi;
+  const vars = variableStoreNodes(table, variableStorePath(facts.varsDirectory, definition));
   return {
     options: [
       jsonOption('-blockdev', {
@@ -75,8 +89,12 @@ export function planFirmware(
         'read-only': true,
       }),
       ...vars.options,
+      // SECURITY: promise 2. The variables, and so the keys, are written by the firmware in its own mode alone, and by no kernel of the guest.
+      ...(definition.secureBoot
+        ? [keyOption('-global', null, { driver: 'cfi.pflash01', property: 'secure', value: 'on' })]
+        : []),
     ],
-    machine: { pflash0: 'uefi.code', pflash1: vars.top },
+    machine: { ...(definition.secureBoot ? { smm: 'on' } : {}), pflash0: 'uefi.code', pflash1: vars.top },
     root: [{ source: code, target: code }],
   };
 }

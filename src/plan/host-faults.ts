@@ -2,10 +2,12 @@
 import type { Fault } from '../definition/fault.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import { maxDescriptors } from '../protocol/launch.ts';
+import { uefiFor } from './boot.ts';
 import type { HostFacts } from './launch-plan.ts';
 import { guestMemoryMib } from './guest-memory.ts';
 import { threadsAtStart } from './limits.ts';
 import { managedNetworkFaults } from './network-server.ts';
+import { tpmFaults } from './tpm.ts';
 import { userNetworkFaults } from './user-network.ts';
 
 /** Options in JSON, `-add-fd` with `locking`, machine properties: 7.2 is the oldest that was tried. */
@@ -55,10 +57,10 @@ function resourceFaults(definition: MachineDefinition, facts: HostFacts): readon
 
 export function hostFaults(definition: MachineDefinition, facts: HostFacts): readonly Fault[] {
   const firmware: Fault[] = [];
-  if (definition.firmware === 'uefi' && facts.uefi === null)
+  if (definition.firmware === 'uefi' && uefiFor(definition, facts) === null)
     firmware.push({
       code: 'firmware-missing',
-      message: 'UEFI firmware for QEMU is not installed',
+      message: `UEFI firmware${definition.secureBoot ? ' with Secure Boot' : ''} for QEMU is not installed`,
       hint: 'Install it: `apt install ovmf`; or use `firmware: bios`.',
       path: ['firmware'],
     });
@@ -68,6 +70,7 @@ export function hostFaults(definition: MachineDefinition, facts: HostFacts): rea
     ...resourceFaults(definition, facts),
     ...userNetworkFaults(definition, facts.userNetwork),
     ...managedNetworkFaults(definition, facts.networks),
+    ...tpmFaults(definition, facts),
   ];
 }
 

@@ -154,7 +154,7 @@ export function fileFaults(definition: MachineDefinition, facts: HostFacts): rea
 /** Not there yet is no fault: the manager makes it at the start. */
 function variableStoreFault(definition: MachineDefinition, facts: HostFacts): Fault | null {
   if (definition.firmware !== 'uefi') return null;
-  const path = variableStorePath(facts.varsDirectory, definition.name);
+  const path = variableStorePath(facts.varsDirectory, definition);
   const file = factsOf(facts.files, path);
   if (file === undefined) return null;
   if (!file.ok)

@@ -18,6 +18,8 @@ export interface LaunchPlan {
   readonly fdsets: readonly number[];
   /** Processes beside QEMU, each in a jail of its own: the user networks of its cards. */
   readonly helpers: readonly NetworkHelper[];
+  /** More of them, without which QEMU itself does not come up: its TPM. */
+  readonly beside: readonly SideServerPlan[];
   /** What the user should know and need not act on. */
   readonly notes: readonly string[];
   /** What the machine is given beyond the walls of every machine. */
@@ -85,8 +87,12 @@ export interface HostFacts {
   /** Uid of the user with whose claim a file is opened, by path; what the policy gives to every machine is not in it. */
   readonly claimants: Readonly<Record<string, number>>;
   readonly uefi: { readonly code: string; readonly varsTemplate: string } | null;
+  /** The build that guards its variables, and a template with keys. */
+  readonly secureUefi: HostFacts['uefi'];
   /** Directory of the per-machine variable stores. */
   readonly varsDirectory: string;
+  /** swtpm and what it needs of the system, looked at where the definition has a TPM; null: there is none that the policy lists. */
+  readonly swtpm: { readonly binary: string; readonly closure: readonly SystemPath[] } | null;
   readonly vhostNet: boolean;
   /** Of an ordinary user's session: a jail without root's part in it. */
   readonly session?: boolean;
@@ -156,6 +162,13 @@ export interface ManagedNetworkFacts {
   readonly known: readonly NetworkDefinition[];
   /** dnsmasq, with what it needs of the system; null: there is none that the policy lists, and why. */
   readonly server: { readonly binary: string; readonly closure: readonly SystemPath[] } | null;
+}
+
+/** A server beside the machine. */
+export interface SideServerPlan {
+  /** What it is to the machine. */
+  readonly name: 'tpm';
+  readonly launch: LaunchRequest;
 }
 
 /** The network helper of one card. */

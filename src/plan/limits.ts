@@ -58,7 +58,7 @@ function largestFile(definition: MachineDefinition, facts: HostFacts): number {
       if (disk.format === 'raw') return file.size;
       return Math.ceil(Math.max(file.size, file.image.virtualSize) * 1.1);
     });
-  const vars = facts.files[variableStorePath(facts.varsDirectory, definition.name)];
+  const vars = facts.files[variableStorePath(facts.varsDirectory, definition)];
   // Huge pages are a file of the kernel's own, in memory.
   const pages = definition.memoryBacking.hugePages === 'none' ? 0 : definition.memory;
   return Math.max(0, pages, ...sizes, vars?.ok === true ? vars.size : 0);

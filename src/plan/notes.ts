@@ -6,6 +6,7 @@ import { cpuModel } from './cpus.ts';
 import { chainNotes } from './image-faults.ts';
 import type { HostFacts } from './launch-plan.ts';
 import { managedNetworkNotes } from './network-server.ts';
+import { tpmNotes } from './tpm.ts';
 import { userNetworkNotes } from './user-network.ts';
 
 export function planNotes(
@@ -53,6 +54,10 @@ export function planNotes(
     notes.push(
       "microvm under TCG has one clock only, and Linux may hang at boot while it measures it on a busy host: use q35, or give the kernel tsc_early_khz= with the host's TSC frequency",
     );
+  if (definition.secureBoot && definition.boot.kernel !== undefined)
+    notes.push(
+      'OVMF does not ask its keys about a kernel that is booted directly: Secure Boot counts from there on',
+    );
   if (definition.machine === 'pc')
     notes.push(
       'pc always has a floppy controller and IDE in QEMU; the floppy controller is moved to where no guest reaches it',
@@ -61,6 +66,7 @@ export function planNotes(
     ...notes,
     ...userNetworkNotes(definition, facts.userNetwork, facts.session === true),
     ...managedNetworkNotes(definition, facts.networks),
+    ...tpmNotes(definition),
     ...chainNotes(definition, facts.files),
   ];
 }

@@ -25,6 +25,7 @@ import { planPassthrough } from './passthrough/plan-passthrough.ts';
 import { keyOption, type Option } from './options.ts';
 import { iommuOptions, soundOptions, watchdogOptions } from './small-devices.ts';
 import { pinsPart } from './pins.ts';
+import { planTpm, tpmOptions } from './tpm.ts';
 import { planHelpers } from './user-network.ts';
 import {
   devicesOf,
@@ -97,6 +98,7 @@ export function planLaunch(
       accel,
       fdsets: table.fdsets,
       helpers: planHelpers(definition, facts.userNetwork),
+      beside: planTpm(definition, facts),
       notes: planNotes(definition, facts, accel),
       ...(relaxations.length === 0 ? {} : { relaxations }),
       ...(passthrough.findings.length === 0 ? {} : { passthrough: passthrough.findings }),
@@ -121,6 +123,7 @@ function commandLine(
   const memory = planMemory(definition);
   const clocks = planClocks(definition, facts.time, accel);
   const drives = driveOptions(definition, table, indexes);
+  const tpm = tpmOptions(definition, table);
   const nics = nicOptions(definition, table, { vhostNet: facts.vhostNet, bootIndexes: indexes });
   return {
     firmware,
@@ -151,6 +154,7 @@ function commandLine(
       ...memoryDeviceOptions(definition),
       ...panicOptions(definition),
       ...watchdogOptions(definition),
+      ...tpm,
       ...displayOptions(definition),
       ...soundOptions(definition),
     ],

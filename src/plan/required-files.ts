@@ -10,5 +10,5 @@ import { variableStorePath } from './boot.ts';
 export function requiredFiles(definition: MachineDefinition, varsDirectory: string): readonly NeededFile[] {
   const files = filesOf(definition);
   if (definition.firmware !== 'uefi') return files;
-  return [...files, { path: variableStorePath(varsDirectory, definition.name), access: 'rw' }];
+  return [...files, { path: variableStorePath(varsDirectory, definition), access: 'rw' }];
 }

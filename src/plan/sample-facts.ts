@@ -3,6 +3,7 @@ import { parseDefinition } from '../definition/parse.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { FileFacts, HostFacts, ImageHeader, LaunchPlan } from './launch-plan.ts';
 import { planLaunch } from './plan-launch.ts';
+import { variableStorePath } from './boot.ts';
 import { requiredFiles } from './required-files.ts';
 
 const gib = 1024 ** 3;
@@ -35,7 +36,7 @@ export function declaredFiles(definition: MachineDefinition, varsDirectory: stri
           gib / 4,
         );
     }
-  const vars = `${varsDirectory}/${definition.name}.qcow2`;
+  const vars = variableStorePath(varsDirectory, definition);
   if (definition.firmware === 'uefi') files[vars] = fileOf({ format: 'qcow2' }, 851_968);
   return files;
 }
@@ -57,6 +58,11 @@ export function sampleFacts(definition: MachineDefinition, overrides: Partial<Ho
     files: declaredFiles(definition, varsDirectory),
     claimants: {},
     uefi: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.fd' },
+    secureUefi: {
+      code: '/usr/share/OVMF/OVMF_CODE_4M.secboot.fd',
+      varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.ms.fd',
+    },
+    swtpm: { binary: '/usr/bin/swtpm', closure: [{ source: '/usr/bin/swtpm', target: '/usr/bin/swtpm' }] },
     varsDirectory,
     vhostNet: false,
     hostMemory: 64 * gib,

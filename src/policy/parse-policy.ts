@@ -167,6 +167,7 @@ const parseWhole = record<Policy>(
     defaultBridge: orNull(bridge),
     networkHelpers: list(maxItems, path),
     networkServers: list(maxItems, path),
+    tpmServers: list(maxItems, path),
     forwards: list(
       maxItems,
       record<ForwardRule>(

@@ -78,6 +78,8 @@ export interface Policy {
   readonly networkHelpers: readonly string[];
   /** Servers of managed networks by path: dnsmasq. */
   readonly networkServers: readonly string[];
+  /** Servers of TPMs by path: swtpm. */
+  readonly tpmServers: readonly string[];
   /** Ports of the host that user networks may lead to guests. */
   readonly forwards: readonly ForwardRule[];
   readonly qemuBinaries: readonly string[];
@@ -117,6 +119,7 @@ export const defaultPolicy: Policy = {
   defaultBridge: null,
   networkHelpers: ['/usr/bin/passt', '/usr/bin/passt.avx2'],
   networkServers: ['/usr/sbin/dnsmasq'],
+  tpmServers: ['/usr/bin/swtpm'],
   forwards: [{ addresses: ['127.0.0.1', '::1'], from: 1024, to: 65_535, who: null }],
   qemuBinaries: ['/usr/bin/qemu-system-x86_64'],
   sockets: [],

@@ -1,14 +1,14 @@
 /** Which files and sockets of the host a jail may show at their own paths, and with whose rights. Pure. */
 import type { Refusal } from '../protocol/broker.ts';
 import type { LaunchRequest, Shown } from '../protocol/launch.ts';
-import { grantOf, type Claimant, type FileGrounds } from './file-rules.ts';
+import { grantOf, type Claimant, type FileGrounds, type FilePlace } from './file-rules.ts';
 import { isWithin } from './policy.ts';
 import { forCertainUsers, policyRefusal, unlisted } from './refusals.ts';
 import { isOneOf } from './who.ts';
 
 /** `claimant` null: with root's rights. */
 export type ShownGrant =
-  | { readonly ok: true; readonly claimant: Claimant | null }
+  | { readonly ok: true; readonly claimant: Claimant | null; readonly place?: FilePlace | null }
   | { readonly ok: false; readonly refusal: Refusal };
 
 /** Where the jail's own root stands; /usr is shown as the system's. */
@@ -16,7 +16,7 @@ const taken = ['/usr', '/lib', '/lib64', '/bin', '/sbin', '/proc', '/dev', '/sys
 
 export function admitShown(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
   const { shown = [], program, machine } = launch;
-  if (shown.length > 0 && program !== 'qemu' && program !== 'drill')
+  if (shown.length > 0 && !['qemu', 'drill', 'swtpm'].includes(program))
     return [policyRefusal(`"${machine}" is no machine's QEMU, and is shown no file`, 'ask for none')];
   return shown.flatMap((one, index) => {
     const { path } = one;
@@ -38,7 +38,7 @@ export function shownGrant(one: Shown, grounds: FileGrounds): ShownGrant {
   if (!grant.ok) return grant;
   const { place } = grant;
   // SECURITY: promise 1. The manager's own directory holds what it makes itself, by descriptor alone.
-  if (place?.kind !== 'device' && place?.ownedBy === undefined) return grant;
+  if (place?.kind !== 'device' && (place?.ownedBy === undefined) === (one.kind === 'file')) return grant;
   return {
     ok: false,
     refusal: policyRefusal(`"${one.path}" is no file to be shown`, 'use a disk of the definition'),

@@ -52,10 +52,10 @@ export type Descriptor =
       readonly kind: 'vhost-net';
     }
   | {
-      /** A connection to the socket of a running machine's network card, for its network helper. */
+      /** A connection to a socket on which a running machine's QEMU waits for a helper: of a network card, or of its TPM. */
       readonly kind: 'netdev';
       readonly machine: string;
-      readonly socket: NetSocketName;
+      readonly socket: HelperSocketName;
     };
 
 /** On which QEMU waits for the network helper of a card. */
@@ -65,8 +65,10 @@ export const netSocketNames: readonly NetSocketName[] = Array.from(
   { length: 32 },
   (_, index) => `net${index}` as const,
 );
-export type SocketName = 'qmp' | 'console' | 'agent' | 'runner' | NetSocketName;
-export const socketNames: readonly SocketName[] = ['qmp', 'console', 'agent', 'runner', ...netSocketNames];
+export type HelperSocketName = NetSocketName | 'tpm';
+export const helperSocketNames: readonly HelperSocketName[] = [...netSocketNames, 'tpm'];
+export type SocketName = 'qmp' | 'console' | 'agent' | 'runner' | HelperSocketName;
+export const socketNames: readonly SocketName[] = ['qmp', 'console', 'agent', 'runner', ...helperSocketNames];
 
 /** A device node made inside the jail, owned by the machine's uid: `/dev/kvm`, or another that the policy lists. */
 export type DeviceNode = string;
@@ -124,15 +126,19 @@ export interface SystemPath {
   readonly target: string;
 }
 
-/** A file, directory or Unix socket of the host that the jail shows at its own path, as a mount. */
+/**
+ * A file, directory or Unix socket of the host that the jail shows at its own path, as a mount. state: a directory that the manager made
+ * in its own store, for a server beside a machine.
+ */
 export interface Shown {
-  readonly kind: 'file' | 'socket';
+  readonly kind: (typeof shownKinds)[number];
   readonly path: string;
   /** Of a socket rw. */
   readonly access: Access;
   /** As of a descriptor. */
   readonly claimant: number | null;
 }
+export const shownKinds = ['file', 'socket', 'state'] as const;
 export const maxShown = 96;
 
 /** Limits of the process: cgroup and rlimits. Sizes in bytes. */
@@ -155,8 +161,9 @@ export interface LaunchLimits {
  * What runs in the jail. qemu: a QEMU that the policy lists. qemu-img: an image tool that it lists. drill: the broker's own
  * prober at `drillProgram`, in the jail of the machine's QEMU. hook: a program of the administrator's that the policy names.
  * passt: the user network of one card of a running machine. dnsmasq: the server of a managed network.
+ * swtpm: the TPM of a running machine.
  */
-export const jailedPrograms = ['qemu', 'qemu-img', 'drill', 'hook', 'passt', 'dnsmasq'] as const;
+export const jailedPrograms = ['qemu', 'qemu-img', 'drill', 'hook', 'passt', 'dnsmasq', 'swtpm'] as const;
 export type JailedProgram = (typeof jailedPrograms)[number];
 
 /** Where the prober stands in its jail. */

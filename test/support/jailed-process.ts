@@ -2,12 +2,14 @@
  * Starts a launch request in a real jail made by runc, without broker and manager: for tests of the jail's parts. The
  * process gets a uid of its own from the top of the default range, where no machine of this host is expected.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { openJailRoots } from '../../src/broker/jail-root.ts';
+import type { ShownMount } from '../../src/broker/open-shown.ts';
+import { cloneMount } from '../../src/linux/idmapped.ts';
 import { compileBundle, type OciConfig } from '../../src/jail/bundle.ts';
 import { findCgroupMounts, removeCgroup } from '../../src/jail/cgroups.ts';
 import { runDetached } from '../../src/jail/runtime.ts';
@@ -48,7 +50,13 @@ export async function startJailed(
   const cgroup = `/${basename(directory)}`;
   const cgroups = findCgroupMounts();
   const roots = openJailRoots(join(directory, 'roots'));
-  const root = roots.open(launch.root, launch.program);
+  const mounts = await Promise.all((launch.shown ?? []).map(({ path }) => showState(path)));
+  const { machine, program } = launch;
+  const root =
+    mounts.length === 0
+      ? roots.open(launch.root, program)
+      : roots.openOwn(machine, launch.root, { program, shown: mounts });
+  for (const { mount } of mounts) closeSync(mount);
   if (!root.ok) throw new Error(JSON.stringify(root.refusals));
   const compiled = compileBundle(launch, {
     uid: jailedUid,
@@ -112,6 +120,17 @@ export async function startJailed(
     throw error;
   } finally {
     for (const fd of descriptors) closeSync(fd);
+  }
+}
+
+/** A directory as the process's own, as the broker shows it. */
+async function showState(path: string): Promise<ShownMount> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const mount = await cloneMount(fd, { access: 'rw', owner: fstatSync(fd), uid: jailedUid });
+    return { mount, target: path, directory: true };
+  } finally {
+    closeSync(fd);
   }
 }
 

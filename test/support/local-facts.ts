@@ -34,6 +34,11 @@ export function localFacts(definition: MachineDefinition, varsDirectory: string)
     files: Object.fromEntries(files),
     claimants: {},
     uefi: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.fd' },
+    secureUefi: {
+      code: '/usr/share/OVMF/OVMF_CODE_4M.secboot.fd',
+      varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.ms.fd',
+    },
+    swtpm: null,
     varsDirectory,
     vhostNet: false,
     userNetwork: noUserNetwork,

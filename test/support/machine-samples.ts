@@ -43,6 +43,7 @@ export function machineStatus(
     notRestarted: null,
     consoleWriter: null,
     networks: [],
+    beside: [],
     notAdmittedFor: [],
     ...changes,
   };
@@ -159,6 +160,7 @@ export const planOutcome: Extract<CallResult<'explain'>, { readonly ok: true }> 
     walls: [{ wall: 'uid', expected: 'its own, given by the broker' }],
     accel: { kind: 'tcg', reason: 'KVM was tried and did not run a guest' },
     helpers: [],
+    beside: [],
     fdsets: [1],
     notes: ['no network card'],
   },

@@ -56,6 +56,7 @@ async function startOn(
     sources: {
       host: async () => ({
         uefi: null,
+        secureUefi: null,
         vhostNet: false,
         hostMemory: 8 * 1024 ** 3,
         time: { now: 0, zone: 'UTC' },

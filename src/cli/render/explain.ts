@@ -95,9 +95,9 @@ function limitsText({ limits }: Plan['launch'], style: Style): string {
 }
 
 /** Arguments in pairs of a line; the jail is as the machine's, but for what the notes and the documents say. */
-function helperText({ nic, launch }: Plan['helpers'][number], style: Style): string {
+function helperText(what: string, { launch }: Plan['helpers' | 'beside'][number], style: Style): string {
   const lines = [escapeLine(launch.binary), ...argumentLines(launch.argv)];
-  return section(`Beside it, for network card ${nic}`, indented(lines), style);
+  return section(`Beside it, for ${what}`, indented(lines), style);
 }
 
 export function renderPlan(plan: Plan, style: Style): string {
@@ -122,7 +122,8 @@ export function renderPlan(plan: Plan, style: Style): string {
     section('Root directory', indented([hangingText(root, 2, style)]), style),
     section('Limits', limitsText(launch, style), style),
     section('Walls', walls, style),
-    ...plan.helpers.map((helper) => helperText(helper, style)),
+    ...plan.helpers.map((helper) => helperText(`network card ${helper.nic}`, helper, style)),
+    ...plan.beside.map((server) => helperText(`its ${server.name}`, server, style)),
     section('Notes', indented(plan.notes.map((note) => hangingText(escapeLine(note), 2, style))), style),
   ].join('');
 }

@@ -44,6 +44,12 @@ function networkText({ networks }: Status): string {
     .join('; ');
 }
 
+function besideText({ beside }: Status): string {
+  return beside
+    .map(({ name, up, fault }) => `${name} ${up ? 'up' : `down${fault === null ? '' : `: ${fault}`}`}`)
+    .join('; ');
+}
+
 function savedText({ saved, progress }: Status, now: number): string {
   if (progress !== null) return `${progress.doing}, ${Math.floor(progress.percent)} % of the memory`;
   if (saved === null) return '';
@@ -69,6 +75,7 @@ export function renderMachineStatus(machine: Status, style: Style, now: number):
       ['audit', auditText(machine.audit, style, now)],
       ['address', escapeLine(machine.addresses.join(', '))],
       ['network', escapeLine(networkText(machine))],
+      ['beside it', escapeLine(besideText(machine))],
       ['console', machine.consoleWriter === null ? '' : `written by ${escapeLine(machine.consoleWriter)}`],
       ['definition', machine.changed ? style.yellow('changed since the start; applies at the next one') : ''],
       ['autostart', machine.autostart ? 'starts with the host' : ''],

@@ -60,8 +60,16 @@ function loader(place: Place): Verdict {
     : unsupported('firmware images of your own are not taken; SeaBIOS or OVMF is');
 }
 
-const secure = (place: Place): Verdict =>
-  isOn(place.value) ? unsupported('no secure boot: the variable store has no keys') : imported;
+function secure(place: Place): Verdict {
+  if (!isOn(place.value)) return imported;
+  if (place.draft.board !== 'q35') return unsupported('Secure Boot needs machine: q35');
+  place.setMachine('secureBoot', true);
+  return changed('the variables begin with the keys of Microsoft and of Debian’s OVMF');
+}
+
+/** `enrolled-keys` goes without saying. */
+const feature = (place: Place): Verdict =>
+  attributeOf(place.element, 'name') === 'secure-boot' ? secure(place) : imported;
 
 /** Blocks of SMBIOS, name of libvirt with ours. */
 const smbiosKeys: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -129,7 +137,7 @@ export const rulesOfBooting: Rules = {
     isOn(place.value) ? changed('UEFI has a store for its variables here') : imported,
   'os/loader@format': imported,
   'os/firmware/feature@name': imported,
-  'os/firmware/feature@enabled': secure,
+  'os/firmware/feature@enabled': feature,
   'os/nvram': (place) =>
     changed(
       variablesOf(place.draft.root) === undefined

@@ -44,6 +44,19 @@ function watchdogAction(place: Place): Verdict {
   return place.setMachine('watchdog.action', place.value);
 }
 
+function tpm(place: Place): Verdict {
+  const { element, draft } = place;
+  const backend = childOf(element, 'backend');
+  const type = attributeOf(backend, 'type') ?? '';
+  if (draft.board === 'microvm') return wholeNotYet('no TPM on microvm');
+  if (type !== 'emulator')
+    return wholeNotYet(`no TPM of the host (${type})`, '`tpm: true` is one of the machine’s own');
+  if (attributeOf(backend, 'version') === '1.2') return wholeNotYet('no TPM 1.2', '`tpm: true` is TPM 2.0');
+  place.setMachine('tpm', true);
+  if (attributeOf(element, 'model') !== 'tpm-crb') place.setMachine('tpmModel', 'tis');
+  return whole(changed('the TPM begins empty: what libvirt keeps of it is not taken over'));
+}
+
 function panic(place: Place): Verdict {
   const model = attributeOf(place.element, 'model') ?? 'isa';
   if (model === 'hyperv') return place.include('cpu.hyperv.enlightenments', 'crash');
@@ -143,7 +156,7 @@ export const rulesOfDevices: Rules = {
   'devices/redirfilter': whole(changed('nothing of SPICE: no USB devices of the viewer’s host')),
   'devices/smartcard': wholeNotYet('no smart cards'),
   'devices/filesystem': wholeNotYet('no shared folders'),
-  'devices/tpm': wholeNotYet('no TPM'),
+  'devices/tpm': tpm,
   'devices/shmem': wholeNotYet('no memory shared between machines'),
   'devices/nvram': wholeNotYet('for POWER only'),
   'devices/memory': (place) => {

@@ -36,6 +36,15 @@ function nodesOf(
   };
 }
 
+/** Whatever is behind it: the machine's own is TPM 2.0 of swtpm. */
+const tpm =
+  (model: 'crb' | 'tis'): OptionRule =>
+  ({ draft, piece }) => {
+    draft.put(piece, 'tpm', true);
+    draft.put(piece, 'tpmModel', model);
+    return changed('TPM 2.0 by swtpm, which begins empty and which qward starts itself');
+  };
+
 const disk =
   (bus: string, cdrom = false): OptionRule =>
   (place) => {
@@ -209,6 +218,6 @@ export const deviceRules: Readonly<Record<string, OptionRule>> = {
   'usb-redir': always(changed('nothing of SPICE: no USB devices of the viewer’s host')),
   'virtio-9p-pci': always(unsupported('no shared folders')),
   'vhost-user-fs-pci': always(unsupported('no shared folders')),
-  'tpm-tis': always(unsupported('no TPM')),
-  'tpm-crb': always(unsupported('no TPM')),
+  'tpm-tis': tpm('tis'),
+  'tpm-crb': tpm('crb'),
 };

@@ -1,6 +1,7 @@
 /** What the manager keeps of a machine beside its definition: firmware variables, scroll-back, log, note. */
 import { rm } from 'node:fs/promises';
-import { variableStorePath } from '../../plan/boot.ts';
+import { variableStores } from '../../plan/boot.ts';
+import { tpmStatePath } from '../../plan/tpm.ts';
 import type { Paths } from '../../protocol/paths.ts';
 import { MachineLog } from '../lifecycle/machine-log.ts';
 import { consoleDirectory } from '../lifecycle/run.ts';
@@ -16,7 +17,8 @@ export async function removeKept(
   { paths, notes }: { readonly paths: Paths; readonly notes: RunNotes },
   machine: string,
 ): Promise<void> {
-  await rm(variableStorePath(paths.vars, machine), { force: true });
+  for (const store of variableStores(paths.vars, machine)) await rm(store, { force: true });
+  await rm(tpmStatePath(paths.vars, machine), { recursive: true, force: true });
   await rm(consoleDirectory(paths.managerState, machine), { recursive: true, force: true });
   await new MachineLog(paths.managerState, machine).remove();
   await notes.remove(machine);

@@ -2,7 +2,8 @@
 import { link, readdir, rename, unlink } from 'node:fs/promises';
 import { parseDefinition } from '../../definition/parse.ts';
 import { renameInDefinition } from '../../definition/clone.ts';
-import { variableStorePath } from '../../plan/boot.ts';
+import { variableStores } from '../../plan/boot.ts';
+import { tpmStatePath } from '../../plan/tpm.ts';
 import { isReservedName } from './reserved-names.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { consoleDirectory } from '../lifecycle/run.ts';
@@ -79,15 +80,18 @@ async function move(services: RenameServices, machine: Machine, renamed: Renamed
   const slot = await broker.call('rename', { machine: from, to });
   if (!slot.ok) return slot;
   const back = async (fault: Outcome<never>): Promise<Outcome<never>> => {
-    await unlink(variableStorePath(paths.vars, to)).catch(() => undefined);
+    for (const store of variableStores(paths.vars, to)) await unlink(store).catch(() => undefined);
+    await rename(tpmStatePath(paths.vars, to), tpmStatePath(paths.vars, from)).catch(() => undefined);
     await broker.call('rename', { machine: to, to: from });
     return fault;
   };
-  const variables = await linkVariables(
-    variableStorePath(paths.vars, from),
-    variableStorePath(paths.vars, to),
-  );
-  if (!variables.ok) return await back(variables);
+  for (const [index, store] of variableStores(paths.vars, from).entries()) {
+    const linked = await linkVariables(store, variableStores(paths.vars, to)[index] ?? '');
+    if (!linked.ok) return await back(linked);
+  }
+  const [tpmFrom, tpmTo] = [tpmStatePath(paths.vars, from), tpmStatePath(paths.vars, to)];
+  const moved = await moveState(tpmFrom, tpmTo);
+  if (!moved.ok) return await back(moved);
   const { definition, metadata } = renamed.record;
   const written = await store.put(definition, renamed.source, metadata);
   if (!written.ok) return await back(written);
@@ -98,7 +102,7 @@ async function move(services: RenameServices, machine: Machine, renamed: Renamed
     return await back(removed);
   }
   machine.record = null;
-  await unlink(variableStorePath(paths.vars, from)).catch(() => undefined);
+  for (const store of variableStores(paths.vars, from)) await unlink(store).catch(() => undefined);
   await rename(consoleDirectory(paths.managerState, from), consoleDirectory(paths.managerState, to)).catch(
     () => undefined,
   );
@@ -106,6 +110,21 @@ async function move(services: RenameServices, machine: Machine, renamed: Renamed
   await machine.log.rename(to);
   await notes.rename(from, to);
   return success('renamed');
+}
+
+/** A machine without a TPM, or one that never ran, has none. */
+async function moveState(from: string, to: string): Promise<Outcome<void>> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT')
+      return failure(
+        'state-unwritable',
+        `${to} could not be made: ${String(error)}`,
+        `look at what is at ${to}`,
+      );
+  }
+  return success(undefined);
 }
 
 /** A machine without UEFI, or one that never ran, has no store. */

@@ -37,7 +37,7 @@ export async function setVariables(
       `machine "${name}" does not boot by UEFI, and has no variables`,
       `first \`qward set ${name} firmware=uefi\``,
     );
-  const path = variableStorePath(paths.vars, name);
+  const path = variableStorePath(paths.vars, record.definition);
   const content = packed === null ? success(null) : await unpack(packed, await uefi());
   if (!content.ok) return content;
   const { value } = content;

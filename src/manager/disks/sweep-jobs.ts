@@ -3,6 +3,7 @@ import type { BrokerStatus } from '../../protocol/broker.ts';
 import { diskJobPattern, diskJobPrefix } from '../../protocol/disk-job.ts';
 import { hookJobPrefix } from '../../protocol/hook.ts';
 import { servedNetwork, serverPrefix } from '../../protocol/networks.ts';
+import { sideJobPrefix } from '../../protocol/side-servers.ts';
 import { passtJobPrefix } from '../../protocol/passt.ts';
 import type { BrokerPort } from '../broker-port.ts';
 
@@ -14,7 +15,9 @@ export interface SweepOptions {
 
 /** A run of an image tool or of a hook, or a network helper: no machine of anybody's. */
 export const isJob = (machine: string): boolean =>
-  [diskJobPrefix, hookJobPrefix, passtJobPrefix, serverPrefix].some((prefix) => machine.startsWith(prefix));
+  [diskJobPrefix, hookJobPrefix, passtJobPrefix, serverPrefix, sideJobPrefix].some((prefix) =>
+    machine.startsWith(prefix),
+  );
 
 /** Network helpers and servers of networks of machines that run: they go on, whoever began them. */
 function helpersOfRunning({ machines, networks }: BrokerStatus): ReadonlySet<string> {

@@ -44,6 +44,8 @@ export function planKvmProbe(qemu: QemuFacts, imagePath: string, accel: 'kvm' | 
     files: { [imagePath]: { ok: true, size: probeImageBytes, worldReadable: true, image } },
     claimants: {},
     uefi: null,
+    secureUefi: null,
+    swtpm: null,
     varsDirectory: '/nonexistent',
     vhostNet: false,
     userNetwork: noUserNetwork,

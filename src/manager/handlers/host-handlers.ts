@@ -79,7 +79,9 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
       const own = audit(run, facts.value, now());
       const helpers = await run.networks?.audits();
       if (helpers?.ok === false) return helpers;
-      const beside = helpers?.value ?? [];
+      const servers = await run.beside?.audits();
+      if (servers?.ok === false) return servers;
+      const beside = [...(helpers?.value ?? []), ...(servers?.value ?? [])];
       const ok = own.ok && beside.every((helper) => helper.ok);
       machine.life.audit = { ok, at: own.at };
       return success(beside.length === 0 ? own : { ...own, ok, helpers: beside });

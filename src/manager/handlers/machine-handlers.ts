@@ -142,6 +142,7 @@ function describeMachine({ machines, placed }: MachineHandlerServices, machine: 
     notRestarted: life.after.restarts.givenUp,
     consoleWriter: run?.console.writer ?? null,
     networks: [...(run?.networks?.states ?? [])],
+    beside: [...(run?.beside?.states ?? [])],
     notAdmittedFor: refusals.map(({ message, ruleAt }) =>
       ruleAt === undefined ? message : `${message}: ${ruleAt}`,
     ),

@@ -140,6 +140,7 @@ async function launchWithoutPlan(
       files: {},
       userNetwork: noUserNetwork,
       networks: noManagedNetworks,
+      swtpm: null,
       claimants: ownership.ok ? claimantsOf(paths, ownership.value) : {},
       varsDirectory: storage.path,
     },

@@ -12,6 +12,7 @@ import type { EventHistory } from '../events.ts';
 import type { HookCall, HookReport } from '../hooks/run-hook.ts';
 import type { HostPhase } from '../host-phase.ts';
 import type { Log } from '../log.ts';
+import type { Beside } from '../beside/side-servers.ts';
 import type { Networks } from '../networks/user-networks.ts';
 import { success, type Outcome } from '../outcome.ts';
 import { judgeFound } from '../saved/judge-found.ts';
@@ -38,6 +39,7 @@ export interface LifeServices {
   readonly now: () => Date;
   readonly phase: HostPhase;
   readonly networks: Networks;
+  readonly beside: Beside;
   readonly states: SavedStates;
   readonly runHook: (call: HookCall) => Promise<HookReport>;
   /** The broker keeps something of a machine that does not run: it is to be looked for when the broker answers. */
@@ -283,6 +285,9 @@ export class Life {
     const over = Promise.withResolvers<void>();
     this.#connecting = over.promise;
     return async () => {
+      const whole = !launched.alive || this.#services.beside.adopt(run);
+      // QEMU waits for what is not there, and for ever.
+      if (!whole && !run.begun) await this.#cutOff(run, 'cut off');
       const connected = alive && (await run.connect(run.released)).ok;
       if (connected) await this.probe();
       if (connected && run.hotplug.hasNote) await settleRun(this, run);

@@ -16,6 +16,7 @@ import { Hotplug, type HotplugNote } from '../hotplug/hotplug.ts';
 import { Media, type MediaNote } from '../media/media.ts';
 import { asIfLaunched } from './held-files.ts';
 import { Viewers } from '../vnc/viewers.ts';
+import type { SideServers } from '../beside/side-servers.ts';
 import type { UserNetworks } from '../networks/user-networks.ts';
 import { ProcessWatch } from './process-watch.ts';
 
@@ -60,6 +61,7 @@ export class Run implements AsyncDisposable {
   readonly agent: Agent;
   /** Once its cards are served. */
   networks: UserNetworks | undefined;
+  beside: SideServers | undefined;
   readonly media: Media;
   readonly hotplug: Hotplug;
   session: QmpSession | undefined;
@@ -148,6 +150,7 @@ export class Run implements AsyncDisposable {
     this.viewers.end();
     this.agent[Symbol.dispose]();
     this.networks?.release();
+    this.beside?.release();
     await this.session?.[Symbol.asyncDispose]();
     this.process[Symbol.dispose]();
     await this.console.end(message, goesOn);

@@ -11,6 +11,7 @@ import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { Planned, Planner } from '../planner.ts';
+import type { Beside } from '../beside/side-servers.ts';
 import type { Networks } from '../networks/user-networks.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Restore } from '../saved/restore.ts';
@@ -31,6 +32,7 @@ export interface StartServices {
   readonly findLockHolder: (starting: Run, path: string) => Promise<string | undefined>;
   readonly gate: StartGate;
   readonly networks: Networks;
+  readonly beside: Beside;
   /** The broker may have something of a machine that was not started: it is to be looked for when the broker answers. */
   readonly onLost: () => void;
   /** Keeps what QEMU said before its log is swept away with the rest. */
@@ -132,6 +134,8 @@ async function bringUp(
   { run, planned, leave }: Prepared & { readonly run: Run },
 ): Promise<Outcome<Started>> {
   const { signal, paused, definition } = request;
+  const joined = await services.beside.begin(run, planned.plan.beside);
+  if (!joined.ok) return joined;
   const connected = await run.connect(signal);
   if (signal.aborted) return cancelled(definition.name);
   if (!connected.ok) return await monitorFailure(services, run, connected);

@@ -63,7 +63,8 @@ export async function createSnapshot(
   const disks = writtenDisks(run.definition ?? record.definition);
   if (!disks.ok) return disks;
   const { session } = run;
-  const uefi = (run.definition ?? record.definition).firmware === 'uefi';
+  const definition = run.definition ?? record.definition;
+  const uefi = definition.firmware === 'uefi';
   const ids = disks.value.map(({ id }) => id);
   const take = async (): Promise<Outcome<undefined>> => {
     if (session === undefined) return success(undefined);
@@ -74,7 +75,7 @@ export async function createSnapshot(
     return await snapshots.keepVariables(
       machine,
       snapshot,
-      variableStorePath(services.varsDirectory, machine),
+      variableStorePath(services.varsDirectory, definition),
     );
   };
   const undo = async (): Promise<void> => {

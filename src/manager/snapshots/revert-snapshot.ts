@@ -125,10 +125,10 @@ async function onEachDisk(
 async function bringBackVariables(
   { snapshots, varsDirectory }: SnapshotServices,
   { machine, snapshot }: Which,
-  { firmware }: MachineDefinition,
+  definition: MachineDefinition,
 ): Promise<Outcome<undefined>> {
-  if (firmware !== 'uefi') return success(undefined);
-  const path = variableStorePath(varsDirectory, machine);
+  if (definition.firmware !== 'uefi') return success(undefined);
+  const path = variableStorePath(varsDirectory, definition);
   try {
     await copyDurably(snapshots.variablesPath(machine, snapshot), `${path}.reverted`);
     await rename(`${path}.reverted`, path);

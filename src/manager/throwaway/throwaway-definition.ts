@@ -1,5 +1,6 @@
 /** The definition of a throwaway machine, from what its user wrote: what is written goes into overlays, and a seed starts the runner. Pure. */
 import { diskSchema } from '../../definition/schema-disks.ts';
+import { variableStorePath } from '../../plan/boot.ts';
 import type { DiskDefinition, MachineDefinition } from '../../definition/schema.ts';
 
 /** A disk of the machine's, and the file in its place. */
@@ -54,6 +55,6 @@ export function throwawayParts(definition: MachineDefinition, vars: string): Thr
     };
   };
   const started = { ...asked, disks: [...definition.disks.map(laidOver), seedDisk(seed)] };
-  const uefi = definition.firmware === 'uefi' ? [`${vars}/${name}.qcow2`] : [];
+  const uefi = definition.firmware === 'uefi' ? [variableStorePath(vars, definition)] : [];
   return { asked, started, overlays, seed, files: [...overlays.map(({ path }) => path), seed, ...uefi] };
 }

@@ -191,6 +191,13 @@ export function exportSingles(values: Values): readonly (XmlTree | undefined)[] 
     watchdog === 'none' || watchdog === 'itco'
       ? undefined
       : element('watchdog', { model: watchdog, action: values.text('watchdog.action') }),
+    values.is('tpm')
+      ? element(
+          'tpm',
+          { model: `tpm-${values.text('tpmModel') ?? 'crb'}` },
+          element('backend', { type: 'emulator', version: '2.0' }),
+        )
+      : undefined,
     panic === 'isa' ? element('panic', { model: 'isa' }) : undefined,
     values.words('cpu.hyperv.enlightenments').includes('crash')
       ? element('panic', { model: 'hyperv' })

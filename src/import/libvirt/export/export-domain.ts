@@ -46,6 +46,7 @@ function os(values: Values): XmlTree {
     'os',
     { firmware: values.text('firmware') === 'uefi' ? 'efi' : undefined },
     textElement('type', 'hvm', { arch: 'x86_64', machine: named }),
+    values.is('secureBoot') ? element('loader', { secure: 'yes' }) : undefined,
     given('kernel', values.text('boot.kernel')),
     given('initrd', values.text('boot.initrd')),
     given('cmdline', values.text('boot.cmdline')),

@@ -1,0 +1,130 @@
+/**
+ * A server beside one running machine without which its QEMU has a device less (swtpm): launched like a machine in a jail of its own, looked at
+ * wall by wall, and watched. QEMU 7.2 takes no second one, so that its end is told, and cured by the next start.
+ */
+import type { AuditReport } from '../../audit/report.ts';
+import type { SideServerPlan } from '../../plan/launch-plan.ts';
+import type { LaunchedMachine } from '../../protocol/broker.ts';
+import { printable } from '../../qmp/printable.ts';
+import { readJobLog } from '../jailed-job.ts';
+import type { Run } from '../lifecycle/run.ts';
+import {
+  auditLive,
+  launchWalled,
+  liveOf,
+  type LaunchServices,
+  type Live,
+} from '../networks/launch-walled.ts';
+import { success, type Outcome } from '../outcome.ts';
+
+export interface SideServices extends LaunchServices {
+  /** Names of helpers that this manager has under way or watches: kept from the sweep of jobs. */
+  readonly helpers: Set<string>;
+  /** For the machine's log. */
+  readonly note: (machine: string, text: string) => void;
+}
+
+export interface SideState {
+  readonly name: SideServerPlan['name'];
+  readonly up: boolean;
+  /** Why it is down. */
+  readonly fault: string | null;
+}
+
+const watchEveryMs = 1_000;
+/** One whose QEMU ends, ends with it. */
+const qemuGraceMs = 500;
+const maxShown = 300;
+
+export class SideServer {
+  readonly #services: SideServices;
+  readonly #run: Run;
+  readonly #name: SideState['name'];
+  /** The broker's name for it. */
+  readonly #job: string;
+  #live: Live | undefined;
+  #fault: string | null = null;
+
+  constructor(
+    services: SideServices,
+    run: Run,
+    { name, job }: { readonly name: SideState['name']; readonly job: string },
+  ) {
+    this.#services = services;
+    this.#run = run;
+    this.#name = name;
+    this.#job = job;
+    services.helpers.add(job);
+  }
+
+  get state(): SideState {
+    const up = this.#live?.process.alive === true;
+    return { name: this.#name, up, fault: up ? null : this.#fault };
+  }
+
+  async begin({ launch }: SideServerPlan): Promise<Outcome<void>> {
+    const begun = await launchWalled(this.#services, launch, {
+      title: this.#title,
+      subject: `${this.#name}: ${launch.program}`,
+      explain: (log) => ({
+        code: 'helper-failed',
+        message: `${this.#name}: ${this.#ended(launch.program, log)}`,
+        hint: `try \`${launch.binary} --version\`, and see \`qward doctor\``,
+      }),
+    });
+    if (!begun.ok) {
+      this.release();
+      return begun;
+    }
+    this.#live = begun.value;
+    void this.#watch();
+    return success(undefined);
+  }
+
+  /** One that an earlier manager began; `launched` is what the broker says of it. */
+  adopt(launched: LaunchedMachine | undefined): boolean {
+    if (launched?.alive === true) this.#live = liveOf(launched);
+    else
+      this.#fault =
+        'its server ended while no manager ran; the machine has it again after a stop and a start';
+    void this.#watch();
+    return launched?.alive === true;
+  }
+
+  /** What is seen of its walls now; undefined: it does not run. */
+  async audit(): Promise<Outcome<AuditReport> | undefined> {
+    const live = this.#live;
+    return live?.process.alive === true ? await auditLive(this.#services, live, this.#title) : undefined;
+  }
+
+  /** Lets go of it; it runs on as long as its QEMU does. */
+  release(): void {
+    this.#services.helpers.delete(this.#job);
+    this.#live?.process[Symbol.dispose]();
+    this.#live = undefined;
+  }
+
+  get #title(): string {
+    return `${this.#run.launched.machine}, ${this.#name}`;
+  }
+
+  #ended(program: string, log: string): string {
+    const last = log.trim().split('\n').at(-1) ?? '';
+    return `${program} ended: ${printable(last === '' ? 'it said nothing' : last, maxShown)}`;
+  }
+
+  /** Until the run is over, or the server has ended while its QEMU goes on. */
+  async #watch(): Promise<void> {
+    const { released, process, launched } = this.#run;
+    const live = this.#live;
+    if (live === undefined) return;
+    while (!(await live.process.gone(watchEveryMs))) if (released.aborted) return;
+    if (released.aborted || (await process.gone(qemuGraceMs)) || released.aborted) return;
+    const log = await readJobLog(live.launched.log);
+    this.#fault = `${this.#ended(live.launched.launch.program, log)}; the machine has it again after a stop and a start`;
+    this.#live = undefined;
+    live.process[Symbol.dispose]();
+    this.#services.note(launched.machine, `${this.#name}: ${this.#fault}`);
+    await this.#services.broker.call('kill', { machine: this.#job });
+  }
+}
