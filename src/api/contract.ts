@@ -10,6 +10,7 @@ import { diskRoutes } from './disk-contract.ts';
 import { endpoints, machineStates, type MachineState } from './endpoints.ts';
 import { guestRoutes } from './guest-contract.ts';
 import { snapshotRoutes } from './snapshot-contract.ts';
+import { blockDoings, blockRoutes } from './block-contract.ts';
 import { hotplugRoutes } from './hotplug-contract.ts';
 import { throwawayRoutes } from './throwaway-contract.ts';
 import { statsRoutes } from './stats-contract.ts';
@@ -119,9 +120,9 @@ export const machineStatus = machineSummary
       .nullable()
       .describe('A state is kept: the next start goes on with it.'),
     progress: z
-      .object({ doing: z.enum(['saving', 'restoring']), percent: z.number() })
+      .object({ doing: z.enum(['saving', 'restoring', ...blockDoings]), percent: z.number() })
       .nullable()
-      .describe('How far its memory is written or read.'),
+      .describe('How far its memory is written or read, or what is done to its disks.'),
     notRestarted: z.string().nullable().describe('Why it is not started again by itself any more.'),
     consoleWriter: z.string().nullable().describe('Who holds the console for writing.'),
     networks: z
@@ -728,6 +729,7 @@ export const routes = {
   },
   ...guestRoutes,
   ...hotplugRoutes,
+  ...blockRoutes,
   ...throwawayRoutes,
   ...statsRoutes,
   qmp: {

@@ -57,6 +57,8 @@ export const endpoints = {
   devices: { method: 'GET', path: '/v1/machines/:name/devices' },
   attach: { method: 'POST', path: '/v1/machines/:name/attach' },
   resizeDisk: { method: 'POST', path: '/v1/machines/:name/resize' },
+  chain: { method: 'GET', path: '/v1/machines/:name/chain' },
+  mirror: { method: 'POST', path: '/v1/machines/:name/mirror' },
   detach: { method: 'POST', path: '/v1/machines/:name/detach' },
   screenshot: { method: 'GET', path: '/v1/machines/:name/screenshot' },
   sendKeys: { method: 'POST', path: '/v1/machines/:name/keys' },

@@ -84,6 +84,12 @@ export const errorKinds = {
     exit: 1,
     meaning: 'The agent in the guest does not answer, or did not do it; its own words are given.',
   },
+  'block-failed': {
+    status: 409,
+    exit: 1,
+    meaning:
+      'The disks of a running machine were not copied, backed up or changed, and are as before; the reason is given.',
+  },
   'disk-failed': { status: 409, exit: 1, meaning: 'qemu-img did not do it; its own words are given.' },
   'hook-failed': {
     status: 409,

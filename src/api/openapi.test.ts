@@ -68,6 +68,7 @@ test('nothing but the required body has to be given', () => {
     'exec',
     'give',
     'grant',
+    'mirror',
     'monitor',
     'qmp',
     'rename',

@@ -105,6 +105,15 @@ export class OwnFiles {
     });
   }
 
+  /** The image that a disk moves into; the one that it had is not claimed any more. */
+  async mirror(input: CallInput<'mirror'>, signal: AbortSignal): Promise<Owned<CallResult<'mirror'>>> {
+    const { name, path } = input;
+    return await new ClaimSet(this.#claims, name).around(
+      () => this.#client.call('mirror', input, { signal }),
+      { files: [{ path, access: 'rw' }], keep: () => this.#filesInUse(name) },
+    );
+  }
+
   async detach(input: CallInput<'detach'>): Promise<Owned<CallResult<'detach'>>> {
     const { name } = input;
     return await new ClaimSet(this.#claims, name).around(() => this.#client.call('detach', input), {

@@ -15,6 +15,8 @@ export interface TargetFiles {
   /** Gives it its name; a fault where that is not possible. */
   publish(path: string, job: string): Promise<FaultText | null>;
   remove(path: string, job: string): Promise<void>;
+  /** Takes away what was made and named, where the caller may; gives whether it is gone. */
+  discard?(path: string): Promise<boolean>;
 }
 
 export const localTargetFiles: TargetFiles = {
@@ -65,6 +67,14 @@ export const localTargetFiles: TargetFiles = {
   async remove(path, job) {
     const { unlink } = await import('node:fs/promises');
     await unlink(partPath(path, job)).catch(() => undefined);
+  },
+
+  async discard(path) {
+    const { unlink } = await import('node:fs/promises');
+    return await unlink(path).then(
+      () => true,
+      () => false,
+    );
   },
 };
 

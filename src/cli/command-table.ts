@@ -27,6 +27,8 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     attach: async () => (await import('./commands/attach.ts')).attach,
     nvram: async () => (await import('./commands/nvram.ts')).nvram,
     resize: async () => (await import('./commands/resize.ts')).resize,
+    chain: async () => (await import('./commands/chain.ts')).chain,
+    mirror: async () => (await import('./commands/mirror.ts')).mirror,
     detach: async () => (await import('./commands/detach.ts')).detach,
     screenshot: async () => (await import('./commands/screenshot.ts')).screenshot,
     'send-key': async () => (await import('./commands/send-key.ts')).sendKey,

@@ -109,11 +109,13 @@ function withBlockList(text: string, list: YAMLSeq, values: readonly string[]): 
   return result;
 }
 
+const isText = (item: unknown): item is string => typeof item === 'string';
+
 function withOtherValue(text: string, { within, index }: Step, value: NewValue): string {
   const item: unknown = within.items[index];
   const node = isPair(item) ? item.value : item;
   const lines =
-    isSeq(node) && node.flow !== true && typeof value === 'object'
+    isSeq(node) && node.flow !== true && typeof value === 'object' && value.every(isText)
       ? withBlockList(text, node, value)
       : undefined;
   if (lines !== undefined) return lines;

@@ -1,9 +1,11 @@
 /** Small pieces of YAML as text: scalars that read back as what they are, and lines of a text. */
 import { parse } from 'yaml';
 
-export type NewValue = string | number | boolean | readonly string[];
+/** A map is written as JSON has it. */
+export type NewValue = string | number | boolean | readonly (string | Readonly<Record<string, string>>)[];
 
-function scalarText(value: string | number | boolean): string {
+function scalarText(value: string | number | boolean | Readonly<Record<string, string>>): string {
+  if (typeof value === 'object') return JSON.stringify(value);
   if (typeof value !== 'string') return String(value);
   const plain =
     /^[\w/][\w/.@%+=:-]*(?: [\w/.@%+=:-]+)*$/.test(value) && !/:( |$)/.test(value) && !/ -( |$)/.test(value);

@@ -37,6 +37,8 @@ import { createDiskHandlers } from './handlers/disk-handlers.ts';
 import { createHostHandlers } from './handlers/host-handlers.ts';
 import { createPolicyHandlers } from './handlers/policy-handlers.ts';
 import { createGuestHandlers } from './handlers/guest-handlers.ts';
+import { createBlockHandlers } from './handlers/block-handlers.ts';
+import { settleBlocks } from './blocks/settle-blocks.ts';
 import { createHotplugHandlers } from './handlers/hotplug-handlers.ts';
 import { createMetrics, createStatsHandlers } from './handlers/stats-handlers.ts';
 import { createMediaHandlers } from './handlers/media-handlers.ts';
@@ -188,11 +190,16 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     space,
     userName,
     startsWithHost: (name) => autostartOf(name) !== undefined,
+    settleBlocks: async (name) => {
+      const machine = machines.get(name);
+      if (machine !== undefined) await settleBlocks({ definitions }, machine);
+    },
     policy,
     storage,
   });
   const broken = await readState({ paths, store, notes, states, machines, log, session });
   const services = { ...owners, policy, storage, store, machines, broker, events, notes, paths, now, uid };
+  const definitions = new Definitions(services);
   const throwaways = new Throwaways({ ...services, log, scratch });
   const jobs = new DiskJobs(broker);
   const ending = new AbortController();
@@ -211,6 +218,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const shutdown = new HostShutdown({ ...services, phase, log, adopt });
   const app = createApi({
     ...services,
+    definitions,
     states,
     space,
     boot,
@@ -393,6 +401,7 @@ function createHostParts(
 }
 
 interface ApiParts extends DefinitionServices, OwnerParts {
+  readonly definitions: Definitions;
   readonly boot: Boot;
   readonly shutdown: HostShutdown;
   readonly userName: (uid: number) => string;
@@ -411,8 +420,7 @@ interface ApiParts extends DefinitionServices, OwnerParts {
 }
 
 function createApi(parts: ApiParts): FastifyInstance {
-  const { machines, broker, paths, now, log, host, brokenFiles, events, history } = parts;
-  const definitions = new Definitions(parts);
+  const { machines, broker, paths, now, log, host, brokenFiles, events, history, definitions } = parts;
   const images = new ToolSource(parts.policy.current, imageTool);
   const stats = { machines, stats: new StatsReader({ broker, now }) };
   return createServer({
@@ -444,6 +452,12 @@ function createApi(parts: ApiParts): FastifyInstance {
         audit: host.audit,
         holderOf: (...of) => machines.holderOf(...of),
         definitions,
+      }),
+      ...createBlockHandlers({
+        ...parts,
+        planner: host.planner,
+        audit: host.audit,
+        holderOf: (...of) => machines.holderOf(...of),
       }),
       ...createDefinitionHandlers(definitions, {
         ...parts,

@@ -31,9 +31,9 @@ export interface IoLimits {
 }
 
 /** For what QEMU answers at once, however busy the guest is. */
-const quickMs = 5_000;
+export const quickMs = 5_000;
 /** For what may wait for outstanding disk requests of the guest. */
-const drainMs = 30_000;
+export const drainMs = 30_000;
 
 export const commands = {
   queryStatus: plain('query-status', quickMs, parseRunStatus),
@@ -245,18 +245,18 @@ export const commands = {
 
 type Parse<Value> = (value: unknown) => Value | undefined;
 
-function plain<Value>(name: string, timeoutMs: number, parse: Parse<Value>) {
+export function plain<Value>(name: string, timeoutMs: number, parse: Parse<Value>) {
   return withFixed(name, {}, timeoutMs, parse);
 }
 
-function withFixed<Value>(name: string, fixed: Fields, timeoutMs: number, parse: Parse<Value>) {
+export function withFixed<Value>(name: string, fixed: Fields, timeoutMs: number, parse: Parse<Value>) {
   return async (session: QmpSession, options: CommandOptions = {}): Promise<CommandResult<Value>> => {
     const result = await session.execute(name, fixed, { timeoutMs, ...options });
     return result.ok ? readValue(name, result.value, parse) : result;
   };
 }
 
-function withArgs<Args, Value>(
+export function withArgs<Args, Value>(
   name: string,
   timeoutMs: number,
   parse: Parse<Value>,

@@ -4,6 +4,7 @@ import type { Change } from '../../definition/change-key.ts';
 import { cloneDefinition } from '../../definition/clone.ts';
 import { parseDefinition } from '../../definition/parse.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
+import { setDiskImages, type DiskImages } from '../../definition/set-images.ts';
 import { setInDefinition } from '../../definition/set.ts';
 import type { Paths } from '../../protocol/paths.ts';
 import type { BrokerPort } from '../broker-port.ts';
@@ -12,7 +13,7 @@ import type { Machine } from '../lifecycle/machine.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
-import { revisionOf, type DefinitionStore } from '../store/definition-store.ts';
+import { revisionOf, type DefinitionRecord, type DefinitionStore } from '../store/definition-store.ts';
 import type { RunNotes } from '../store/run-notes.ts';
 import type { Admit } from './admission.ts';
 import { applyLive, type WhenApplied } from './apply-live.ts';
@@ -144,6 +145,48 @@ export class Definitions {
       const definitions = { before: record.definition, after: parsed.definition };
       return success(await applyLive(machine.run, definitions, changes));
     });
+  }
+
+  /** Whether a disk of the definition may get these images: what would keep them out is found before they are made. */
+  async checkImages(
+    identity: Identity,
+    machine: Machine,
+    { disk, images }: { readonly disk: string; readonly images: DiskImages },
+  ): Promise<Outcome<undefined>> {
+    const changed = await this.#withImages(machine, disk, images);
+    if (!changed.ok) return changed;
+    const { owner } = changed.value.metadata;
+    const by = { owner, by: identity.uid, dryRun: false };
+    const admitted = await this.#services.admit(changed.value.definition, by);
+    return admitted.ok ? success(undefined) : admitted;
+  }
+
+  /** What a running machine's disk has now, which was looked into before it got it. */
+  async putImages(machine: Machine, disk: string, images: DiskImages): Promise<Outcome<undefined>> {
+    return await this.locks.hold([machine.name], async () => {
+      const changed = await this.#withImages(machine, disk, images);
+      if (!changed.ok) return changed;
+      const { definition, source, metadata } = changed.value;
+      const written = await this.#services.store.put(definition, source, metadata);
+      if (!written.ok) return written;
+      machine.record = written.value;
+      return success(undefined);
+    });
+  }
+
+  async #withImages(
+    machine: Machine,
+    disk: string,
+    images: DiskImages,
+  ): Promise<Outcome<Written & Pick<DefinitionRecord, 'metadata'>>> {
+    const { record } = machine;
+    const source = await this.#services.store.source(machine.name);
+    if (record === null || source === undefined) return unknownMachine(machine.name);
+    const changed = setDiskImages(source, disk, images);
+    if (!changed.ok) return changed;
+    const parsed = parseDefinition(changed.source);
+    if (!parsed.ok) return parsed;
+    return success({ definition: parsed.definition, source: changed.source, metadata: record.metadata });
   }
 
   /** The definition and all that qward keeps for the machine. Disks only where each of them can be removed. */

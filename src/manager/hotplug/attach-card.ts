@@ -83,6 +83,7 @@ async function give(work: Work, nic: OnBridge, device: Options): Promise<Outcome
     netdevs: [netdev],
     files: [],
     card: { bridge, tap: '' },
+    layers: [],
   };
   run.hotplug.attach(wanted);
   await machine.life.keepNote();

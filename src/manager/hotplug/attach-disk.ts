@@ -3,14 +3,13 @@
  * fails, those before it are undone.
  */
 import { randomBytes } from 'node:crypto';
-import { optionsOf, setOf, type Options } from '../../plan/launched-options.ts';
+import { optionsOf, type Options } from '../../plan/launched-options.ts';
 import { plannedDisk, type PlannedDisk } from '../../plan/planned-disk.ts';
 import type { DiskDefinition } from '../../definition/schema.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { CommandFailure, CommandResult } from '../../qmp/command-result.ts';
 import { commands } from '../../qmp/commands.ts';
-import { giveFile, monitorFailure } from '../lifecycle/give-file.ts';
-import type { HeldFile } from '../lifecycle/held-files.ts';
+import { monitorFailure } from '../lifecycle/give-file.ts';
 import { isLock } from '../lifecycle/locked-image.ts';
 import { lookAtWalls } from '../lifecycle/look-at-walls.ts';
 import type { Machine } from '../lifecycle/machine.ts';
@@ -18,6 +17,7 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import type { Planned } from '../planner.ts';
 import { beyondRun } from './beyond-run.ts';
 import { dropParts, settleDisks } from './drop-disk.ts';
+import { addNode, giveFiles, namedLayers } from './give-image.ts';
 import type { Attached } from './hotplug.ts';
 import { planAlone, placeIn } from './plan-alone.ts';
 import { workAlone, type HotplugServices, type Work } from './hotplug-services.ts';
@@ -125,12 +125,14 @@ async function give(work: Work, planned: PlannedAlone, device: Options): Promise
     groups: groups.map(({ id }) => String(id)),
     netdevs: [],
     card: null,
+    layers: [],
     files: [...planned.sets.values()].flat().map(({ file }) => ({ file, identity: undefined })),
   };
   run.hotplug.attach(wanted);
   await machine.life.keepNote();
   const given = await giveFiles(work, planned);
-  const disk = { ...wanted, files: given.files };
+  const layers = namedLayers(planned, { names, sets: given.sets });
+  const disk = { ...wanted, files: given.files, layers };
   run.hotplug.attach(disk);
   const made = given.fault ?? (await make(work, { planned, groups, disk, sets: given.sets, names }));
   // A node keeps descriptors of its own; a set would keep the file, and its locks, for ever (QEMU 7.2).
@@ -152,27 +154,6 @@ function newGroups({ run }: Work, { groups }: PlannedAlone): readonly Options[] 
 
 type Failure = ReturnType<typeof failure>;
 
-interface GivenSets {
-  readonly files: readonly HeldFile[];
-  /** The numbers that QEMU gave to the sets, by those of the plan. */
-  readonly sets: ReadonlyMap<string, number>;
-  readonly fault: Outcome<never> | undefined;
-}
-
-async function giveFiles({ services, machine, session }: Work, { sets }: PlannedAlone): Promise<GivenSets> {
-  const files: HeldFile[] = [];
-  const given = new Map<string, number>();
-  for (const [planned, members] of sets)
-    for (const { file } of members) {
-      const receiver = { broker: services.broker, machine: machine.name, session };
-      const one = await giveFile(receiver, file, given.get(planned));
-      if (!one.ok) return { files, sets: given, fault: one };
-      given.set(planned, one.value.set);
-      files.push({ file, identity: one.value.identity });
-    }
-  return { files, sets: given, fault: undefined };
-}
-
 interface Making {
   readonly planned: PlannedAlone;
   readonly groups: readonly Options[];
@@ -185,20 +166,9 @@ interface Making {
 async function make(work: Work, making: Making): Promise<Outcome<never> | undefined> {
   const { session } = work;
   const { planned, groups, disk, sets, names } = making;
-  const renamed = (value: unknown): unknown =>
-    typeof value === 'string' ? (names.get(value) ?? value) : value;
   const steps: (() => Promise<CommandResult<unknown>>)[] = [
     ...groups.map((group) => () => commands.objectAdd(session, group)),
-    ...planned.nodes.map((node) => () => {
-      const set = setOf(node);
-      return commands.blockdevAdd(session, {
-        ...node,
-        'node-name': renamed(node['node-name']),
-        ...('file' in node ? { file: renamed(node['file']) } : {}),
-        ...('backing' in node ? { backing: renamed(node['backing']) } : {}),
-        ...(set === undefined ? {} : { filename: `/dev/fdset/${sets.get(set)}` }),
-      });
-    }),
+    ...planned.nodes.map((node) => () => addNode(session, node, { names, sets })),
     () => commands.deviceAdd(session, disk.device),
   ];
   for (const step of steps) {

@@ -31,6 +31,12 @@ async function detach(work: Work, { id, timeoutMs }: DetachOrder): Promise<Outco
   // It may be gone already: the guest let go of it after the time limit of the last attempt.
   const before = run.hotplug.device(id);
   if (before === undefined) return unknownDevice(work, id);
+  if (run.hotplug.work?.disk === id)
+    return failure(
+      'machine-busy',
+      `disk "${id}" of machine "${machine.name}" stays: something is done to its images (${run.hotplug.work.doing})`,
+      'wait until it has ended, or end it',
+    );
   const settled = await settleDisks(work, session);
   if (run.hotplug.device(id) !== undefined) {
     const removed = await removeDevice(work, before, timeoutMs);

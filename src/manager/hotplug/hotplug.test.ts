@@ -25,6 +25,7 @@ const more: Attached = {
     identity: { device: 3, inode: 4 },
   })),
   card: null,
+  layers: [],
 };
 const card: Attached = {
   ...more,

@@ -2,9 +2,10 @@
  * The disks and cards that one running machine was given and that were taken from it since its launch, and what it has open by that. Noted
  * with the run, before QEMU is told, so that the next manager knows of every descriptor that may be there.
  */
-import { plannedDisk } from '../../plan/planned-disk.ts';
-import { optionsOf, type FileOfLaunch, type Options } from '../../plan/launched-options.ts';
+import { plannedDisk, type PlannedDisk } from '../../plan/planned-disk.ts';
+import { optionsOf, setOf, type FileOfLaunch, type Options } from '../../plan/launched-options.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
+import { parseBlockWork, type BlockWork } from '../blocks/block-work.ts';
 import { parseHeldFile, type HeldFile, type SinceLaunch } from '../lifecycle/held-files.ts';
 
 /** What QEMU has of a disk beside its device. */
@@ -15,6 +16,15 @@ export interface DiskParts {
   readonly groups: readonly string[];
   /** Of a network card: what carries its packets. */
   readonly netdevs: readonly string[];
+}
+
+/** One image of a disk: its nodes in QEMU, and the set from which QEMU takes descriptors as it opens it anew. */
+export interface Layer {
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly node: string;
+  readonly file: string;
+  readonly set: number;
 }
 
 /** A card on a bridge. */
@@ -32,12 +42,15 @@ export interface Attached extends DiskParts {
   readonly files: readonly HeldFile[];
   /** Of a disk null. */
   readonly card: CardOnBridge | null;
+  /** Its image and those below it; empty for a card. */
+  readonly layers: readonly Layer[];
 }
 
 export interface HotplugNote {
   readonly attached: readonly Attached[];
-  /** Ids of disks of the launch that are there no more. */
+  /** Ids of disks of the launch that are there no more, or have other images. */
   readonly detached: readonly string[];
+  readonly work?: BlockWork;
 }
 
 export interface DeviceThere extends DiskParts {
@@ -45,6 +58,8 @@ export interface DeviceThere extends DiskParts {
   readonly id: string;
   readonly device: Options;
   readonly files: readonly FileOfLaunch[];
+  readonly held: readonly HeldFile[];
+  readonly layers: readonly Layer[];
   /** Since the launch. */
   readonly attached: boolean;
 }
@@ -53,9 +68,15 @@ export class Hotplug {
   readonly #launched: LaunchedMachine;
   readonly #attached: Map<string, Attached>;
   readonly #detached: Set<string>;
+  /** What is under way with the images of a disk: one thing at a time. */
+  work: BlockWork | undefined;
+  /** An earlier manager began it. */
+  workIsOrphan: boolean;
 
   constructor(launched: LaunchedMachine, noted: HotplugNote = { attached: [], detached: [] }) {
     this.#launched = launched;
+    this.work = noted.work;
+    this.workIsOrphan = noted.work !== undefined;
     this.#attached = new Map(noted.attached.map((disk) => [disk.id, disk]));
     this.#detached = new Set(noted.detached);
   }
@@ -64,7 +85,13 @@ export class Hotplug {
   disk(id: string): DeviceThere | undefined {
     const attached = this.#attached.get(id);
     if (attached?.card === null)
-      return { ...attached, what: 'disk', files: attached.files.map(({ file }) => file), attached: true };
+      return {
+        ...attached,
+        what: 'disk',
+        files: attached.files.map(({ file }) => file),
+        held: attached.files,
+        attached: !this.#detached.has(id),
+      };
     const planned =
       this.#detached.has(id) || attached !== undefined ? undefined : plannedDisk(this.#launched.launch, id);
     if (planned === undefined || /^(?:ide|scsi)-cd$/.test(String(planned.device['driver']))) return undefined;
@@ -76,6 +103,10 @@ export class Hotplug {
       groups: planned.groups.flatMap((group) => (typeof group['id'] === 'string' ? [group['id']] : [])),
       netdevs: [],
       files: [...planned.sets.values()].flat().map(({ file }) => file),
+      held: [...planned.sets.values()]
+        .flat()
+        .map(({ file }) => ({ file, identity: this.#launched.files[file.path] })),
+      layers: layersOf(planned),
       attached: false,
     };
   }
@@ -83,7 +114,9 @@ export class Hotplug {
   /** A disk, or a card that was attached. */
   device(id: string): DeviceThere | undefined {
     const card = this.cards.find((one) => one.id === id);
-    return card === undefined ? this.disk(id) : { ...card, what: 'card', files: [], attached: true };
+    return card === undefined
+      ? this.disk(id)
+      : { ...card, what: 'card', files: [], held: [], attached: true };
   }
 
   /** In the order of the launch, then those that came later. */
@@ -117,13 +150,23 @@ export class Hotplug {
     if (!this.#attached.delete(id)) this.#detached.add(id);
   }
 
-  /** Whether anything was attached or detached. */
+  /** A disk has other images now; its device is the same. */
+  replace(disk: Attached): void {
+    if (plannedDisk(this.#launched.launch, disk.id) !== undefined) this.#detached.add(disk.id);
+    this.#attached.set(disk.id, disk);
+  }
+
+  /** Whether anything was attached, detached or replaced, or is about to be. */
   get hasNote(): boolean {
-    return this.#attached.size > 0 || this.#detached.size > 0;
+    return this.#attached.size > 0 || this.#detached.size > 0 || this.work !== undefined;
   }
 
   get note(): HotplugNote {
-    return { attached: [...this.#attached.values()], detached: [...this.#detached] };
+    return {
+      attached: [...this.#attached.values()],
+      detached: [...this.#detached],
+      ...(this.work === undefined ? {} : { work: this.work }),
+    };
   }
 
   /** What it holds otherwise than at its launch. */
@@ -134,7 +177,7 @@ export class Hotplug {
     );
     return {
       gone: gone.map(({ index }) => index),
-      added: [...this.#attached.values()].flatMap(({ files }) => files),
+      added: [...[...this.#attached.values()].flatMap(({ files }) => files), ...(this.work?.files ?? [])],
       bridges: this.cards.map(({ card }) => card.bridge),
     };
   }
@@ -144,7 +187,34 @@ export class Hotplug {
 export function parseHotplugNote(value: unknown): HotplugNote | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const [attached, detached] = ['attached', 'detached'].map((name) => list(Reflect.get(value, name)));
-  return { attached: (attached ?? []).flatMap(parseDisk), detached: texts(detached) };
+  const work = parseBlockWork(Reflect.get(value, 'work'));
+  return {
+    attached: (attached ?? []).flatMap((one) => parseAttached(one) ?? []),
+    detached: texts(detached),
+    ...(work === undefined ? {} : { work }),
+  };
+}
+
+/** The images of a disk that was planned, the topmost first. */
+export function layersOf({ nodes, sets }: Pick<PlannedDisk, 'nodes' | 'sets'>): readonly Layer[] {
+  return nodes.toReversed().flatMap(({ driver, file: name, 'node-name': node }) => {
+    if (driver !== 'raw' && driver !== 'qcow2') return [];
+    const file = nodes.find((one) => one['node-name'] === name);
+    const set = file === undefined ? undefined : setOf(file);
+    const path = set === undefined ? undefined : sets.get(set)?.[0]?.file.path;
+    if (file === undefined || path === undefined) return [];
+    return [{ path, format: driver, node, file: file['node-name'], set: Number(set) }];
+  });
+}
+
+function parseLayers(value: unknown): readonly Layer[] {
+  return list(value).flatMap((one) => {
+    const field = (name: string): unknown => Reflect.get(Object(one), name);
+    const [path, format, node, file, set] = ['path', 'format', 'node', 'file', 'set'].map(field);
+    if (typeof path !== 'string' || typeof node !== 'string' || typeof file !== 'string') return [];
+    if ((format !== 'raw' && format !== 'qcow2') || typeof set !== 'number') return [];
+    return [{ path, format, node, file, set }];
+  });
 }
 
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
@@ -156,19 +226,18 @@ function parseCard(value: unknown): CardOnBridge | null {
   return typeof bridge === 'string' && typeof tap === 'string' ? { bridge, tap } : null;
 }
 
-function parseDisk(value: unknown): Attached[] {
+export function parseAttached(value: unknown): Attached | undefined {
   const field = (name: string): unknown => Reflect.get(Object(value), name);
   const [id, device] = [field('id'), field('device')];
-  if (typeof id !== 'string' || typeof device !== 'object' || device === null) return [];
-  return [
-    {
-      id,
-      device: { ...device },
-      files: list(field('files')).flatMap((file) => parseHeldFile(file) ?? []),
-      nodes: texts(list(field('nodes'))),
-      groups: texts(list(field('groups'))),
-      netdevs: texts(list(field('netdevs'))),
-      card: parseCard(field('card')),
-    },
-  ];
+  if (typeof id !== 'string' || typeof device !== 'object' || device === null) return undefined;
+  return {
+    id,
+    device: { ...device },
+    files: list(field('files')).flatMap((file) => parseHeldFile(file) ?? []),
+    nodes: texts(list(field('nodes'))),
+    groups: texts(list(field('groups'))),
+    netdevs: texts(list(field('netdevs'))),
+    card: parseCard(field('card')),
+    layers: parseLayers(field('layers')),
+  };
 }

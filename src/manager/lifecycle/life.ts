@@ -42,6 +42,8 @@ export interface LifeServices {
   readonly beside: Beside;
   readonly states: SavedStates;
   readonly runHook: (call: HookCall) => Promise<HookReport>;
+  /** Finishes or undoes what an earlier manager did to the images of its disks. */
+  readonly settleBlocks: (machine: string) => Promise<void>;
   /** The broker keeps something of a machine that does not run: it is to be looked for when the broker answers. */
   readonly onLost: () => void;
   /** Something that `list` shows of this machine changed. */
@@ -302,6 +304,8 @@ export class Life {
   async probe(): Promise<void> {
     const run = this.#run;
     if (run?.session === undefined || !['running', 'paused', 'unreachable'].includes(this.state)) return;
+    // SECURITY: promise 7. Before anybody lets its guest go on: the definition names what it writes to.
+    if (run.hotplug.workIsOrphan && run.begun) await this.#services.settleBlocks(this.#name);
     const status = await commands.queryStatus(run.session, { timeoutMs: probeTimeoutMs });
     if (this.#run !== run || !['running', 'paused', 'unreachable'].includes(this.state)) return;
     if (status.ok) {

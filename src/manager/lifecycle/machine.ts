@@ -275,6 +275,28 @@ export class Machine {
     return await this.#operations.begin('change', work).done;
   }
 
+  /** Does what takes some moments, in which nobody lets the guest go on or stand still. */
+  async hold(work: () => Promise<Outcome<string>>): Promise<Outcome<string>> {
+    while (this.#operations.current !== undefined) await this.#operations.current.done;
+    return await this.#operations.begin('swap', work).done;
+  }
+
+  /** Does something long to its disks, and shows how far it is. */
+  async working<Result>(
+    doing: MemoryProgress['doing'],
+    work: (onProgress: (percent: number) => void) => Promise<Result>,
+  ): Promise<Result> {
+    const onProgress = (percent: number): void => {
+      this.#progress = { doing, percent };
+    };
+    onProgress(0);
+    try {
+      return await work(onProgress);
+    } finally {
+      this.#progress = null;
+    }
+  }
+
   /** Whether an operation is under way: it knows what the broker does for this machine. */
   get busy(): boolean {
     return this.#operations.current !== undefined;
@@ -461,7 +483,7 @@ export class Machine {
     command: (session: QmpSession) => Promise<CommandResult<unknown>>,
   ): Promise<Outcome<void>> {
     const operation = this.#operations.current;
-    if (operation?.kind === 'start') await operation.done;
+    if (operation?.kind === 'start' || operation?.kind === 'swap') await operation.done;
     // SECURITY: promise 7. A guest that went on while its memory is written, or after it, would be resumed on disks of another moment.
     if (operation?.kind === 'save' || (this.saved !== undefined && this.run !== undefined))
       return failure(

@@ -42,6 +42,8 @@ function detailsOf(call: string, field: (name: string) => unknown): string | und
       return JSON.stringify(field('disk') ?? field('nic'));
     case 'resizeDisk':
       return JSON.stringify({ disk: field('disk'), size: field('size'), more: field('more') });
+    case 'mirror':
+      return JSON.stringify({ disk: field('disk'), path: field('path') });
     case 'detach':
       return JSON.stringify({ id: field('id') });
     case 'grant':

@@ -1,0 +1,71 @@
+/** The calls on the images of running machines: rows of the contract. */
+import * as z from 'zod';
+import { endpoints } from './endpoints.ts';
+
+/** What may be under way with the images of a machine. */
+export const blockDoings = ['mirroring', 'backing up', 'committing', 'pulling', 'snapshotting'] as const;
+export type BlockDoing = (typeof blockDoings)[number];
+
+const onMachine = z.strictObject({ name: z.string().min(1).max(63) });
+const name = z.string();
+const id = z.string().min(1).max(31);
+const path = z
+  .string()
+  .max(4095)
+  .regex(
+    /^(?:\/(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+)+$/,
+    'an absolute path without "." and ".." parts expected',
+  );
+const speed = z
+  .int()
+  .min(0)
+  .max(Number.MAX_SAFE_INTEGER)
+  .default(0)
+  .describe('Bytes a second at most; 0: as fast as it goes.');
+
+const image = z.object({ path: z.string(), format: z.enum(['raw', 'qcow2']) });
+
+export const blockRoutes = {
+  chain: {
+    ...endpoints.chain,
+    right: 'see',
+    summary:
+      'The images of each disk: as QEMU has them while the machine runs, else as the definition has them.',
+    params: onMachine,
+    result: z.object({
+      name,
+      running: z.boolean(),
+      busy: z
+        .object({ doing: z.enum(blockDoings), disk: id, files: z.array(z.string()).describe('Open for it.') })
+        .nullable()
+        .describe('What is done to its images just now.'),
+      disks: z.array(
+        z.object({
+          disk: id,
+          size: z.int().nullable().describe('Bytes that the guest sees; null: the machine does not run.'),
+          images: z.array(image).describe('The topmost first: it is the one that is written.'),
+        }),
+      ),
+    }),
+  },
+  mirror: {
+    ...endpoints.mirror,
+    right: 'define',
+    logged: true,
+    summary:
+      'Copies a disk of a running machine into another image, which then takes its place, in the definition too. Ends with its caller.',
+    params: onMachine,
+    body: z.strictObject({
+      disk: id,
+      path: path.describe('An image of the same size that no machine has; what it holds is lost.'),
+      format: z.enum(['raw', 'qcow2']),
+      speed,
+    }),
+    result: z.object({
+      name,
+      disk: id,
+      path: z.string(),
+      before: z.string().describe('The image that it had.'),
+    }),
+  },
+} as const;

@@ -1,0 +1,77 @@
+/** A new image of the size of a machine's disk, made by the user, for the machine to be given. */
+import type { CallResult } from '../../api/calls.ts';
+import type { Reply } from '../../api/client.ts';
+import type { Context } from '../context.ts';
+
+export interface NewImage {
+  readonly name: string;
+  readonly disk: string;
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  /** What its header is to name; null: it stands alone. */
+  readonly backing: readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[] | null;
+}
+
+export interface MadeImage {
+  /** Takes it away again, unless the machine has it. */
+  readonly undo: () => Promise<void>;
+}
+
+export async function makeImage(
+  context: Context,
+  { name, disk, path, format }: NewImage,
+  signal: AbortSignal,
+): Promise<Reply<MadeImage>> {
+  const chain = await context.client.call('chain', { name });
+  if (!chain.ok) return chain;
+  const { busy } = chain.result;
+  if (busy !== null) {
+    const message = `disk "${busy.disk}" of machine "${name}" is under way already (${busy.doing})`;
+    return {
+      ok: false,
+      status: 0,
+      faults: [{ code: 'machine-busy', message, hint: 'wait until it has ended' }],
+    };
+  }
+  const found = chain.result.disks.find((one) => one.disk === disk);
+  if (found?.size === undefined || found.size === null) {
+    const ids = chain.result.disks.map((one) => one.disk).join(', ');
+    const [code, message, hint] = chain.result.running
+      ? (['request-invalid', `machine "${name}" has no disk "${disk}"`, `it has: ${ids || 'none'}`] as const)
+      : ([
+          'machine-not-running',
+          `machine "${name}" does not run`,
+          `start it: \`qward start ${name}\`; \`qward disk\` works on images that no machine uses`,
+        ] as const);
+    return { ok: false, status: 0, faults: [{ code, message, hint }] };
+  }
+  const disks = await context.client.disks();
+  const input = { target: { path, format }, size: found.size, backing: [], preallocation: 'off' as const };
+  const made = await disks.run('diskCreate', input, { files: [], signal });
+  if (!made.ok) return made;
+  return { ok: true, result: { undo: () => undo(context, name, path) } };
+}
+
+/** When nothing is done with the image any more; undefined: not known. */
+async function settledChain(
+  context: Context,
+  name: string,
+  path: string,
+): Promise<Reply<CallResult<'chain'>> | undefined> {
+  for (let times = 0; times < 100; times += 1) {
+    const reply = await context.client.call('chain', { name }).catch(() => undefined);
+    if (reply?.ok !== true || !(reply.result.busy?.files.includes(path) ?? false)) return reply;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  return undefined;
+}
+
+async function undo(context: Context, name: string, path: string): Promise<void> {
+  const now = await settledChain(context, name, path);
+  // SECURITY: promise 7. What the machine has, or may have, is never taken away.
+  if (now?.ok !== true || now.result.disks.some(({ images }) => images.some((image) => image.path === path)))
+    return;
+  const definition = await context.client.call('definition', { name }).catch(() => undefined);
+  if (definition?.ok !== true || definition.result.source.includes(path)) return;
+  await context.client.reach.targets.discard?.(path);
+}

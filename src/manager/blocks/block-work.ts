@@ -1,0 +1,85 @@
+/**
+ * What is under way with the images of a disk of a running machine. Noted with the run before QEMU hears of it: a manager that
+ * dies is followed by one that knows what QEMU may have open, and finishes or undoes it.
+ */
+import { blockDoings, type BlockDoing } from '../../api/block-contract.ts';
+import type { DiskImages } from '../../definition/set-images.ts';
+import { parseAttached, type Attached } from '../hotplug/hotplug.ts';
+import { parseHeldFile, type HeldFile } from '../lifecycle/held-files.ts';
+
+/** What stands in the definition before and after; null: the disk does not stand in it. */
+export interface ImagesChange {
+  readonly from: DiskImages;
+  readonly to: DiskImages;
+}
+
+/** A disk is about to get other images, which at that moment hold the same. */
+export interface Swap {
+  readonly after: Attached;
+  readonly definition: ImagesChange | null;
+  /** By this node it is seen whether it was done: the disk uses it afterwards, or uses it before. */
+  readonly sign: { readonly node: string; readonly usedBy: 'before' | 'after' };
+  /** Nodes of which nothing uses any after it. */
+  readonly left: readonly string[];
+  readonly leftFiles: readonly HeldFile[];
+  /** The guest stood still before, and is to stand on. */
+  readonly paused: boolean;
+}
+
+export interface BlockWork {
+  readonly disk: string;
+  readonly doing: BlockDoing;
+  /** Nodes that go when it ends, each behind those that it stands on. */
+  readonly nodes: readonly string[];
+  /** What is open beside what the machine's disks have. */
+  readonly files: readonly HeldFile[];
+  /** Once it has come so far. */
+  readonly swap: Swap | null;
+}
+
+const texts = (value: unknown): readonly string[] =>
+  Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
+const heldFiles = (value: unknown): readonly HeldFile[] =>
+  (Array.isArray(value) ? (value as readonly unknown[]) : []).flatMap((one) => parseHeldFile(one) ?? []);
+
+export function parseBlockWork(value: unknown): BlockWork | undefined {
+  const field = (name: string): unknown => Reflect.get(Object(value), name);
+  const [disk, doing] = [field('disk'), blockDoings.find((one) => one === field('doing'))];
+  if (typeof disk !== 'string' || doing === undefined) return undefined;
+  return {
+    disk,
+    doing,
+    nodes: texts(field('nodes')),
+    files: heldFiles(field('files')),
+    swap: parseSwap(field('swap')),
+  };
+}
+
+function parseSwap(value: unknown): Swap | null {
+  const field = (name: string): unknown => Reflect.get(Object(value), name);
+  const [after, sign, paused] = [parseAttached(field('after')), field('sign'), field('paused')];
+  const [node, usedBy]: unknown[] = ['node', 'usedBy'].map((name) => Reflect.get(Object(sign), name));
+  if (after === undefined || typeof node !== 'string' || typeof paused !== 'boolean') return null;
+  const definition: unknown = field('definition');
+  const [from, to] = ['from', 'to'].map((name) => parseImages(Reflect.get(Object(definition), name)));
+  return {
+    after,
+    sign: { node, usedBy: usedBy === 'before' ? 'before' : 'after' },
+    paused,
+    definition: from === undefined || to === undefined ? null : { from, to },
+    left: texts(field('left')),
+    leftFiles: heldFiles(field('leftFiles')),
+  };
+}
+
+function parseImages(value: unknown): DiskImages | undefined {
+  const image = (one: unknown): { path: string; format: 'raw' | 'qcow2' } | undefined => {
+    const [path, format]: unknown[] = [Reflect.get(Object(one), 'path'), Reflect.get(Object(one), 'format')];
+    return typeof path === 'string' && (format === 'raw' || format === 'qcow2')
+      ? { path, format }
+      : undefined;
+  };
+  const [top, backing] = [image(value), Reflect.get(Object(value), 'backing') as unknown];
+  if (top === undefined || !Array.isArray(backing)) return undefined;
+  return { ...top, backing: (backing as readonly unknown[]).flatMap((one) => image(one) ?? []) };
+}

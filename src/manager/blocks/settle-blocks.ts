@@ -1,0 +1,119 @@
+/**
+ * The end of what was done to the images of a disk, wherever it was cut short: QEMU is asked what its disk has, the definition
+ * says that, and whatever else is open is closed. It can be repeated as a whole.
+ */
+import { commands } from '../../qmp/commands.ts';
+import type { QmpSession } from '../../qmp/session.ts';
+import { sameImages } from '../../definition/set-images.ts';
+import type { Definitions } from '../definitions/definitions.ts';
+import { dropParts } from '../hotplug/drop-disk.ts';
+import type { Hotplug } from '../hotplug/hotplug.ts';
+import type { Machine } from '../lifecycle/machine.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import { dropAllJobs } from './block-job.ts';
+import type { BlockWork, Swap } from './block-work.ts';
+
+export interface SettleServices {
+  readonly definitions: Pick<Definitions, 'putImages'>;
+}
+
+/** What an earlier manager left; tried again with each probe until it succeeds. */
+export async function settleBlocks(services: SettleServices, machine: Machine): Promise<void> {
+  const { run } = machine;
+  await run?.media.alone(async () => {
+    if (!run.hotplug.workIsOrphan || run.session === undefined) return;
+    const { work } = run.hotplug;
+    const settled = await settleWork(services, machine, run.session);
+    if (!settled.ok || work === undefined) return;
+    machine.life.note(`disk "${work.disk}": what was interrupted (${work.doing}) was ${settled.value}`);
+  });
+}
+
+/** Where it fails it is left for the next probe, and the guest stands still if it did. */
+export async function settleWork(
+  services: SettleServices,
+  machine: Machine,
+  session: QmpSession,
+): Promise<Outcome<'done' | 'undone'>> {
+  const { run } = machine;
+  const work = run?.hotplug.work;
+  if (run === undefined || work === undefined) return success('done');
+  const { hotplug } = run;
+  hotplug.workIsOrphan = true;
+  await dropAllJobs(session);
+  const { swap } = work;
+  const swapped = swap === null ? undefined : await settleSwap(services, machine, { session, work, swap });
+  if (swapped?.ok === false) return swapped;
+  const left = hotplug.work;
+  if (left !== undefined) await dropParts(session, { nodes: left.nodes, groups: [], netdevs: [] });
+  hotplug.work = undefined;
+  hotplug.workIsOrphan = false;
+  await machine.life.keepNote();
+  return success(swapped?.value === true ? 'done' : 'undone');
+}
+
+interface Settling {
+  readonly session: QmpSession;
+  readonly work: BlockWork;
+  readonly swap: Swap;
+}
+
+/** Gives whether the disk has the new images. */
+async function settleSwap(
+  services: SettleServices,
+  machine: Machine,
+  { session, work, swap }: Settling,
+): Promise<Outcome<boolean>> {
+  const { run, name } = machine;
+  const swapped = await wasSwapped(session, swap);
+  if (swapped === undefined || run === undefined)
+    return failure('monitor-failed', `machine "${name}": its monitor does not answer`, 'see `qward logs`');
+  // SECURITY: promise 7. The guest writes again only when the definition names what it writes to.
+  const named = await nameImages(services, machine, { work, swap, swapped });
+  if (!named.ok) return named;
+  settleHotplug(run.hotplug, { work, swap, swapped });
+  await machine.life.keepNote();
+  if (!swap.paused) await commands.cont(session);
+  return success(swapped);
+}
+
+async function wasSwapped(session: QmpSession, { sign }: Swap): Promise<boolean | undefined> {
+  const nodes = await commands.queryBlockNodeNames(session);
+  if (!nodes.ok) return undefined;
+  let used = false;
+  if (nodes.value.includes(sign.node)) {
+    const deleted = await commands.blockdevDel(session, { node: sign.node });
+    if (!deleted.ok && deleted.code !== 'qmp-error') return undefined;
+    used = !deleted.ok;
+  }
+  return used === (sign.usedBy === 'after');
+}
+
+interface Seen {
+  readonly work: BlockWork;
+  readonly swap: Swap;
+  readonly swapped: boolean;
+}
+
+async function nameImages(
+  { definitions }: SettleServices,
+  machine: Machine,
+  { work, swap, swapped }: Seen,
+): Promise<Outcome<undefined>> {
+  if (swap.definition === null) return success(undefined);
+  const { from, to } = swap.definition;
+  const defined = machine.record?.definition.disks.find(({ id }) => id === work.disk);
+  const [wanted, other] = swapped ? [to, from] : [from, to];
+  // Somebody gave it other images meanwhile, for the next start.
+  if (defined === undefined || !sameImages(defined, other)) return success(undefined);
+  return await definitions.putImages(machine, work.disk, wanted);
+}
+
+function settleHotplug(hotplug: Hotplug, { work, swap, swapped }: Seen): void {
+  if (swapped) hotplug.replace(swap.after);
+  hotplug.work = {
+    ...work,
+    swap: null,
+    ...(swapped ? { nodes: swap.left, files: swap.leftFiles } : {}),
+  };
+}
