@@ -6,17 +6,20 @@ import { oneMachine } from '../machine-arguments.ts';
 import { done, failed, printed, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
 import { placeForOthers } from '../vnc/place-for-others.ts';
+import { findViewer, hasDisplay, runViewer } from '../vnc/run-viewer.ts';
 import type { Place } from '../vnc/view-port.ts';
 import type { VncStream } from '../../api/vnc-stream.ts';
 
 export const vnc = defineCommand({
   name: 'vnc',
-  summary: 'Let a VNC viewer of this host see the screen of a machine.',
+  summary: 'See the screen of a machine in a VNC viewer.',
   details:
-    'The machine needs `vnc: true`. Prints where a viewer of yours connects, and passes on what it sees and types until it is interrupted\n' +
-    'or the machine ends; one viewer at a time. QEMU itself listens nowhere. The port is of this host alone (127.0.0.1), and processes of\n' +
-    'other users are sent away; with --listen it is a Unix socket that only you may open, or a port for others, whom a password lets in that is\n' +
-    'printed and good for one viewer. What passes there is not encrypted. --status says who looks at which screens.',
+    'The machine needs `vnc: true`. On a desktop it opens your viewer, at a port that is good for this one connection, and ends with it: the program of\n' +
+    'QWARD_VIEWER (its words may have {host}, {port}, {display}), else vncviewer, remote-viewer or gvncviewer. Elsewhere, and with --port or --listen, it\n' +
+    'prints where a viewer of yours connects, and passes on what it sees and types until it is interrupted or the machine ends; one viewer\n' +
+    'at a time. QEMU itself listens nowhere. The port is of this host alone (127.0.0.1), and processes of other users are sent away; with --listen\n' +
+    'it is a Unix socket that only you may open, or a port for others, whom a password lets in that is printed and good for one viewer.\n' +
+    'What passes there is not encrypted. --status says who looks at which screens.',
   arguments: { NAME: { ...oneMachine, optional: true } },
   options: {
     port: {
@@ -36,22 +39,25 @@ export const vnc = defineCommand({
     viewer: {
       kind: 'flag',
       short: 'v',
-      help: 'Run vncviewer or remote-viewer, and end with it.',
+      help: 'Run a viewer, also where no desktop is seen, and end with it.',
     },
+    noViewer: { kind: 'flag', help: 'Run none: say where one connects.' },
   },
   examples: [
-    { line: 'qward vnc web --viewer', meaning: 'open a window with its screen' },
-    { line: 'qward vnc web', meaning: 'say where a viewer connects' },
+    { line: 'qward vnc web', meaning: 'open a window with its screen' },
+    { line: 'qward vnc web --no-viewer', meaning: 'say where a viewer connects' },
     { line: 'qward vnc web --listen 192.0.2.1:5901', meaning: 'for one viewer elsewhere' },
     { line: 'qward vnc --status', meaning: 'who looks' },
     { line: 'qward vnc web -H ssh://db1', meaning: 'of a machine on another host' },
   ],
-  async run(context, { arguments: { NAME: name }, options: { port, listen, viewer, status } }) {
+  async run(context, { arguments: { NAME: name }, options: { port, listen, viewer, noViewer, status } }) {
+    const placed = listen !== undefined || port !== undefined;
     if (status) {
-      if (listen !== undefined || port !== undefined || viewer) return usage('vnc: --status stands alone');
+      if (placed || viewer || noViewer) return usage('vnc: --status stands alone');
       return await showScreens(context, name);
     }
     if (name === undefined) return usage('vnc: NAME is missing');
+    if (viewer && noViewer) return usage('vnc: --viewer or --no-viewer?');
     if (listen !== undefined && (port !== undefined || viewer))
       return usage('vnc: --listen stands alone: viewers that are run here, and --port, mean a port');
     // What is wrong is said before anything listens. It is the first viewer's.
@@ -67,7 +73,7 @@ export const vnc = defineCommand({
     return await serve(context, {
       name,
       first: opened.result,
-      viewer,
+      viewer: viewer || (!noViewer && !placed && !context.json && hasDisplay(context.io.env) && 'if found'),
       place: listen === undefined ? { port: port ?? 0 } : { path: resolve(listen) },
     });
   },
@@ -90,7 +96,8 @@ interface Order {
   readonly name: string;
   readonly first: VncStream;
   readonly place: Place;
-  readonly viewer: boolean;
+  /** Whether one is run here; "if found": else it is said that there is none, and where one connects. */
+  readonly viewer: boolean | 'if found';
 }
 
 async function serve(context: Context, { name, first, place, viewer }: Order): Promise<CommandResult> {
@@ -103,12 +110,15 @@ async function serve(context: Context, { name, first, place, viewer }: Order): P
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   let busy = false;
   let unused: VncStream | undefined = first;
+  let once = false;
+  let shut = (): void => undefined;
   const onViewer = (socket: Socket): void => {
     if (busy) {
       socket.destroy();
       return;
     }
     busy = true;
+    if (once) shut();
     viewOnce(context, { name, socket, opened: unused })
       .then((ending) => ending !== undefined && over.resolve(ending), over.reject)
       .finally(() => (busy = false));
@@ -119,15 +129,21 @@ async function serve(context: Context, { name, first, place, viewer }: Order): P
   );
   if (typeof port === 'string')
     return failed([{ message: port, hint: 'name another place: --port, or --listen' }]);
+  shut = port.close;
   for (const signal of signals) process.once(signal, interrupt);
   try {
-    context.print(context.json ? `${JSON.stringify({ address: port.address })}\n` : `${port.address}\n`);
-    if (viewer) {
-      const { runViewer } = await import('../vnc/run-viewer.ts');
-      runViewer(port.address, context.io.env['PATH'] ?? '').then(
+    const found = viewer === false ? undefined : findViewer(context.io.env, port.address);
+    if (found !== undefined && 'program' in found) {
+      // SECURITY: promise 4. The port is this viewer's: it is closed with the first connection.
+      once = true;
+      runViewer(found, context.io.env).then(
         (fault) => over.resolve(fault === undefined ? printed() : failed([fault])),
         over.reject,
       );
+    } else {
+      if (found !== undefined && viewer === true) return failed([found]);
+      if (found !== undefined) context.warn(`${found.message}\n  ${found.hint}\n`);
+      context.print(context.json ? `${JSON.stringify({ address: port.address })}\n` : `${port.address}\n`);
     }
     return await over.promise;
   } finally {
