@@ -54,7 +54,10 @@ const cache = join(checkout, '.cache/cloud');
 
 /** The path of a qcow2 file. */
 export async function cloudImage(say: (line: string) => void): Promise<string> {
-  const key = createHash('sha256').update(readFileSync(import.meta.filename)).digest('hex').slice(0, 16);
+  const key = createHash('sha256')
+    .update(readFileSync(import.meta.filename))
+    .digest('hex')
+    .slice(0, 16);
   const image = join(cache, `${key}.qcow2`);
   if (existsSync(image)) return image;
   rmSync(cache, { recursive: true, force: true });
@@ -97,12 +100,9 @@ async function configure(root: string): Promise<void> {
   mkdirSync(join(root, 'boot/grub'), { recursive: true });
   write(
     'boot/grub/grub.cfg',
-    [
-      'linux /vmlinuz root=LABEL=cloud ro console=tty0 console=ttyS0',
-      'initrd /initrd.img',
-      'boot',
-      '',
-    ].join('\n'),
+    ['linux /vmlinuz root=LABEL=cloud ro console=tty0 console=ttyS0', 'initrd /initrd.img', 'boot', ''].join(
+      '\n',
+    ),
   );
   const modules = ['biosdisk', 'part_msdos', 'ext2', 'normal', 'linux', 'configfile'];
   const words = ['-O', 'i386-pc', '-p', '(hd0,msdos1)/boot/grub', '-o', '/boot/grub/core.img', ...modules];
@@ -120,7 +120,9 @@ function makeDisk(root: string, disk: string): void {
   execFileSync('truncate', ['--size', `${diskMib}M`, disk]);
   const offset = firstSector * sectorBytes;
   const options = ['-q', '-F', '-t', 'ext4', '-m', '0', '-L', 'cloud', '-d', root];
-  execFileSync('mke2fs', [...options, '-E', `offset=${offset}`, disk, `${diskMib - offset / mib}M`], { stdio: 'pipe' });
+  execFileSync('mke2fs', [...options, '-E', `offset=${offset}`, disk, `${diskMib - offset / mib}M`], {
+    stdio: 'pipe',
+  });
   const file = openSync(disk, 'r+');
   try {
     boot.set(partitionTable(diskMib * (mib / sectorBytes) - firstSector), 440);

@@ -72,6 +72,12 @@ test('every fault of the words is said at once, and nothing is made', async () =
     assert.match(stderr, fault);
   assert.match((await qward('create web', 2)).stderr, /what does it start from/);
   assert.match((await qward('create web --image cloud', 2)).stderr, /no key to log in with/);
+  for (const [words, why] of [
+    [`--iso ${picture} --disk 1G`, /nobody to log in as/],
+    [`--image cloud --network none --ssh-key ${key}`, /needs a network/],
+    [`--image cloud --no-start --ssh-key ${key}`, /is started/],
+  ] as const)
+    assert.match((await qward(`create web --login ${words}`, 2)).stderr, why);
   assert.match(
     (await qward(`create web --image nope --ssh-key ${key}`, 3)).stderr,
     /nor in the catalogue \(debian-12/,
@@ -90,7 +96,7 @@ test('every fault of the words is said at once, and nothing is made', async () =
 });
 
 test('a machine is made with its disk, seed and definition, which the user can read first', async () => {
-  const words = `create web --image cloud --network none --cpus 2 --memory 192M --disk 64MiB --ssh-key ${key}`;
+  const words = `create web --image cloud --network none --cpus 2 --memory 192M --disk 64MiB --no-start --ssh-key ${key}`;
   const { stdout } = await qward(`${words} --dry-run`);
   assert.match(stdout, /^# Made by "qward create"[^]*name: web\ncpu:\n {2}count: 2\nmemory: 192M\n/);
   assert.deepEqual([machines(), kept()], [[], []]);
@@ -177,14 +183,14 @@ test('where something fails half-way, or Ctrl-C comes, nothing of it is left', a
   const before = [machines(), kept()];
   // The directory for the guest's key cannot be made; the disk is there by then.
   writeFileSync(`${login}/half`, 'in the way');
-  const words = `create half --image cloud --network none --ssh-key ${key} --start`;
+  const words = `create half --image cloud --network none --ssh-key ${key}`;
   assert.match((await qward(words, 1)).stderr, /half cannot be written/);
   assert.deepEqual(machines(), before[0]);
   await qward('status half', 3);
   assert.equal(readFileSync(`${login}/half`, 'utf8'), 'in the way');
   rmSync(`${login}/half`);
   const [program = '', ...cli]: readonly string[] = [...user.asUser, ...user.cli, '--session'];
-  const create = ['create', 'cut', '--image', 'cloud', '--network', 'none', '--ssh-key', key, '--start'];
+  const create = ['create', 'cut', '--image', 'cloud', '--network', 'none', '--ssh-key', key];
   const child = spawn(program, [...cli, ...create], { env: user.environment, stdio: 'ignore' });
   const ended = new Promise<number | null>((resolve) => void child.once('close', resolve));
   while (!machines().includes('cut') && child.exitCode === null) await delay(5);
@@ -201,8 +207,8 @@ test('a desktop is made from a disc: a screen, a tablet, and an empty disk', asy
     (await qward(`create win --iso /nonesuch.iso --disk 1GiB`, 2)).stderr,
     /\/nonesuch\.iso cannot be read/,
   );
-  const { stdout } = await qward(`create win --iso ${iso} --disk 40G --memory 256MiB --network none --start`);
-  assert.match(stdout, /win: created and started[^]*qward vnc win --viewer/);
+  const { stdout } = await qward(`create win --iso ${iso} --disk 40G --memory 256MiB --network none`);
+  assert.match(stdout, /win: created and started[^]*qward vnc win/);
   const shown = (await qward('show win')).stdout;
   assert.match(shown, /order: \[root, install\][^]*vnc: true/);
   const png = join(user.home, 'win.png');
@@ -222,7 +228,7 @@ test("root's machine has its files beneath the storage root", async () => {
   };
   mkdirSync(env.XDG_STATE_HOME);
   await as(`image add cloud ${picture} --sha256 ${sha256(picture)} --user cloudy`);
-  await as(`create web --image cloud --network none --memory 128MiB --ssh-key ${key} --start`);
+  await as(`create web --image cloud --network none --memory 128MiB --ssh-key ${key}`);
   assert.deepEqual(readdirSync(images).sort(), [
     'cloud.json',
     'cloud.qcow2',

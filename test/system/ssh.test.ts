@@ -46,6 +46,7 @@ before(async () => {
     'user',
     '--ssh-key',
     `${key}.pub`,
+    '--no-start',
   ];
   await done(instance, create, { env });
   // The image has no system: the demo guest is booted with the machine's own disk, seed and network.

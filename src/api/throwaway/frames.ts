@@ -4,8 +4,14 @@
  *
  * To the runner: X runs a command, I is its standard input, C the end of that, K a signal, W the size of its terminal, A takes
  * bytes of an output. From it: H first, F could not run, O and E output, A took input, S ended.
+ *
+ * Places to connect to: N tells the runner of them, and comes back as soon as it listens for connections to them. B begins one: a number of the runner's
+ * own, from `firstCarried` on, and which place. Then it is as a command: O from the guest, I to it, C the end of either, K over, A and S.
  */
-export type FrameKind = 'X' | 'I' | 'C' | 'K' | 'W' | 'A' | 'H' | 'F' | 'O' | 'E' | 'S';
+export type FrameKind = 'X' | 'I' | 'C' | 'K' | 'W' | 'A' | 'H' | 'F' | 'O' | 'E' | 'S' | 'N' | 'B';
+
+/** Numbers of connections, which the runner gives; those of commands are below. */
+export const firstCarried = 0x8000_0000;
 
 export interface Frame {
   readonly kind: string;
@@ -83,3 +89,10 @@ export function encodeWish({ argv, env = {}, cwd, terminal }: CommandWish): Buff
     throw new RangeError(`a command of ${wish.length} bytes, at most ${maxWishBytes}`);
   return wish;
 }
+
+/** Words of the guest's, one line. */
+export const printable = (data: Buffer): string =>
+  data
+    .toString('utf8')
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ')
+    .slice(0, 500);

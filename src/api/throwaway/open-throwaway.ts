@@ -7,6 +7,7 @@ import { parseTrusted } from '../json.ts';
 import type { ThrowawayNotice } from '../stream-messages.ts';
 import { openMessageStream, type MessageStream, type StreamMessage } from '../web-socket.ts';
 import { findImageFile } from './image-file.ts';
+import { parsePlaces } from './places.ts';
 import { RunFault } from './run-fault.ts';
 import { ThrowawayMachine } from './throwaway-machine.ts';
 
@@ -18,8 +19,11 @@ export interface RunOptions {
   /** As a definition has it: `512MiB`. Default: 1GiB. */
   readonly memory?: string;
   readonly cpus?: number;
-  /** `user`: a network of its own, by passt. Default: none. */
-  readonly net?: 'none' | 'user';
+  /**
+   * `user`: a network of its own, by passt. `allow`: no network, but TCP connections to these, each `HOST:PORT`; this process makes
+   * them. Default: none.
+   */
+  readonly net?: 'none' | 'user' | { readonly allow: readonly string[] };
   /** A Linux kernel to boot directly, absolute paths. */
   readonly kernel?: string;
   readonly initrd?: string;
@@ -36,10 +40,12 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Throws RunFault, TransportError, and the reason of the signal. */
+/** Throws RunFault, TransportError, RangeError for options that cannot be, and the reason of the signal. */
 export async function openThrowaway(client: QwardClient, options: RunOptions): Promise<ThrowawayMachine> {
-  const { signal } = options;
+  const { signal, net } = options;
   signal?.throwIfAborted();
+  const places = typeof net === 'object' ? parsePlaces(net.allow) : [];
+  if (typeof places === 'string') throw new RangeError(`net.allow: ${places}`);
   const disk = options.image === undefined ? undefined : await findImageFile(client, options.image);
   const opened = await openMessageStream(
     () => client.reach.connect('api'),
@@ -55,7 +61,9 @@ export async function openThrowaway(client: QwardClient, options: RunOptions): P
   signal?.addEventListener('abort', giveUp, { once: true });
   let machine: ThrowawayMachine | undefined;
   try {
-    machine = await comeUp(client, stream, { ...options, ...(disk === undefined ? {} : { image: disk }) });
+    const up = await comeUp(client, stream, { ...options, ...(disk === undefined ? {} : { image: disk }) });
+    if (places.length > 0) await up.open(places);
+    machine = up;
     return machine;
   } catch (error) {
     signal?.throwIfAborted();

@@ -1,13 +1,29 @@
-/** The commands of one throwaway machine, over its stream. */
+/** The commands of one throwaway machine, and the connections that it may have, over its stream. */
 import type { MessageStream } from '../web-socket.ts';
-import { encodeFrame, encodeWish, FrameReader, GuestFault, type CommandWish } from './frames.ts';
+import { CarriedConnection } from './carried-connection.ts';
+import {
+  encodeFrame,
+  encodeWish,
+  firstCarried,
+  FrameReader,
+  GuestFault,
+  printable,
+  type CommandWish,
+  type Frame,
+} from './frames.ts';
+import type { Place } from './places.ts';
 import { RunningCommand } from './running-command.ts';
 
 const maxCommands = 256;
+/** The runner has fewer. */
+const maxCarried = 256;
 
 export class RunnerLink {
   readonly #stream: MessageStream;
   readonly #commands = new Map<number, RunningCommand>();
+  readonly #carried = new Map<number, CarriedConnection>();
+  #places: readonly Place[] = [];
+  #opened: PromiseWithResolvers<void> | undefined;
   readonly #reader = new FrameReader();
   #next = 1;
   #over: Error | undefined;
@@ -30,18 +46,50 @@ export class RunnerLink {
     return command;
   }
 
+  /** Once: what programs of the guest may connect to. Resolves when they can; throws with the guest's words. */
+  async open(places: readonly Place[]): Promise<void> {
+    if (this.#over !== undefined) throw this.#over;
+    this.#places = places;
+    this.#opened = Promise.withResolvers();
+    const lines = places.map(({ host, port }) => `${host} ${port}\n`).join('');
+    this.#stream.write(encodeFrame('N', 0, Buffer.from(lines)));
+    await this.#opened.promise;
+  }
+
   /** Bytes from the guest. Throws GuestFault: then the machine is to be ended. */
   hear(bytes: Uint8Array): void {
     for (const frame of this.#reader.push(bytes)) {
-      const command = this.#commands.get(frame.command);
-      if (command === undefined) throw new GuestFault('the guest speaks of a command that does not run');
-      if (command.obey(frame)) this.#commands.delete(frame.command);
+      if (frame.kind === 'B') this.#begin(frame);
+      else if (frame.kind === 'N' && this.#opened !== undefined) this.#answered(this.#opened, frame);
+      else {
+        const those = frame.command >= firstCarried ? this.#carried : this.#commands;
+        const one = those.get(frame.command);
+        if (one === undefined) throw new GuestFault('the guest speaks of a command that does not run');
+        if (one.obey(frame)) those.delete(frame.command);
+      }
     }
+  }
+
+  /** SECURITY: rule guest. The guest says which of the places, by its index: it has no word for another. */
+  #begin({ command: number, data }: Frame): void {
+    const place = /^\d{1,3}$/.test(data.toString('latin1')) ? this.#places[Number(data)] : undefined;
+    if (place === undefined) throw new GuestFault('the guest asks for a connection that it may not have');
+    if (number < firstCarried || this.#carried.has(number) || this.#carried.size >= maxCarried)
+      throw new GuestFault('the guest asks for a connection that there cannot be');
+    this.#carried.set(number, new CarriedConnection(number, place, (frame) => this.#stream.write(frame)));
+  }
+
+  #answered({ resolve, reject }: PromiseWithResolvers<void>, { data }: Frame): void {
+    if (data.length === 0) resolve();
+    else reject(new Error(`the guest cannot be given its network: ${printable(data)}`));
   }
 
   end(error: Error): void {
     this.#over ??= error;
     for (const command of this.#commands.values()) command.fail(error);
     this.#commands.clear();
+    for (const connection of this.#carried.values()) connection.end();
+    this.#carried.clear();
+    this.#opened?.reject(this.#over);
   }
 }

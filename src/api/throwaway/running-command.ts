@@ -5,6 +5,7 @@ import {
   encodeSize,
   GuestFault,
   partBytes,
+  printable,
   windowBytes,
   type Frame,
   type TerminalSize,
@@ -126,10 +127,3 @@ function numberIn(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new GuestFault('the guest sent no number where one is due');
   return Number(text);
 }
-
-/** Words of the guest's, one line. */
-const printable = (data: Buffer): string =>
-  data
-    .toString('utf8')
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ')
-    .slice(0, 500);

@@ -3,6 +3,7 @@ import type { ThrowawayNotice } from '../stream-messages.ts';
 import { parseTrusted } from '../json.ts';
 import type { MessageStream, StreamMessage } from '../web-socket.ts';
 import { partBytes, type CommandWish } from './frames.ts';
+import type { Place } from './places.ts';
 import { RunnerLink } from './runner-link.ts';
 import type { CommandExit, RunningCommand } from './running-command.ts';
 import { archive } from './tar.ts';
@@ -39,6 +40,11 @@ export class ThrowawayMachine implements AsyncDisposable {
     this.#stream = stream;
     this.#link = new RunnerLink(stream);
     this.ended = this.#listen(messages);
+  }
+
+  /** Once, before the first command (`net.allow` of `run`). */
+  async open(places: readonly Place[]): Promise<void> {
+    await this.#link.open(places);
   }
 
   /** Begins a command, without a shell; its streams are the caller's to serve. Throws where the machine is over. */

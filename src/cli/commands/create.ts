@@ -1,6 +1,7 @@
 import { defineCommand, type CommandResult } from '../command.ts';
 import { faultsOfCreation, makeMachine, type Created, type Creation } from '../create/make-machine.ts';
-import { checkWish } from '../create/wishes.ts';
+import { logIn, showScreen } from '../create/enter-machine.ts';
+import { checkWish, type Wish } from '../create/wishes.ts';
 import { addImage, faultsBeforeAdding } from '../images/add-image.ts';
 import { readCatalogue, type CatalogueImage } from '../images/catalogue.ts';
 import { imageOfCatalogue } from '../images/image-of-words.ts';
@@ -8,15 +9,16 @@ import { findImage, storesOf, type StoredImage } from '../images/image-store.ts'
 import { interruptible } from '../interruptible.ts';
 import { escapeLine, escapeLines } from '../render/escape.ts';
 import type { Style } from '../render/style.ts';
-import { done, failed, onlyHere } from '../results.ts';
+import { done, failed, onlyHere, usage } from '../results.ts';
+import { hasDisplay } from '../vnc/run-viewer.ts';
 
 export const create = defineCommand({
   name: 'create',
-  summary: 'Make a machine from an image or from the disc of an installer.',
+  summary: 'Make and start a machine, from an image or from the disc of an installer.',
   details:
     'From an image (`qward image`; one of the catalogue is fetched first) it makes a disk, and a seed by which cloud-init lets your key in ' +
     'and gives the guest a host key that `qward ssh` knows; then the definition, which is yours to edit. With --iso it makes an empty ' +
-    'disk and a machine with a screen. Every fault is said before anything is made; where something fails on the way, all of it is taken back.',
+    'disk and a machine with a screen, and on a desktop opens your viewer. The machine is started. Every fault is said before anything is made; where something fails on the way, all of it is taken back.',
   arguments: { NAME: { help: 'Name of the new machine.', complete: 'none' } },
   options: {
     image: {
@@ -64,7 +66,9 @@ export const create = defineCommand({
       help: '"user" with a port of loopback for ssh (the default), "none", or "bridge:NAME".',
     },
     uefi: { kind: 'flag', help: 'Boot by UEFI.' },
-    start: { kind: 'flag', short: 's', help: 'Start it.' },
+    login: { kind: 'flag', short: 'l', help: 'Log in as soon as the guest is up, as `qward ssh` does.' },
+    noStart: { kind: 'flag', help: 'Make it, and do not start it.' },
+    noViewer: { kind: 'flag', help: 'Open no viewer.' },
     dryRun: { kind: 'flag', help: 'Check everything, and print the definition.' },
     catalogue: {
       kind: 'text',
@@ -74,25 +78,28 @@ export const create = defineCommand({
     },
   },
   examples: [
-    { line: 'qward create web --image debian-12 --start', meaning: 'from nothing to `qward ssh web`' },
+    { line: 'qward create web --image debian-12 --login', meaning: 'from nothing to a prompt in the guest' },
     {
       line: 'qward create web --image debian-12 --cpus 2 --memory 2G --disk 20G --ssh-key ~/.ssh/id_ed25519.pub',
       meaning: 'with all that can be said',
     },
     {
-      line: 'qward create win --iso win.iso --disk 40G --uefi --start',
-      meaning: 'a desktop; then: qward vnc win --viewer',
+      line: 'qward create win --iso win.iso --disk 40G --uefi',
+      meaning: 'a desktop, in a window of yours',
     },
   ],
   async run(context, { arguments: { NAME: name }, options }) {
     const elsewhere = onlyHere(context, 'qward create');
     if (elsewhere !== undefined) return elsewhere;
-    const { start, dryRun, catalogue, ...rest } = options;
+    const { login, noStart, noViewer, dryRun, catalogue, ...rest } = options;
     const wish = checkWish(name, rest, context.io.env['HOME']);
     if ('faults' in wish) return failed(wish.faults, 2);
+    const loginFault = faultOfLogin(wish, options);
+    if (login && loginFault !== undefined) return usage(`create: --login ${loginFault}`);
+    const start = !noStart;
     const stores = await storesOf(context);
     if ('faults' in stores) return failed(stores.faults);
-    return await interruptible((signal) =>
+    const made = await interruptible((signal) =>
       context.progressing(`creating ${name}`, async (progress) => {
         const creation = { context, stores, signal, progress, wish, start, dryRun };
         const image = await imageFor(creation, catalogue);
@@ -104,8 +111,22 @@ export const create = defineCommand({
         return done(created, (style) => (context.quiet ? '' : shown(created, style)));
       }),
     );
+    if (!made.ok || dryRun || noStart || context.json) return made;
+    if (login) return await logIn(context, made, name);
+    if ('image' in wish || noViewer || !hasDisplay(context.io.env)) return made;
+    return await showScreen(context, made, name);
   },
 });
+
+/** What it does not go with. */
+function faultOfLogin(
+  wish: Wish,
+  { noStart, dryRun }: { readonly noStart: boolean; readonly dryRun: boolean },
+): string | undefined {
+  if (!('image' in wish)) return 'is for an image: an installer has nobody to log in as';
+  if (noStart || dryRun) return 'needs a machine that is started';
+  return wish.network === 'none' ? 'needs a network' : undefined;
+}
 
 /** The image of the wish; one of the catalogue's is fetched, when nothing else is wrong. */
 async function imageFor(
@@ -142,7 +163,7 @@ function unknownImage(image: string, known: readonly CatalogueImage[]): CommandR
 }
 
 function shown({ name, files, notes, started, user }: Created, style: Style): string {
-  const next = user === null ? `qward vnc ${name} --viewer` : `qward ssh ${name}`;
+  const next = user === null ? `qward vnc ${name}` : `qward ssh ${name}`;
   return [
     `${style.bold(escapeLine(name))}: created${started ? ' and started' : ''}`,
     ...files.map((path) => `  made ${escapeLine(path)}`),

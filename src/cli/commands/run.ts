@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { basename, isAbsolute, resolve } from 'node:path';
 import { errnoText } from '../../api/errno-text.ts';
 import type { RunOptions } from '../../api/throwaway/open-throwaway.ts';
+import { parsePlaces } from '../../api/throwaway/places.ts';
 import { RunFault } from '../../api/throwaway/run-fault.ts';
 import type { ThrowawayNotice } from '../../api/stream-messages.ts';
 import { parseByteSize } from '../../definition/byte-size.ts';
@@ -39,8 +40,10 @@ export const run = defineCommand({
       kind: 'text',
       short: 'n',
       value: 'KIND',
-      complete: ['none', 'user'],
-      help: '"none" (the default), or "user": a network of its own, to which the host is closed.',
+      complete: 'none',
+      help:
+        '"none" (the default), "user": a network of its own, to which the host is closed, or "allow=HOST:PORT,…": no network, but TCP ' +
+        'connections to these, which this command makes.',
     },
     ttl: {
       kind: 'duration',
@@ -93,6 +96,10 @@ export const run = defineCommand({
     { line: 'qward run debian-12 uname -a', meaning: 'a program, and nothing of it stays' },
     { line: "qward run debian-12 --copy . -- sh -c 'make test'", meaning: 'with what is here' },
     { line: 'qward run debian-12 --net user -t bash', meaning: 'a shell with a network' },
+    {
+      line: 'qward run debian-12 --net allow=pypi.org:443,files.pythonhosted.org:443 -- pip download six',
+      meaning: 'with two servers, and no network beside them',
+    },
     { line: 'qward run alpine-3.23 --ttl 1m wc -c', meaning: 'of what comes in by standard input' },
   ],
   async run(context, { arguments: { IMAGE: image, COMMAND: argv }, options }) {
@@ -100,7 +107,9 @@ export const run = defineCommand({
     if (elsewhere !== undefined) return elsewhere;
     const environment = parseEnvironment(options.env);
     const copies = options.copy.map(copyOf);
+    const net = netOf(options.net ?? 'none');
     const faults = [
+      ...(typeof net === 'object' && 'message' in net ? [net] : []),
       ...(environment.ok ? [] : [fault(`--env: NAME=VALUE expected, not "${environment.word}"`)]),
       ...(options.memory === undefined || parseByteSize(options.memory) !== undefined
         ? []
@@ -111,7 +120,8 @@ export const run = defineCommand({
         : []),
     ];
     if (faults.length > 0) return failed(faults, 2);
-    const wish = await wishOf(context, image, { ...options, argv });
+    if (typeof net === 'object' && 'message' in net) return failed([net], 2);
+    const wish = await wishOf(context, image, { ...options, argv, net });
     if ('faults' in wish) return failed(wish.faults, notRun);
     return await interruptible(async (signal) => {
       const { terminal } = options;
@@ -161,9 +171,17 @@ function faultsOfCopy({ from }: Copy): readonly CommandFault[] {
   }
 }
 
+function netOf(word: string): NonNullable<RunOptions['net']> | CommandFault {
+  if (word === 'none' || word === 'user') return word;
+  const allow = /^allow=(.*)$/.exec(word)?.[1]?.split(',');
+  if (allow === undefined) return fault(`--net: "${word}" is not one of none, user, allow=HOST:PORT,…`);
+  const places = parsePlaces(allow);
+  return typeof places === 'string' ? fault(`--net: ${places}`) : { allow };
+}
+
 interface Wishes {
   readonly argv: readonly string[];
-  readonly net: string | undefined;
+  readonly net: NonNullable<RunOptions['net']>;
   readonly ttl: number | undefined;
   readonly memory: string | undefined;
   readonly cpus: number | undefined;
@@ -188,7 +206,7 @@ async function wishOf(
   const wanted = memory ?? stored?.memory ?? undefined;
   return {
     image: path ?? stored?.path ?? image,
-    net: net === 'user' ? 'user' : 'none',
+    net,
     ttlMs: ttl ?? defaultTtlMs,
     description: `${basename(image)}: ${argv.join(' ')}`.replaceAll(/[^\u0020-\u007e]/g, '?').slice(0, 200),
     ...(wanted === undefined ? {} : { memory: wanted }),

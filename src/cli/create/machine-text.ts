@@ -25,7 +25,7 @@ export function machineText(machine: MachineText): string {
   const head =
     'image' in from
       ? `# Made by "qward create" from the image ${from.image}; log in with: qward ssh ${name}`
-      : `# Made by "qward create" to install from a disc; see it with: qward vnc ${name} --viewer`;
+      : `# Made by "qward create" to install from a disc; see it with: qward vnc ${name}`;
   const lines = [
     head,
     `name: ${name}`,

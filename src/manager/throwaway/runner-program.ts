@@ -1,5 +1,6 @@
 import { partBytes, windowBytes } from '../../api/throwaway/frames.ts';
 import { runnerPort } from '../../plan/devices.ts';
+import { runnerPlaces } from './runner-places.ts';
 
 /**
  * What runs commands inside a throwaway machine: a program of the guest's, given on the seed, in Python 3.6 or later since every
@@ -71,6 +72,10 @@ class Command:
         for fd in [self.stdin] + list(self.outputs):
             os.set_blocking(fd, False)
 
+    def end_input(self):
+        os.close(self.stdin)
+        self.stdin = None
+
 
 def spawn(wish):
     """Pid, descriptor of its input, and those of its outputs with their types."""
@@ -130,6 +135,7 @@ def score(value):
     except OSError:
         pass
 
+${runnerPlaces}
 
 class Runner:
     def __init__(self, port):
@@ -137,6 +143,8 @@ class Runner:
         self.incoming = b""
         self.outgoing = []
         self.commands = {}
+        self.listeners = {}
+        self.carried = FIRST_CARRIED
         self.connected = False
         self.woken, self.wake = os.pipe()
         os.set_blocking(self.woken, False)
@@ -156,6 +164,8 @@ class Runner:
                         reads[fd] = command
                 if command.pending and command.stdin is not None:
                     writes[command.stdin] = command
+            if sum(number >= FIRST_CARRIED for number in self.commands) < MOST_CARRIED:
+                reads.update((listener.fileno(), listener) for listener in self.listeners)
             if self.outgoing:
                 writes[self.port] = None
             poll = select.poll()
@@ -175,6 +185,8 @@ class Runner:
                         self.receive()
                 elif fd in writes:
                     self.feed(writes[fd])
+                elif reads.get(fd) in self.listeners:
+                    self.accept(reads[fd])
                 elif reads.get(fd) is not None and fd in reads[fd].outputs:
                     self.read(reads[fd], fd)
             for command in [one for one in self.commands.values() if one.status is not None]:
@@ -214,6 +226,9 @@ class Runner:
             self.obey(kind, number, data)
 
     def obey(self, kind, number, data):
+        if kind == b"N":
+            self.listen(data)
+            return
         if kind == b"X":
             try:
                 self.commands[number] = Command(number, Wish(data))
@@ -233,12 +248,33 @@ class Runner:
         elif kind == b"A":
             command.credit[data[:1]] += int(data[1:])
         elif kind == b"K":
-            self.signal(command, int(data))
+            self.signal(command, int(data or b"9"))
         elif kind == b"W":
             for fd in list(command.outputs)[:1]:
                 resize(fd, data)
 
+    def listen(self, data):
+        try:
+            places = [line.split() for line in data.decode().splitlines()]
+            self.listeners = listen_for([(host, int(port)) for host, port in places])
+            self.tell(b"N", 0)
+        except (OSError, ValueError) as error:
+            self.tell(b"N", 0, (str(error) or "it cannot listen").encode()[:1000])
+
+    def accept(self, listener):
+        try:
+            fd, _ = listener._accept()
+        except OSError:
+            return
+        os.set_blocking(fd, False)
+        self.commands[self.carried] = Connection(self.carried, fd)
+        self.tell(b"B", self.carried, str(self.listeners[listener]).encode())
+        self.carried += 1
+
     def signal(self, command, number):
+        if not command.pid:
+            command.reset()
+            return
         try:
             os.killpg(command.pid, number)
         except OSError:
@@ -260,8 +296,7 @@ class Runner:
             self.tell(b"A", command.number, str(left).encode())
             command.pending, command.closing = [], True
         if command.closing and not command.pending:
-            os.close(command.stdin)
-            command.stdin = None
+            command.end_input()
 
     def read(self, command, fd):
         """True where there may be more."""
@@ -275,6 +310,8 @@ class Runner:
         if not data:
             os.close(fd)
             del command.outputs[fd]
+            if not command.pid:
+                self.tell(b"C", command.number)
             return False
         command.credit[kind] -= len(data)
         self.tell(kind, command.number, data)
@@ -286,7 +323,7 @@ class Runner:
         except BlockingIOError:
             pass
         for command in self.commands.values():
-            if command.status is None:
+            if command.pid and command.status is None:
                 pid, status = os.waitpid(command.pid, os.WNOHANG)
                 if pid:
                     command.status = status

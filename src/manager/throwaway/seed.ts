@@ -25,6 +25,8 @@ export function throwawaySeed({ name, network, at }: SeedOptions): Buffer {
     ssh_pwauth: false,
     // A command that is over is no reason to have written the image's caches anew.
     package_update: false,
+    // The runner adds names to it.
+    manage_etc_hosts: false,
     bootcmd: [`mkdir -p ${place}; mount -o ro LABEL=cidata ${place}; sh ${place}/start.sh`],
   };
   const ethernets = network ? { all: { match: { name: 'e*' }, dhcp4: true, dhcp6: true } } : {};
