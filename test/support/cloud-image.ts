@@ -86,6 +86,8 @@ async function configure(root: string): Promise<void> {
   write('etc/fstab', 'LABEL=cloud / ext4 defaults 0 1\n');
   write('etc/hostname', 'localhost\n');
   write('etc/hosts', '127.0.0.1 localhost\n::1 localhost ip6-localhost\n');
+  // As in Debian's images; else cloud-init makes another.
+  write('etc/default/locale', 'LANG=C.UTF-8\n');
   // The next boot is the first one.
   write('etc/machine-id', '');
   for (const key of readdirSync(join(root, 'etc/ssh')).filter((name) => name.startsWith('ssh_host_')))

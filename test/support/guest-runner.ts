@@ -77,6 +77,12 @@ case $(sed -n 's/.*qward.hostile=\\([a-z]*\\).*/\\1/p' /proc/cmdline) in
   garbage) echo '{"return": {}}' >&3 ;;
   flood) hello; cat /dev/zero >&3 ;;
   stranger) hello; printf 'O\\0\\0\\0\\011\\0\\0\\0\\001x' >&3 ;;
+  beyond) hello; printf 'B\\200\\0\\0\\0\\0\\0\\0\\0017' >&3 ;;
+  word) hello; printf 'B\\200\\0\\0\\0\\0\\0\\0\\014127.0.0.1:80' >&3 ;;
+  alias) hello; printf 'B\\0\\0\\0\\001\\0\\0\\0\\0010' >&3 ;;
+  twice) hello; printf 'B\\200\\0\\0\\0\\0\\0\\0\\0010B\\200\\0\\0\\0\\0\\0\\0\\0010' >&3 ;;
+  much) hello; printf 'B\\200\\0\\0\\0\\0\\0\\0\\0010' >&3
+    while :; do printf 'O\\200\\0\\0\\0\\0\\0\\200\\0'; head -c 32768 /dev/zero; done >&3 ;;
 esac
 sleep 1000
 `;

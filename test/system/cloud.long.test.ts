@@ -53,23 +53,24 @@ async function qward(words: string | readonly string[], expected = 0): Promise<C
   return outcome;
 }
 
+const page = join(user.home, 'page');
+mkdirSync(page);
+writeFileSync(join(page, 'index.html'), 'a page of the world\n');
+const words = [
+  '--pdeathsig',
+  'KILL',
+  'nsenter',
+  `--net=${world.path}`,
+  'busybox',
+  'httpd',
+  '-f',
+  '-p',
+  '8000',
+];
+const httpd = spawn('setpriv', [...words, '-h', page], { stdio: 'ignore' });
+after(() => httpd.kill('SIGKILL'));
+
 before(() => {
-  const page = join(user.home, 'page');
-  mkdirSync(page);
-  writeFileSync(join(page, 'index.html'), 'a page of the world\n');
-  const words = [
-    '--pdeathsig',
-    'KILL',
-    'nsenter',
-    `--net=${world.path}`,
-    'busybox',
-    'httpd',
-    '-f',
-    '-p',
-    '8000',
-  ];
-  const httpd = spawn('setpriv', [...words, '-h', page], { stdio: 'ignore' });
-  after(() => httpd.kill('SIGKILL'));
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
   for (const path of [key, `${key}.pub`]) chownSync(path, user.uid, user.uid);
 });
