@@ -205,7 +205,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--port --listen --status --viewer --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--port --listen --status --viewer --no-viewer --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
       esac
@@ -389,7 +389,7 @@ _qward() {
       ;;
     run)
       case $previous in
-        --net|-n) _qward_words "none user"; return ;;
+        --net|-n) :; return ;;
         --ttl) :; return ;;
         --memory|-m) :; return ;;
         --cpus|-c) :; return ;;
@@ -486,7 +486,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--image --iso --cpus --memory --disk --ssh-key --user --network --uefi --start --dry-run --catalogue --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--image --iso --cpus --memory --disk --ssh-key --user --network --uefi --login --no-start --no-viewer --dry-run --catalogue --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) : ;;
       esac

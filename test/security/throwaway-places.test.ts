@@ -1,4 +1,4 @@
-/** Rule guest for places that a throwaway machine may connect to: nothing else of the network is reached, whatever a guest tries or its name servers say. */
+/** For rule guest: places that a throwaway machine may connect to: nothing else of the network is reached, whatever a guest tries or its name servers say. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -31,9 +31,12 @@ test('a place is a host and a port, and nothing that a resolver would take for s
     '017700000001:80',
     '192.0.2.1.:80',
   ])
-    assert.match(String(parsePlaces([word])), /expected/, word);
-  assert.match(String(parsePlaces([])), /no HOST:PORT/);
-  assert.match(String(parsePlaces(Array.from({ length: 201 }, (_, at) => `a${at}:1`))), /more than 200/);
+    assert.match(JSON.stringify(parsePlaces([word])), /expected/, word);
+  assert.match(JSON.stringify(parsePlaces([])), /no HOST:PORT/);
+  assert.match(
+    JSON.stringify(parsePlaces(Array.from({ length: 201 }, (_, at) => `a${at}:1`))),
+    /more than 200/,
+  );
 });
 
 test('no name leads to this host, to its neighbours by link, to many, or to a metadata service', () => {

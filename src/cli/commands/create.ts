@@ -14,7 +14,7 @@ import { hasDisplay } from '../vnc/run-viewer.ts';
 
 export const create = defineCommand({
   name: 'create',
-  summary: 'Make and start a machine, from an image or from the disc of an installer.',
+  summary: 'Make and start a machine, from an image or an installer’s disc.',
   details:
     'From an image (`qward image`; one of the catalogue is fetched first) it makes a disk, and a seed by which cloud-init lets your key in ' +
     'and gives the guest a host key that `qward ssh` knows; then the definition, which is yours to edit. With --iso it makes an empty ' +
