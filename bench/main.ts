@@ -1,7 +1,7 @@
 /**
  * npm run bench: qward beside libvirt and bare QEMU in one run. Same guest, same QEMU options, TCG, broker warm; medians.
  * Each round measures every side once, so that what else the host does meets all of them.
- *   bench/run [--runs N] [--no-libvirt] [--only boot|run]
+ *   bench/run [--runs N] [--no-libvirt] [--only boot|run|net]
  */
 import { cpus, release } from 'node:os';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +17,7 @@ import { installedRows } from './installed.ts';
 import { libvirtInstalled, startLibvirt, type Libvirt } from './libvirt.ts';
 import { command, summarise, timed, type Series } from './measure.ts';
 import { bareStart, launchOf, pssMib, startQward, type QwardSide } from './qward.ts';
+import { networkRounds, networkRows } from './network.ts';
 import { judge, render, type Row } from './table.ts';
 import { runRounds, runRows } from './throwaway.ts';
 
@@ -25,6 +26,7 @@ const concurrent = 10;
 const running = 20;
 const adopted = 50;
 const bootRuns = 3;
+const networkRuns = 7;
 const requestSeconds = 3;
 
 type Values = Map<string, number[]>;
@@ -194,22 +196,29 @@ async function bootAlone(runs: number, withLibvirt: boolean): Promise<void> {
     const guest = makeBenchGuest(buildDemoGuest(), directory, { disks: 1, memoryMib });
     await using libvirt = withLibvirt ? await startLibvirt(guest, 1) : undefined;
     const boots = await bootRounds(runs, libvirt);
-    const rows = bootRows(boots).map(judge);
-    const rounds = [...boots].map(([name, series]) => `${name}: ${series.map(Math.round).join(', ')}`);
-    process.stdout.write(`${rounds.join('\n')}\n\n${render(rows)}\n`);
-    if (rows.some(({ met }) => met === false)) process.exitCode = 1;
+    show(boots, bootRows(boots));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-/** Time to the first output of a throwaway machine, and no other row. Nothing is kept of it. */
-async function runAlone(rounds: number): Promise<void> {
-  const runs = await runRounds(rounds);
-  const rows = runRows(runs).map(judge);
-  const series = [...runs].map(([name, values]) => `${name}: ${values.map(Math.round).join(', ')}`);
+/** These rows and no others. Nothing is kept of them. */
+function show(rounds: ReadonlyMap<string, readonly number[]>, unjudged: readonly Row[]): void {
+  const rows = unjudged.map(judge);
+  const series = [...rounds].map(([name, values]) => `${name}: ${values.map(Math.round).join(', ')}`);
   process.stdout.write(`${series.join('\n')}\n\n${render(rows)}\n`);
   if (rows.some(({ met }) => met === false)) process.exitCode = 1;
+}
+
+/** Time to the first output of a throwaway machine. */
+async function runAlone(rounds: number): Promise<void> {
+  const runs = await runRounds(rounds);
+  show(runs, runRows(runs));
+}
+
+async function networkAlone(rounds: number): Promise<void> {
+  const sent = await networkRounds(rounds);
+  show(sent, networkRows(sent));
 }
 
 async function main(): Promise<void> {
@@ -223,7 +232,8 @@ async function main(): Promise<void> {
   if (flags.only === 'boot')
     return await bootAlone(Number(flags.runs ?? bootRuns), !flags['no-libvirt'] && libvirtInstalled());
   if (flags.only === 'run') return await runAlone(Number(flags.runs ?? bootRuns));
-  if (flags.only !== undefined) throw new Error(`--only ${flags.only}: boot or run expected`);
+  if (flags.only === 'net') return await networkAlone(Number(flags.runs ?? networkRuns));
+  if (flags.only !== undefined) throw new Error(`--only ${flags.only}: boot, run or net expected`);
   const runs = Number(flags.runs ?? 15);
   note(`bringing up qward with ${defined} machines`);
   await using qward = await startQward(defined, running);
@@ -251,11 +261,15 @@ async function main(): Promise<void> {
   note('first output of a throwaway machine');
   const throwaway = await runRounds(bootRuns);
   for (const [name, series] of throwaway) values.set(name, [...series]);
+  note('throughput of networks');
+  const sent = await networkRounds(networkRuns);
+  for (const [name, series] of sent) values.set(name, [...series]);
   note('start of the CLI, and the package');
   const rows = [
     ...rowsOf(values, loaded),
     ...bootRows(boots),
     ...runRows(throwaway),
+    ...networkRows(sent),
     ...(await installedRows(runs, withLibvirt)),
   ].map(judge);
   const host = await describeHost(qward.programs, libvirt);

@@ -16,6 +16,12 @@ test('a ratio is held against its limit', () => {
   assert.equal(judge({ ...row, qward: 100 }).met, true);
 });
 
+test('a share of what the other side does must reach its limit', () => {
+  const share: Row = { ...row, target: { kind: 'share', atLeast: 0.95 } };
+  assert.equal(judge({ ...share, qward: 379 }).met, false);
+  assert.equal(judge({ ...share, qward: 381 }).met, true);
+});
+
 test('what could not be measured is neither met nor missed', () => {
   assert.equal(judge({ ...row, other: null }).met, null);
   assert.match(render([judge({ ...row, qward: null, note: 'no systemd' })]), /not measured \(no systemd\)/);

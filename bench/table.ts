@@ -2,6 +2,7 @@
 
 export type Target =
   | { readonly kind: 'ratio'; readonly atMost: number }
+  | { readonly kind: 'share'; readonly atLeast: number }
   | { readonly kind: 'at-most'; readonly value: number }
   | { readonly kind: 'at-least'; readonly value: number };
 
@@ -25,19 +26,29 @@ export interface Judged extends Row {
 export function judge(row: Row): Judged {
   const { qward, other, target } = row;
   const ratio = qward === null || other === null || other === 0 ? null : qward / other;
-  const measured = target.kind === 'ratio' ? ratio : qward;
-  if (measured === null) return { ...row, ratio, met: null };
-  const met = target.kind === 'at-least' ? measured >= target.value : measured <= limitOf(target);
-  return { ...row, ratio, met };
+  const measured = target.kind === 'ratio' || target.kind === 'share' ? ratio : qward;
+  return { ...row, ratio, met: measured === null ? null : isMet(target, measured) };
 }
 
-const limitOf = (target: Exclude<Target, { kind: 'at-least' }>): number =>
-  target.kind === 'ratio' ? target.atMost : target.value;
+function isMet(target: Target, measured: number): boolean {
+  switch (target.kind) {
+    case 'ratio':
+      return measured <= target.atMost;
+    case 'share':
+      return measured >= target.atLeast;
+    case 'at-most':
+      return measured <= target.value;
+    case 'at-least':
+      return measured >= target.value;
+  }
+}
 
 function wanted({ target, unit }: Row): string {
   switch (target.kind) {
     case 'ratio':
       return `ratio ≤ ${target.atMost.toFixed(2)}`;
+    case 'share':
+      return `ratio ≥ ${target.atLeast.toFixed(2)}`;
     case 'at-most':
       return `≤ ${target.value} ${unit}`;
     case 'at-least':

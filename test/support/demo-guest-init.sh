@@ -14,6 +14,7 @@
 #   qward.hog=memory   touches all of the guest's memory
 #   qward.hog=pids     forks until the guest refuses
 #   qward.net          the first network card is set up by DHCP, and its page `hello from MAC` is served on port 80
+#   qward.pour=ADDRESS:PORT  zeroes are sent there as fast as they are taken, with qward.net or from qward.address=ADDRESS
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -25,6 +26,7 @@ dmesg -n 1
 has() { grep -q -w -- "$1" /proc/cmdline; }
 load() { while read -r module; do insmod "/lib/modules/$module"; done <"/lib/modules/$1.list" 2>/dev/null; }
 say() { echo "qward-demo: $*"; }
+word() { sed -n "s/.*qward\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 after() { sed -n "s/.*qward\.$1=\([0-9]*\).*/\1/p" /proc/cmdline; }
 
 load base
@@ -111,12 +113,21 @@ END
   udhcpc -i eth0 -x "hostname:$(sed -n 's/.*qward\.name=\([a-z0-9-]*\).*/\1/p' /proc/cmdline)" -q -t 10 -T 2 -s /tmp/dhcp >/dev/null 2>&1
 }
 
+# Until the network is there, and again whenever the connection ends.
+pour() {
+  from=$(word address)
+  [ -n "$from" ] && { ip link set eth0 up; ip address add "$from/24" dev eth0; }
+  target=$(word pour)
+  while :; do nc "${target%:*}" "${target#*:}" </dev/zero >/dev/null 2>&1; sleep 1; done
+}
+
 say "up after $(cut -d ' ' -f 1 /proc/uptime) s"
 say ready
 has qward.poweroff && poweroff -f
 has qward.agent && answer_as_agent &
 has qward.qemu-ga && /usr/sbin/qemu-ga --method=virtio-serial --path="$(agent_port)" --statedir=/tmp --pidfile=/tmp/qemu-ga.pid &
 has qward.net && set_up_network &
+[ -n "$(word pour)" ] && pour &
 has qward.sshd && /sbin/seeded-sshd &
 has qward.runner && follow_seed &
 [ -n "$(after panic)" ] && { sleep "$(after panic)"; say panicking; echo c >/proc/sysrq-trigger; } &

@@ -1,6 +1,6 @@
 /** A network namespace of a test's own, gone with the test however it ends. */
 import { execFileSync, spawn } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checked, syscall } from '../../src/linux/libc.ts';
 
@@ -32,6 +32,17 @@ export async function createNetwork(): Promise<TestNetwork> {
 
 const CLONE_NEWNET = 0x4000_0000;
 const SYS_unshare = 272;
+const SYS_setns = 308;
+
+/** Moves this process's main thread, and what it opens and spawns from now on, into the network namespace at the path (setns(2)). */
+export function enterNetwork(path: string): void {
+  const namespace = openSync(path, 'r');
+  try {
+    checked(syscall(SYS_setns, [namespace, CLONE_NEWNET]), 'setns', path);
+  } finally {
+    closeSync(namespace);
+  }
+}
 
 /** Moves this process's main thread, and what it spawns from now on, into a network namespace that ends with it (unshare(2)). */
 export function enterOwnNetwork(): void {
