@@ -6,12 +6,14 @@ import { userNamespaceFault } from '../../linux/user-namespaces.ts';
 import type { BrokerStatus } from '../../protocol/broker.ts';
 import { hasThreadLimit } from '../../protocol/rootless.ts';
 import type { Check } from '../doctor.ts';
+import { usbCheck, usbDevices } from './own-usb.ts';
 
 export function sessionChecks(status: BrokerStatus | undefined): readonly Check[] {
   return [
     namespaceCheck(status?.runtime ?? null),
     uidCheck(),
     groupCheck(),
+    usbCheck(usbDevices(), userName()),
     ...(status === undefined ? [] : [limitCheck(status)]),
   ];
 }
@@ -34,6 +36,8 @@ function uidCheck(): Check {
     cure: 'machines that must not trust one another belong into the system instance (--system)',
   };
 }
+
+const userName = (): string => accountOf(process.getuid?.() ?? -1)?.name ?? 'USER';
 
 function groupCheck(): Check {
   const check = 'groups of machines';
@@ -62,13 +66,12 @@ function limitCheck({ scopes, runtime }: BrokerStatus): Check {
   const check = 'limits of machines';
   if (scopes === true)
     return { check, state: 'ok', found: 'each machine is a scope of your own systemd', cure: '' };
-  const name = accountOf(process.getuid?.() ?? -1)?.name ?? 'USER';
   return {
     check,
     state: 'degraded',
     found: hasThreadLimit({ runtime: runtime ?? undefined, cgroup: '' }, release())
       ? 'no cgroup of yours: memory and CPU of a machine have no limit; its threads have'
       : 'no cgroup of yours: memory, CPU and threads of a machine have no limit',
-    cure: `log in by a session of systemd-logind, or: loginctl enable-linger ${name}; with cgroup v2 and dbus-user-session`,
+    cure: `log in by a session of systemd-logind, or: loginctl enable-linger ${userName()}; with cgroup v2 and dbus-user-session`,
   };
 }
