@@ -346,6 +346,29 @@ test('of the sockets without a path the very one passes that the manager handed 
   ]);
 });
 
+test('a further queue is one of the card that was planned, and no other TAP device', () => {
+  const { launch } = recorded.launched;
+  const queue = { kind: 'queue', of: 3 + launch.descriptors.length } as const;
+  const descriptors = [...launch.descriptors, { kind: 'tap', bridge: 'br0' } as const, queue];
+  const expected = expectedWalls(
+    { ...recorded.launched, launch: { ...launch, descriptors } },
+    {
+      files: recorded.files,
+    },
+  );
+  const withTaps = (...taps: readonly string[]): WallName[] => {
+    const facts = taps.reduce(
+      (sum, tap, index) =>
+        open({ fd: 90 + index, target: '/dev/net/tun', type: 0o020000, flags: 2, tap })(sum),
+      good,
+    );
+    return differing(auditProcess({ machine: 'web1', expected, facts, at: '' }));
+  };
+  assert.deepEqual(withTaps('qward0', 'qward0'), []);
+  assert.deepEqual(withTaps('qward0', 'qward1'), ['descriptors']);
+  assert.deepEqual(withTaps('qward0', 'qward0', 'qward0'), ['descriptors']);
+});
+
 test('a granted device node passes when it belongs to the machine, and only then', () => {
   const launched = {
     ...recorded.launched,

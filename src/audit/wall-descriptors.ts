@@ -173,15 +173,19 @@ function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] 
 function faultsOfCounts(descriptors: readonly OpenDescriptor[], expected: MachineWalls): string[] {
   const planned = (...kinds: readonly string[]): number =>
     expected.launch.descriptors.filter(({ kind }) => kinds.includes(kind)).length;
-  return (
+  // SECURITY: promise 5. A further queue is one of a card that was planned, and no card of its own.
+  const devices = [...new Set(descriptors.flatMap(({ tap }) => tap ?? []))];
+  const cards = devices.slice(planned('tap', 'card')).map((device) => `TAP device ${device} was not planned`);
+  const counts = (
     [
-      ['/dev/net/tun', 'tap', 'card'],
+      ['/dev/net/tun', 'tap', 'card', 'queue'],
       ['/dev/vhost-net', 'vhost-net'],
     ] as const
   ).flatMap(([path, ...kinds]) => {
     const open = descriptors.filter(({ target }) => target === path);
     return open.slice(planned(...kinds)).map(({ fd }) => `${fd}: ${path} was not planned`);
   });
+  return [...counts, ...cards];
 }
 
 /** SECURITY: promise 5. Each card in a managed network is a TAP on its bridge, and was seen to let in its own addresses alone. */

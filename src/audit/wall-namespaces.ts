@@ -43,6 +43,8 @@ export function compareNetwork(state: ProcessState, expected: ExpectedWalls): Fi
   if (fault !== null) return judge('', [fault]);
   const known = isServer(expected) ? ['lo', 'eth0'] : ['lo'];
   const faults = state.interfaces.filter((name) => !known.includes(name)).map((name) => `interface ${name}`);
+  // One that its broker did not come to join, or whose link was taken away, serves nobody.
+  if (isServer(expected) && !state.interfaces.includes('eth0')) faults.push('no eth0: joined to no network');
   return judge(`its own, only ${known.join(' and ')}`, faults);
 }
 

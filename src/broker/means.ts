@@ -93,16 +93,16 @@ export interface Means {
   readonly closeHost: (range: Policy['uidRange']) => readonly Refusal[];
   /** There is none any more. */
   readonly openHost: () => void;
-  /** What closes it, as it is in force; empty: nothing does. */
-  readonly listFilter: () => string;
+  /** What closes it to the passt with this uid, as it is in force, loaded again where it was gone; empty: nothing does. */
+  readonly listFilter: (uid: number) => string;
   /** A TAP for a card of the machine on a managed network, which is brought up; why there is none. */
-  readonly openCard: (machine: string, card: CardDescriptor) => number | Refusal;
+  readonly openCard: (machine: string, card: CardDescriptor, multiQueue: boolean) => number | Refusal;
   /** Joins the server that has just begun to its network; why not. */
   readonly joinServer: (
     network: ManagedNetwork,
     server: Pick<LaunchRecord, 'pid' | 'startTime'>,
   ) => Promise<readonly Refusal[]>;
-  /** Tables of the network with its definition, as they are in force. */
+  /** Tables of the network with its definition, as they are in force, loaded again where they were gone. */
   readonly listNetwork: (network: ManagedNetwork) => string;
   /** Names of managed networks that are there. */
   readonly networksUp: () => readonly string[];

@@ -25,11 +25,13 @@ import {
   networksOf,
   noTables,
   planNetwork,
+  type Lease,
   type ManagedNetwork,
   type NetworkPlan,
 } from '../protocol/networks.ts';
 import type { BrokerContext } from './context.ts';
 import type { CardDescriptor } from './means.ts';
+import { readJson, writeWhole } from './files.ts';
 import type { LaunchRecord } from './records.ts';
 
 const deadlineMs = 10_000;
@@ -59,8 +61,24 @@ const nft = (input: string): string => run(nftPath, ['-f', '-'], input);
 const ip = (...lines: readonly string[]): string =>
   run('/usr/sbin/ip', ['-batch', '-'], `${lines.join('\n')}\n`);
 
-/** Its tables as they are in force; without those that are not there. */
-export function listNetwork({ name }: Pick<ManagedNetwork, 'name'>): string {
+/**
+ * Its tables as they are in force.
+ * SECURITY: promise 2. What took them away (a reload of a firewall) has opened the network: as long as it is up, they are loaded again.
+ */
+export function listNetwork(context: LinksContext, network: ManagedNetwork): string {
+  const [plan, cards] = [planNetwork(network), cardsOf(context, network.name)];
+  const listed = listTables(network.name);
+  if (listed.includes(plan.sentinel) || cards === undefined) return listed;
+  try {
+    load(context, plan, cards);
+  } catch (error) {
+    if (!(error instanceof Failed)) throw error;
+  }
+  return listTables(network.name);
+}
+
+/** Empty where one of them is not there. */
+function listTables(name: string): string {
   try {
     // Version 1.0 lists no two of them in one run.
     return ['bridge', 'inet']
@@ -80,6 +98,20 @@ const deviceExists = (name: string): boolean =>
 /** What says that a network is there and this broker's, with what it found of the host's forwarding. */
 const noteOf = ({ paths }: LinksContext, name: string): string => `${paths.brokerRun}/networks/${name}`;
 export const isUp = (context: LinksContext, name: string): boolean => existsSync(noteOf(context, name));
+
+type Cards = Readonly<Record<string, Pick<Lease, 'mac' | 'address'>>>;
+/** Its cards by their devices; undefined: it is not up, or an earlier qward brought it up. */
+const cardsOf = (context: LinksContext, name: string): Cards | undefined =>
+  // SECURITY: promise 1. Of root's own file, which holds what was parsed.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  readJson(noteOf(context, name)) as Cards | undefined;
+
+/** All of its rules, in one step. */
+function load(context: LinksContext, plan: NetworkPlan, cards: Cards): void {
+  const rules = Object.entries(cards).map(([device, lease]) => cardRules(plan, device, lease));
+  const router = isUp(context, forwardingNote) ? forwardTable : '';
+  nft([networkTables(plan), ...rules, router].join(''));
+}
 
 /** Names of networks that are there. */
 export const networksUp = ({ paths }: LinksContext): readonly string[] =>
@@ -121,7 +153,7 @@ function bringUp(context: LinksContext, network: ManagedNetwork): Refusal | unde
       `\`ip link show ${bridge}\`; remove it, or make the network under another name`,
     );
   mkdirSync(`${context.paths.brokerRun}/networks`, { recursive: true, mode: 0o700 });
-  writeFileSync(noteOf(context, name), '');
+  writeWhole(noteOf(context, name), '{}', false);
   try {
     // SECURITY: promise 2. The filter is there before the bridge is, and before anything is joined to it.
     nft(networkTables(plan));
@@ -152,23 +184,22 @@ function bringUp(context: LinksContext, network: ManagedNetwork): Refusal | unde
 function forward(context: LinksContext): void {
   if (readFileSync(forwarding, 'latin1').trim() !== '0') return;
   writeFileSync(noteOf(context, forwardingNote), '');
-  nft(
-    [
-      'table inet qw-forward',
-      'delete table inet qw-forward',
-      'table inet qw-forward {',
-      'chain forwarded {',
-      'type filter hook forward priority filter; policy accept;',
-      'iifname "qw-*" accept',
-      'oifname "qw-*" accept',
-      'drop',
-      '}',
-      '}',
-      '',
-    ].join('\n'),
-  );
+  nft(forwardTable);
   writeFileSync(forwarding, '1');
 }
+const forwardTable = [
+  'table inet qw-forward',
+  'delete table inet qw-forward',
+  'table inet qw-forward {',
+  'chain forwarded {',
+  'type filter hook forward priority filter; policy accept;',
+  'iifname "qw-*" accept',
+  'oifname "qw-*" accept',
+  'drop',
+  '}',
+  '}',
+  '',
+].join('\n');
 /** No network has this name. */
 const forwardingNote = '.forwarding';
 
@@ -185,11 +216,26 @@ export function takeDown(context: LinksContext, name: string): void {
   rmSync(noteOf(context, forwardingNote), { force: true });
 }
 
+function admitCard(context: LinksContext, plan: NetworkPlan, device: string, { mac, address }: Lease): void {
+  const known = cardsOf(context, plan.name);
+  const there = Object.entries(known ?? {}).filter(([one]) => deviceExists(one));
+  const cards = { ...Object.fromEntries(there), [device]: { mac, address } };
+  if (known !== undefined) writeWhole(noteOf(context, plan.name), JSON.stringify(cards), false);
+  try {
+    nft(cardRules(plan, device, { mac, address }));
+  } catch (error) {
+    // Its tables are gone.
+    if (known === undefined) throw error;
+    load(context, plan, cards);
+  }
+}
+
 /** A TAP for a card of the machine, behind a filter of its own. */
 export function openCard(
   context: LinksContext,
   machine: string,
   { network: name, nic, mac }: CardDescriptor,
+  multiQueue: boolean,
 ): number | Refusal {
   const network = context.networks.find(name);
   if (network === undefined)
@@ -217,7 +263,8 @@ export function openCard(
   const down = bringUp(context, network);
   if (down !== undefined) return down;
   try {
-    return openTap(plan.bridge, `${plan.cards}%d`, (device) => nft(cardRules(plan, device, lease))).fd;
+    const filter = (device: string): void => admitCard(context, plan, device, lease);
+    return openTap(plan.bridge, `${plan.cards}%d`, filter, multiQueue).fd;
   } catch (error) {
     if (!(error instanceof Failed) && errorCode(error) === '') throw error;
     return refusal(

@@ -1,11 +1,11 @@
 /** Opens what a launch names, in its order. All of it or nothing: on a refusal everything that was opened is closed. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { openTap } from '../linux/tap.ts';
+import { openQueue, openTap } from '../linux/tap.ts';
 import { bindUnixSocket, blocking, connectUnixSocket } from '../linux/unix-socket.ts';
 import type { FileGrounds } from '../policy/file-rules.ts';
 import type { LaunchedMachine, Refusal } from '../protocol/broker.ts';
-import type { Descriptor, LaunchRequest, SocketName } from '../protocol/launch.ts';
+import { firstDescriptor, type Descriptor, type LaunchRequest, type SocketName } from '../protocol/launch.ts';
 import type { FileDescriptor, FileGiving, Means } from './means.ts';
 import { openGranted } from './open-file.ts';
 import { refusedAs } from './refused-as.ts';
@@ -25,6 +25,10 @@ interface Giving extends FileGiving {
   readonly directory: string;
   readonly grounds: FileGrounds;
   readonly means: Means;
+  /** What was opened before, from descriptor 3 on. */
+  readonly fds: readonly number[];
+  /** Descriptors of which there are further queues. */
+  readonly queued: ReadonlySet<number>;
 }
 
 export function socketPath(directory: string, name: SocketName): string {
@@ -45,14 +49,21 @@ type OpenOutcome =
 /** `directory` is the machine's, for its sockets. */
 export async function openDescriptors(
   descriptors: readonly Descriptor[],
-  machine: Omit<Giving, 'budget' | 'written'>,
+  machine: Omit<Giving, 'budget' | 'written' | 'fds' | 'queued'>,
 ): Promise<OpenOutcome> {
   const fds: number[] = [];
   const refusals: Refusal[] = [];
   const written = descriptors.flatMap((one) =>
     one.kind === 'file' && one.access === 'rw' ? [one.path] : [],
   );
-  const giving: Giving = { ...machine, budget: { left: maxCopyBytes }, written: new Set(written) };
+  const queued = new Set(descriptors.flatMap((one) => (one.kind === 'queue' ? [one.of] : [])));
+  const giving: Giving = {
+    ...machine,
+    budget: { left: maxCopyBytes },
+    written: new Set(written),
+    fds,
+    queued,
+  };
   try {
     for (const descriptor of descriptors) {
       const opened = await openOne(descriptor, giving);
@@ -78,6 +89,9 @@ function identitiesOf(descriptors: readonly Descriptor[], fds: readonly number[]
 }
 
 function openOne(descriptor: Descriptor, giving: Giving): number | Refusal | Promise<number | Refusal> {
+  const { fds, queued } = giving;
+  // What is refused ends the launch, so none is missing before this one where that matters.
+  const multiQueue = queued.has(firstDescriptor + fds.length);
   switch (descriptor.kind) {
     case 'file':
       return openFile(descriptor, giving);
@@ -85,7 +99,7 @@ function openOne(descriptor: Descriptor, giving: Giving): number | Refusal | Pro
       return bindUnixSocket(socketPath(giving.directory, descriptor.name), 0o660);
     case 'tap':
       return refusedAs(
-        () => openTap(descriptor.bridge).fd,
+        () => openTap(descriptor.bridge, undefined, undefined, multiQueue).fd,
         (code) =>
           code === 'ENODEV'
             ? {
@@ -100,7 +114,16 @@ function openOne(descriptor: Descriptor, giving: Giving): number | Refusal | Pro
               },
       );
     case 'card':
-      return giving.means.openCard(basename(giving.directory), descriptor);
+      return giving.means.openCard(basename(giving.directory), descriptor, multiQueue);
+    case 'queue':
+      return refusedAs(
+        () => openQueue(fds[descriptor.of - firstDescriptor] ?? -1),
+        (code) => ({
+          code: 'resources-short',
+          message: `descriptor ${descriptor.of} has no further queue (${code})`,
+          hint: 'name a TAP device; a host with less memory has fewer queues',
+        }),
+      );
     case 'vhost-net':
       return refusedAs(
         () => openSync('/dev/vhost-net', constants.O_RDWR),

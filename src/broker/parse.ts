@@ -11,6 +11,7 @@ import {
   deviceNode,
   jailedPrograms,
   maxCpu,
+  firstDescriptor,
   maxDescriptors,
   maxDevices,
   maxPins,
@@ -79,6 +80,10 @@ const descriptor = tagged<Descriptor>('kind', {
     network,
     nic: text(31, nicPattern),
     mac: text(17, macPattern),
+  }),
+  queue: record({
+    kind: oneOf(['queue']),
+    of: integer(firstDescriptor, firstDescriptor + maxDescriptors - 1),
   }),
   'vhost-net': record({ kind: oneOf(['vhost-net']) }),
   netdev: record({ kind: oneOf(['netdev']), machine, socket: oneOf(helperSocketNames) }),

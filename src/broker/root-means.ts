@@ -57,10 +57,10 @@ export function rootMeans(context: () => BrokerContext, { brokerRun }: BrokerCon
     end: (machine, record) => endRecorded(context(), machine, record),
     closeHost: (range) => closeHost(context(), range),
     openHost: () => openHost(context()),
-    listFilter: () => listFilter(context()),
-    openCard: (machine, card) => openCard(context(), machine, card),
+    listFilter: (uid) => listFilter(context(), uid),
+    openCard: (machine, card, multiQueue) => openCard(context(), machine, card, multiQueue),
     joinServer,
-    listNetwork,
+    listNetwork: (network) => listNetwork(context(), network),
     networksUp: () => networksUp(context()),
     takeDown: (network) => takeDown(context(), network),
   };

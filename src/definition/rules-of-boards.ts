@@ -146,6 +146,9 @@ export function ringsAreOfVirtio({ nics }: Draft): readonly Broken[] {
       ...(value.kind === 'bridge' && value.mtu !== undefined
         ? [broken([...path, 'mtu'], `${value.model} is told no MTU`, cure)]
         : []),
+      ...('queues' in value && (value.queues ?? 1) > 1
+        ? [broken([...path, 'queues'], `${value.model} has one queue`, cure)]
+        : []),
     ];
   });
 }

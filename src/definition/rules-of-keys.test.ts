@@ -295,6 +295,11 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
     /^nics\.a\.mtu: e1000 is told no MTU/,
   ],
   [
+    'several queues are of virtio',
+    [`nics: [${nic('a', 'model: e1000e, queues: 2')}]`],
+    /^nics\.a\.queues: e1000e has one queue/,
+  ],
+  [
     'native needs O_DIRECT',
     [`disks: [${disk('a', 'aio: native')}]`],
     /^disks\.a\.aio: native needs cache: none, and cache is writeback/,

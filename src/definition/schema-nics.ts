@@ -28,6 +28,16 @@ const nicCommon = {
     .describe('Boot ROM of the card; unset: only where the machine boots from the card.'),
 };
 
+const queues = z
+  .int()
+  .min(1)
+  .max(16)
+  .optional()
+  .describe(
+    'Queues for packets, for `virtio`: as many CPUs of the guest send and receive at the same time; unset: 1. For `kind: bridge` and `network`.',
+  )
+  .meta({ examples: [4] });
+
 const interfaceName = 'the name of a network interface such as br0, 15 characters at most';
 
 export const nicSchema = z.discriminatedUnion('kind', [
@@ -52,6 +62,7 @@ export const nicSchema = z.discriminatedUnion('kind', [
         'MTU that the guest is told, for `virtio`; unset: none. The TAP device has that of the bridge. For `kind: bridge`.',
       )
       .meta({ examples: [9000] }),
+    queues,
     ...nicCommon,
   }),
   z.strictObject({
@@ -64,6 +75,7 @@ export const nicSchema = z.discriminatedUnion('kind', [
     )
       .describe('Managed network of qward that the card is in: `qward network list`. For `kind: network`.')
       .meta({ examples: ['lan'] }),
+    queues,
     ...nicCommon,
   }),
   z.strictObject({

@@ -3,6 +3,7 @@ import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import { addressOf, checked, libc } from './libc.ts';
 
 const TUNSETIFF = 0x400454can;
+const TUNGETIFF = 0x800454d2n;
 const SIOCGIFFLAGS = 0x8913n;
 const SIOCSIFFLAGS = 0x8914n;
 const SIOCGIFMTU = 0x8921n;
@@ -13,6 +14,7 @@ const SIOCGIFINDEX = 0x8933n;
 const SIOCBRADDIF = 0x89a2n;
 const IFF_UP = 1;
 const IFF_TAP_NO_PI_VNET_HDR = 0x0002 | 0x1000 | 0x4000;
+const IFF_MULTI_QUEUE = 0x0100;
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
@@ -28,12 +30,13 @@ function interfaceRequest(name: string): Buffer {
 /**
  * Makes a TAP device in this process's network namespace, joins it to `bridge` and brings it up. The device is not
  * persistent: the kernel removes it when the last descriptor is closed, whatever dies. Needs CAP_NET_ADMIN.
- * `beforeJoining` is called with its name. Throws SystemError; ENODEV where there is no such bridge.
+ * `beforeJoining` is called with its name; `multiQueue`: openQueue comes. Throws SystemError; ENODEV where there is no such bridge.
  */
 export function openTap(
   bridge: string,
   names = 'qward%d',
   beforeJoining: (name: string) => void = () => undefined,
+  multiQueue = false,
 ): { fd: number; name: string } {
   const tap = openSync('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK);
   let control = -1;
@@ -44,7 +47,7 @@ export function openTap(
     };
     // The kernel puts the first free number in place of %d.
     const create = interfaceRequest(names);
-    create.writeUInt16LE(IFF_TAP_NO_PI_VNET_HDR, 16);
+    create.writeUInt16LE(IFF_TAP_NO_PI_VNET_HDR | (multiQueue ? IFF_MULTI_QUEUE : 0), 16);
     call(tap, TUNSETIFF, create, 'TUNSETIFF');
     const name = create.toString('latin1', 0, create.indexOf(0));
     keepHostOut(name);
@@ -75,6 +78,20 @@ export function openTap(
     throw error;
   } finally {
     if (control >= 0) closeSync(control);
+  }
+}
+
+/** One more queue of the TAP device that was opened as `tap`, with the flags that it has. Throws SystemError where it is none. */
+export function openQueue(tap: number): number {
+  const device = Buffer.alloc(40);
+  checked(libc().ioctl(tap, TUNGETIFF, addressOf(device)), 'TUNGETIFF', 'TAP device');
+  const queue = openSync('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK);
+  try {
+    checked(libc().ioctl(queue, TUNSETIFF, addressOf(device)), 'TUNSETIFF', 'TAP device');
+    return queue;
+  } catch (error) {
+    closeSync(queue);
+    throw error;
   }
 }
 

@@ -85,6 +85,12 @@ export class DescriptorTable {
     );
   }
 
+  /** One more queue of a TAP of this table. */
+  addQueue(of: number, purpose: Purpose): number {
+    const tap = this.#grants.find(({ fd }) => fd === of)?.resource ?? '';
+    return this.#add({ kind: 'queue', of }, { resource: `queue of ${tap}`, access: 'rw', ...purpose });
+  }
+
   addVhostNet(purpose: Purpose): number {
     return this.#add({ kind: 'vhost-net' }, { resource: '/dev/vhost-net', access: 'rw', ...purpose });
   }

@@ -31,16 +31,28 @@ function backend({ machine, nic, index }: Card, table: DescriptorTable, vhostNet
           { network: nic.network, nic: nic.id, mac: macOf(machine, nic) },
           { subject, reason: 'packets to and from the network, with its own addresses alone' },
         );
-  const vhost =
+  const more = Array.from({ length: (nic.queues ?? 1) - 1 }, () =>
+    table.addQueue(fd, { subject, reason: 'packets of further CPUs of the guest' }),
+  );
+  const fds = [fd, ...more];
+  const vhosts =
     vhostNet && nic.model === 'virtio'
-      ? table.addVhostNet({ subject, reason: 'the kernel carries the packets' })
-      : undefined;
+      ? fds.map(() => table.addVhostNet({ subject, reason: 'the kernel carries the packets' }))
+      : [];
+  const several = fds.length > 1 ? 's' : '';
   return jsonOption('-netdev', {
     type: 'tap',
     id: `net.${nic.id}`,
-    fd: String(fd),
-    ...(vhost === undefined ? {} : { vhost: true, vhostfd: String(vhost) }),
+    [`fd${several}`]: fds.join(':'),
+    ...(vhosts.length === 0 ? {} : { vhost: true, [`vhostfd${several}`]: vhosts.join(':') }),
   });
+}
+
+/** One interrupt for each direction of each queue, one for its changes, and one for the device's; virtio-mmio has but one. */
+function queueProperties(nic: SettledNic, isPci: boolean): Record<string, JsonValue> {
+  const queues = 'queues' in nic ? (nic.queues ?? 1) : 1;
+  if (queues === 1) return {};
+  return { mq: true, ...(isPci ? { vectors: 2 * queues + 2 } : {}) };
 }
 
 /** QEMU listens, and the network helper comes, goes and comes again. */
@@ -82,6 +94,7 @@ export function nicOptions(
         ...(board.pciBus !== null && !(nic.rom ?? bootindex !== undefined) ? { romfile: '' } : {}),
         rx_queue_size: nic.rxRing,
         tx_queue_size: nic.txRing,
+        ...queueProperties(nic, board.pciBus !== null),
         host_mtu: nic.kind === 'bridge' ? nic.mtu : undefined,
       }),
     ];
@@ -100,7 +113,7 @@ export function bridgeCards({ argv, descriptors }: Pick<LaunchRequest, 'argv' | 
     }),
   );
   return argv.flatMap((word) => {
-    const [, nic = '', fd] = /^{"type":"tap","id":"net\.([a-z0-9-]+)","fd":"(\d+)"/.exec(word) ?? [];
+    const [, nic = '', fd] = /^{"type":"tap","id":"net\.([a-z0-9-]+)","fds?":"(\d+)/.exec(word) ?? [];
     const descriptor = descriptors[Number(fd) - firstDescriptor];
     const mac = macs.get(nic);
     return descriptor?.kind === 'tap' && mac !== undefined ? [{ bridge: descriptor.bridge, mac }] : [];

@@ -75,13 +75,17 @@ function programRow(launch: LaunchRequest, policy: Policy, refusal: Refusal | nu
   return { what: 'program', resource: launch.binary, rule, refusal };
 }
 
-type OfHost = Exclude<Descriptor, { kind: 'socket' | 'netdev' | 'card' }>;
+/** Sockets are qward's own; what a card of a managed network and a further queue are is admitted elsewhere. */
+const own = ['socket', 'netdev', 'card', 'queue'] as const;
+type OfHost = Exclude<Descriptor, { kind: (typeof own)[number] }>;
 
-/** A writable disk is two descriptors of one file; sockets are qward's own. */
+const isOfHost = (descriptor: Descriptor): descriptor is OfHost =>
+  !own.some((kind) => kind === descriptor.kind);
+
+/** A writable disk is two descriptors of one file. */
 function distinct(descriptors: readonly Descriptor[]): readonly OfHost[] {
   const kept = new Map<string, OfHost>();
-  for (const descriptor of descriptors) {
-    if (descriptor.kind === 'socket' || descriptor.kind === 'netdev' || descriptor.kind === 'card') continue;
+  for (const descriptor of descriptors.filter(isOfHost)) {
     const key = descriptor.kind === 'file' ? descriptor.path : JSON.stringify(descriptor);
     const before = kept.get(key);
     if (before?.kind !== 'file' || before.access === 'ro') kept.set(key, descriptor);

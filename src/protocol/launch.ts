@@ -48,6 +48,11 @@ export type Descriptor =
       readonly mac: string;
     }
   | {
+      /** One more queue of the TAP device that is the descriptor with this number, an earlier one. */
+      readonly kind: 'queue';
+      readonly of: number;
+    }
+  | {
       /** /dev/vhost-net, to carry the packets of a TAP in the kernel. */
       readonly kind: 'vhost-net';
     }

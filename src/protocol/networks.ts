@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { LaunchRequest } from './launch.ts';
+import { sentinelAddress, sentinelRule } from './sentinel.ts';
 
 /** As part of the names of its devices, of 15 characters at most: `qw-NAME` and `qNAME.123`. */
 export const networkNamePattern = /^[a-z][a-z0-9-]{0,9}$/;
@@ -118,6 +119,8 @@ export interface NetworkPlan {
   readonly server: string;
   readonly mac: { readonly bridge: string; readonly link: string; readonly server: string };
   readonly domain: string;
+  /** Shows without rights whether its tables are in force. */
+  readonly sentinel: string;
 }
 
 /** Locally administered; the same for the same network on every host. */
@@ -142,6 +145,7 @@ export function planNetwork({ name, subnet, mode }: NetworkDefinition): NetworkP
       server: ownMac(`server ${name}`),
     },
     domain: `${name}.internal`,
+    sentinel: sentinelAddress(`network ${name}`),
   };
 }
 
@@ -230,7 +234,14 @@ export function networkTables(plan: NetworkPlan): string {
     '}',
     ...anew('inet', bridge),
   ];
-  const inet = [`table inet ${bridge} {`, ...pastTheBridge(plan)];
+  const inet = [
+    `table inet ${bridge} {`,
+    'chain sentinel {',
+    'type filter hook output priority filter; policy accept;',
+    sentinelRule(plan.sentinel),
+    '}',
+    ...pastTheBridge(plan),
+  ];
   if (mode === 'isolated') return `${[...lines, ...inet, '}'].join('\n')}\n`;
   return `${[
     ...lines,

@@ -3,6 +3,8 @@
  * host to it. The manager makes the arguments; the broker takes them apart again and looks at each.
  */
 
+import { sentinelAddress, sentinelRule } from './sentinel.ts';
+
 /** No machine has a name that begins so. */
 export const passtJobPrefix = 'qward-net-';
 export const passtJobPattern = /^qward-net-[a-z0-9]{12,32}$/;
@@ -98,11 +100,15 @@ const last = ({ base, count }: UidRange): number => base + count - 1;
 /**
  * The packet filter of the host, in the words in which nft(8) lists it.
  * SECURITY: promise 2. What a process with one of these uids sends of its own accord to the host, to many on a network, or to a
- * metadata service goes nowhere; what it answers to who asked, by a forwarded port, does.
+ * metadata service goes nowhere; what it answers to who asked, by a forwarded port, does. `helpers` are the uids that have a sentinel.
  */
-export const filterRules = (ranges: readonly UidRange[]): readonly string[] => [
+export const filterRules = (
+  ranges: readonly UidRange[],
+  helpers: readonly number[] = [],
+): readonly string[] => [
   'chain output {',
   'type filter hook output priority filter; policy accept;',
+  ...helpers.map((uid) => sentinelRule(helperSentinel(uid))),
   ...ranges.map((range) => `meta skuid ${range.base}-${last(range)} jump machines`),
   '}',
   'chain machines {',
@@ -116,6 +122,13 @@ export const filterRules = (ranges: readonly UidRange[]): readonly string[] => [
   '}',
 ];
 
+/** Shows without rights whether the filter is in force that was loaded for the passt with this uid. */
+export const helperSentinel = (uid: number): string => sentinelAddress(`passt ${uid}`);
+const anySentinel = new RegExp(
+  `^${sentinelRule('127.113.0.0')
+    .replace('0.0', String.raw`\d+.\d+`)
+    .replaceAll('.', String.raw`\.`)}$`,
+);
 const uidRule = /^meta skuid (\d+)(?:-(\d+))? jump machines$/;
 
 /** Whether a filter as nft lists it closes the host to the uid. */
@@ -127,6 +140,6 @@ export function isClosedTo(uid: number, listing: string): boolean {
     const [, from, to = from] = uidRule.exec(rule) ?? [];
     return from !== undefined && Number(from) <= uid && uid <= Number(to);
   });
-  const others = rules.filter((rule) => !uidRule.test(rule));
+  const others = rules.filter((rule) => !uidRule.test(rule) && !anySentinel.test(rule));
   return covers && others.join('\n') === filterRules([]).join('\n');
 }

@@ -105,6 +105,7 @@ test('what is not a request in every field ends the connection unanswered, and i
     launching({ descriptors: [{ kind: 'socket', name: '../qmp' }] }),
     launching({ descriptors: [{ kind: 'tap', bridge: '../br0' }] }),
     launching({ descriptors: [{ kind: 'constructor' }] }),
+    ...[2, 254, '3', null, 3.5].map((of) => launching({ descriptors: [{ kind: 'queue', of }] })),
   ];
   const was = footprintOf(broker);
   for (const body of bodies) {

@@ -3,6 +3,7 @@
  * host, its neighbours in other networks and metadata services stay without effect; each works where the rules are taken away. Needs root.
  */
 import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, test } from 'node:test';
 import type { BrokerStatus } from '../../src/protocol/broker.ts';
 import { askBroker } from '../support/broker.ts';
@@ -167,11 +168,25 @@ test('a guest of an isolated network reaches nothing of the host, whatever it te
 // The control: each was closed by these rules, and by nothing else that this test would not see.
 test('without the rules each of them works, and the audit says that they are missing', async () => {
   assert.equal((await instance.qward(['audit', 'evil'])).status, 0);
+  // The manager, which would have them loaded again, is shown that they are there.
+  const sentinel = 'ip daddr 127.0.0.0/8 udp dport 9 drop';
+  host.run('nft', 'add', 'table', 'inet', 'control');
+  host.run('nft', 'add chain inet control output { type filter hook output priority 0; }');
+  host.run('nft', `add rule inet control output ${sentinel}`);
   for (const family of ['bridge', 'inet']) host.run('nft', 'delete', 'table', family, 'qw-lan');
   host.run('nft', 'delete', 'table', 'inet', 'qw-forward');
   // Without a translation answers need a way back.
   world.run('ip', 'route', 'add', '10.77.0.0/24', 'via', '192.0.2.2');
   for (const [what, attack] of Object.entries(attacks)) assert.equal(await attack(), true, what);
+  host.run('nft', 'delete', 'table', 'inet', 'control');
+});
+
+test('rules that are gone are loaded again, and one that is other than planned is told by the audit', async () => {
+  for (let tries = 0; tries < 100 && !/qw-forward/.test(host.run('nft', 'list', 'tables')); tries += 1)
+    await delay(100);
+  assert.equal((await instance.qward(['audit', 'evil'])).status, 0);
+  for (const [what, attack] of Object.entries(attacks)) assert.equal(await attack(), false, what);
+  host.run('nft', 'flush', 'chain', 'bridge', 'qw-lan', 'server');
   const { status, stdout } = await instance.qward(['audit', 'evil']);
   assert.equal(status, 1);
   assert.match(stdout.replaceAll(/\s+/g, ' '), /network lan: chain bridge server other than planned/);

@@ -237,6 +237,12 @@ test('a card has a network that there is, and a MAC address that nobody else in 
     await refusedLaunch({ kind: 'card', network: 'lan', nic: 'net', mac: bridge }),
     /the network itself/,
   );
+  // A further queue is one of a TAP of this launch, whatever else has that number.
+  for (const number of [3, 5, 200])
+    assert.match(
+      await refusedLaunch(card(9), { kind: 'queue', of: number }),
+      /^resources-short: descriptor \d+ has no further/,
+    );
   await kill('web');
   for (const forged of [
     { network: 'lan"' },

@@ -28,6 +28,7 @@ function open(descriptor: Descriptor, directory: string): number {
     case 'vhost-net':
       return openSync('/dev/vhost-net', 'r+');
     case 'card':
+    case 'queue':
     case 'netdev':
       throw new Error('only the broker joins networks');
   }

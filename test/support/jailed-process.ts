@@ -158,6 +158,7 @@ function open(
     case 'netdev':
       return netdev();
     case 'card':
+    case 'queue':
     case 'vhost-net':
       throw new Error(`no ${descriptor.kind} in this test`);
   }

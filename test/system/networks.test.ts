@@ -114,6 +114,27 @@ test('the host reaches a guest behind NAT, and the world does not', async () => 
   world.run('ip', 'route', 'delete', '10.77.0.0/24');
 });
 
+test('a card with several queues has them in the guest and on the host, is audited, and leaves no device', async () => {
+  const more = 'cpu: { count: 2 }\nnics: [{ id: net, kind: network, network: lan, queues: 2 }]';
+  await defineDemo(instance, { name: 'wide', switches: 'qward.net', more });
+  await done(instance, 'start wide');
+  await consoleShows(instance, 'wide', /network 10\.77\.0\.5\/24/);
+  assert.equal(await inGuest('wide', 'ls /sys/class/net/eth0/queues | tr "\\n" " "'), 'rx-0 rx-1 tx-0 tx-1');
+  assert.match(
+    host.run('ip', '-details', 'link', 'show', 'type', 'tun'),
+    / multi_queue numqueues 2 numdisabled 0 /,
+  );
+  assert.match(await fetchIn('wide', 'db'), /^hello from /);
+  assert.match(await fetchIn('db', 'wide'), /^hello from /);
+  await inGuest('wide', 'ip link set eth0 address 52:54:00:00:00:99');
+  assert.match(await fetchIn('wide', '10.77.0.4'), /status [1-9]/);
+  const report = JSON.parse(await done(instance, 'audit wide --json')) as AuditReport;
+  assert.ok(report.ok, JSON.stringify(report));
+  assert.match((await done(instance, 'explain wide')).replaceAll(/\s+/g, ' '), /queue of TAP on network lan/);
+  await done(instance, 'kill wide');
+  assert.doesNotMatch(host.run('ip', '-details', 'link', 'show', 'type', 'tun'), /multi_queue/);
+});
+
 test('audit sees the walls of the server, and explain and policy explain say what a card reaches', async () => {
   const report = JSON.parse(await done(instance, 'audit web --json')) as AuditReport;
   assert.ok(report.ok, JSON.stringify(report));
@@ -131,13 +152,48 @@ test('audit sees the walls of the server, and explain and policy explain say wha
 
 test('a server that is killed is begun again, and the machines go on', async () => {
   const { server } = await stateOf('lan');
-  process.kill(server ?? 0, 'SIGKILL');
+  assert.ok(server !== null);
+  process.kill(server, 'SIGKILL');
   await until(async () => ![null, server].includes((await stateOf('lan')).server), 'no server came back');
   await until(
     async () => /10\.77\.0\.4/.test(await inGuest('web', 'nslookup -type=a db.lan.internal')),
     'no names',
   );
   assert.match(await done(instance, 'logs web'), /network "lan": its server runs again/);
+});
+
+test('rules that a reload of a firewall flushed are loaded again within moments, the forwarding of the host is bound again', async () => {
+  const tables = (): string =>
+    host.run('nft', 'list', 'ruleset').replaceAll(/ct count over 4096 \} .*|elements = .*/g, '');
+  const before = tables();
+  host.run('nft', 'flush', 'ruleset');
+  await until(() => tables().split('table ').length === before.split('table ').length, tables());
+  await until(
+    async () => /its packet filter was gone/.test(await done(instance, 'logs cage')),
+    'nothing is told',
+  );
+  for (const one of ['web', 'db', 'cage', 'cell']) await done(instance, `audit ${one}`);
+  assert.match(await fetchIn('web', 'db'), /^hello from /);
+  assert.match(await fetchIn('web', '192.0.2.1'), /^hello from the world/);
+  // Also where nobody looked before the next card comes.
+  await killProcess(instance.daemon('manager'));
+  host.run('nft', 'flush', 'ruleset');
+  await instance.up();
+  await done(instance, 'start wide');
+  for (const one of ['web', 'wide']) await done(instance, `audit ${one}`);
+  await done(instance, 'kill wide');
+});
+
+test('a server that is joined to no network, since its broker died then, is begun anew by the next manager', async () => {
+  const { server } = await stateOf('lan');
+  await killProcess(instance.daemon('manager'));
+  host.run('ip', 'link', 'delete', 'qd-lan');
+  await instance.up();
+  await until(async () => ![null, server].includes((await stateOf('lan')).server), 'the same server');
+  await until(
+    async () => /10\.77\.0\.4/.test(await inGuest('web', 'nslookup -type=a db.lan.internal')),
+    'no names',
+  );
 });
 
 test('manager and broker die, and networks go on and are taken over', async () => {
@@ -153,7 +209,8 @@ test('manager and broker die, and networks go on and are taken over', async () =
   // One that dies while nobody looks.
   const { server } = await stateOf('lan');
   await killProcess(instance.daemon('manager'));
-  process.kill(server ?? 0, 'SIGKILL');
+  assert.ok(server !== null);
+  process.kill(server, 'SIGKILL');
   await instance.up();
   await until(async () => ![null, server].includes((await stateOf('lan')).server), 'no server came back');
 });
@@ -239,7 +296,7 @@ test('after the last machine nothing is on the host, and a removed network is go
     assert.equal(existsSync(`${instance.paths.brokerRun}/networks/${network}`), false);
   }
   assert.match(await done(instance, 'drill web'), /all \d+ attempts blocked/);
-  for (const name of ['web', 'db', 'cage', 'cell']) await done(instance, `rm ${name}`);
+  for (const name of ['web', 'db', 'cage', 'cell', 'wide']) await done(instance, `rm ${name}`);
   assert.deepEqual((await stateOf('lan')).leases, []);
   for (const network of ['lan', 'lab'])
     assert.match(await done(instance, `network rm ${network}`), /: removed$/);

@@ -86,6 +86,7 @@ test('the guest fetches a page and pings, over IPv4 and IPv6', async () => {
   assert.match(await inGuest('nslookup page.test'), /Address: 192\.0\.2\.77/);
   await inGuest('ip address add fd71:7761:7264::15/64 dev eth0; ip -6 route add default dev eth0; sleep 2');
   assert.equal(await inGuest('timeout 10 wget -q -O - "http://[2001:db8::1]/"'), 'hello from the world');
+  assert.match(await inGuest('ping6 -c 1 -w 10 2001:db8::1'), / 0% packet loss/);
 });
 
 test('forwarded ports lead to the guest, from the host and from beyond, and no other port does', async () => {

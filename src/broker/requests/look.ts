@@ -145,7 +145,8 @@ export function handleInspect(context: BrokerContext, machine: string): HandlerO
     const network = context.networks.find(name);
     return network === undefined ? [] : [{ ...network, tables: context.means.listNetwork(network) }];
   });
-  const hostFilter = record.launch.program === 'passt' ? { hostFilter: context.means.listFilter() } : {};
+  const hostFilter =
+    record.launch.program === 'passt' ? { hostFilter: context.means.listFilter(record.uid) } : {};
   return { ok: true, result: { ...found.result, ...hostFilter, networks } };
 }
 

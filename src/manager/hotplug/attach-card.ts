@@ -27,6 +27,12 @@ export async function attachCard(
       `card "${nic.id}" was not attached to machine "${machine.name}": one of \`kind: ${nic.kind ?? 'default'}\` is made with a start`,
       'attach one of `kind: bridge`, or name it in the definition and start the machine anew',
     );
+  if ((nic.queues ?? 1) > 1)
+    return failure(
+      'request-invalid',
+      `card "${nic.id}" was not attached to machine "${machine.name}": one with several queues is made with a start`,
+      'attach one without `queues`, or start the machine anew',
+    );
   return await workAlone(services, machine, (work) => attach(work, nic));
 }
 

@@ -5,12 +5,14 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { AuditReport } from '../../audit/report.ts';
 import { planServer } from '../../plan/network-server.ts';
+import type { LaunchedMachine } from '../../protocol/broker.ts';
 import type { SystemPath } from '../../protocol/launch.ts';
-import { serverName, type Lease } from '../../protocol/networks.ts';
+import { planNetwork, serverName, type NetworkState } from '../../protocol/networks.ts';
 import { printable } from '../../qmp/printable.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { success, type Outcome } from '../outcome.ts';
 import { OneAtATime } from '../one-at-a-time.ts';
+import { FilterWatch, filterTold } from './filter-watch.ts';
 import { auditLive, launchWalled, liveOf, type LaunchServices, type Live } from './launch-walled.ts';
 import type { HelperFault } from './passt-log.ts';
 
@@ -34,7 +36,8 @@ export class NetworkServer {
   readonly #users = new Set<Run>();
   #live: Live | undefined;
   #fault: string | null = null;
-  #leases: readonly Lease[] = [];
+  #state: NetworkState | undefined;
+  readonly #filter = new FilterWatch();
   #watching = false;
   /** Held while one is ended and another begun. */
   readonly #work = new OneAtATime();
@@ -55,7 +58,8 @@ export class NetworkServer {
 
   /** Null: not known. */
   addressOf(machine: string, nic: string): string | null {
-    return this.#leases.find((lease) => lease.machine === machine && lease.nic === nic)?.address ?? null;
+    const lease = this.#state?.leases.find((one) => one.machine === machine && one.nic === nic);
+    return lease?.address ?? null;
   }
 
   /** From now on until the run is let go of. The server knows its cards, and every wall of it was seen. */
@@ -94,13 +98,10 @@ export class NetworkServer {
     if (!status.ok) return status;
     const machine = serverName(this.network);
     const state = status.value.networks.find(({ name }) => name === this.network);
-    this.#leases = state?.leases ?? [];
+    this.#state = state;
     const pid = state?.server ?? null;
     const running = status.value.machines.find((one) => one.machine === machine);
-    if (pid !== null && running?.alive === true) {
-      if (this.#live?.process.alive !== true) this.#live = liveOf(running);
-      return success(undefined);
-    }
+    if (pid !== null && running?.alive === true && (await this.#has(running))) return success(undefined);
     const found = await tool();
     if (!found.ok) return found;
     this.#release();
@@ -117,6 +118,16 @@ export class NetworkServer {
     if (!begun.ok) return begun;
     this.#live = begun.value;
     return success(undefined);
+  }
+
+  /** Whether it is one whose walls stand: one that a broker began which died then is joined to no network. */
+  async #has(running: LaunchedMachine): Promise<boolean> {
+    if (this.#live?.process.alive === true) return true;
+    const live = liveOf(running);
+    const report = await auditLive(this.#services, live, this.#title);
+    if (report.ok && report.value.ok) this.#live = live;
+    else live.process[Symbol.dispose]();
+    return this.#live === live;
   }
 
   #explain(log: string, binary: string): HelperFault {
@@ -140,6 +151,7 @@ export class NetworkServer {
     let pauseMs = firstPauseMs;
     while (this.#users.size > 0) {
       await wait(this.up ? watchEveryMs : pauseMs, undefined, { ref: false });
+      await this.#lookAtFilter();
       if (this.up) pauseMs = firstPauseMs;
       else {
         const began = await this.#work.run(async () =>
@@ -150,6 +162,17 @@ export class NetworkServer {
     }
     this.#watching = false;
     this.#release();
+  }
+
+  /** Any machine in the network will do: the broker looks at its cards. */
+  async #lookAtFilter(): Promise<void> {
+    const [run] = this.#users;
+    if (run === undefined || this.#state === undefined) return;
+    const { machine } = run.launched;
+    const found = await this.#filter.look(planNetwork(this.#state).sentinel, () =>
+      this.#services.broker.call('inspect', { machine }),
+    );
+    if (found !== undefined) this.#tell(filterTold[found]);
   }
 
   async #again(): Promise<boolean> {

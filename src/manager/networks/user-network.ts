@@ -7,12 +7,13 @@ import type { AuditReport } from '../../audit/report.ts';
 import { formatForward } from '../../definition/forward.ts';
 import type { NetworkHelper } from '../../plan/launch-plan.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
-import { readPasstArguments } from '../../protocol/passt.ts';
+import { helperSentinel, readPasstArguments } from '../../protocol/passt.ts';
 import { commands } from '../../qmp/commands.ts';
 import { readJobLog } from '../jailed-job.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { success, type Outcome } from '../outcome.ts';
 import { OneAtATime } from '../one-at-a-time.ts';
+import { FilterWatch, filterTold } from './filter-watch.ts';
 import {
   auditLive,
   launchWalled,
@@ -68,6 +69,7 @@ export class UserNetwork {
   /** Held while a passt is ended and another begun. */
   readonly #work = new OneAtATime();
   #wake = new AbortController();
+  readonly #filter = new FilterWatch();
 
   constructor(services: NetworkServices, card: Card, helper: NetworkHelper) {
     this.#services = services;
@@ -181,6 +183,7 @@ export class UserNetwork {
         await this.#pause(watchEveryMs);
         // QEMU sees the end of the connection some instants before the process is gone.
         if (this.#live !== undefined) await this.#live.process.gone(endSeenMs);
+        await this.#lookAtFilter();
         continue;
       }
       if (this.#live !== undefined) {
@@ -197,6 +200,19 @@ export class UserNetwork {
         if (this.#live !== undefined) note(`network card "${nic}": passt runs again, its link is up`);
       }
     }
+  }
+
+  /** SECURITY: promise 2. Where the host cannot be closed again, the card has no network. In a session no filter is planned. */
+  async #lookAtFilter(): Promise<void> {
+    const live = this.#live;
+    if (live?.process.alive !== true || live.launched.rootless !== undefined) return;
+    const { machine } = this.#helper.launch;
+    const found = await this.#filter.look(helperSentinel(live.launched.uid), () =>
+      this.#services.broker.call('inspect', { machine }),
+    );
+    if (found === undefined) return;
+    this.#card.note(`network card "${this.#card.nic}": ${filterTold[found]}`);
+    if (found === 'lost' && this.#live === live) await this.#work.run(() => this.#end());
   }
 
   async #pause(ms: number): Promise<void> {

@@ -103,8 +103,10 @@ function usesOf(taps: readonly (readonly [nic: string, tap: string])[]): Machine
 /** Cards on bridges, by the descriptor that QEMU was given: it keeps the number. */
 function tapCards(run: Run): ReadonlyMap<number, string> {
   return new Map(
-    optionsOf({ argv: run.launched.launch.argv }, '-netdev').flatMap(({ type, id, fd }) =>
-      type === 'tap' && typeof id === 'string' ? [[Number(fd), id.replace(/^net\./, '')] as const] : [],
+    optionsOf({ argv: run.launched.launch.argv }, '-netdev').flatMap(({ type, id, fd, fds }) =>
+      type === 'tap' && typeof id === 'string'
+        ? [[Number.parseInt(String(fd ?? fds)), id.replace(/^net\./, '')] as const]
+        : [],
     ),
   );
 }
