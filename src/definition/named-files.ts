@@ -26,10 +26,18 @@ export interface PartsWithFiles {
     readonly files: readonly { readonly path: string; readonly access: NeededFile['access'] }[];
     readonly sockets: readonly (string | { readonly path: string })[];
   };
+  readonly sound?: { readonly server?: string | undefined };
 }
 
+/** Whether what stands there is a socket that the jail shows, and no file. */
+export const isSocketPlace = ([first, second]: NamedFile['place']): boolean =>
+  first === 'sound' || second === 'sockets';
+
 /** What the jail shows at its own path: files, directories and sockets; beneath /usr it is the system's, and nobody's to give. */
-export function shownFiles({ confinement }: Pick<PartsWithFiles, 'confinement'>): readonly NamedFile[] {
+export function shownFiles({
+  confinement,
+  sound,
+}: Pick<PartsWithFiles, 'confinement' | 'sound'>): readonly NamedFile[] {
   const { files = [], sockets = [] } = confinement ?? {};
   const place = (list: 'files' | 'sockets', index: number): NamedFile['place'] => [
     'confinement',
@@ -46,6 +54,9 @@ export function shownFiles({ confinement }: Pick<PartsWithFiles, 'confinement'>)
       const path = typeof socket === 'string' ? socket : socket.path;
       return { path, access: 'rw', place: place('sockets', index), subject: `socket "${path}"` };
     }),
+    ...(sound?.server === undefined
+      ? []
+      : [{ path: sound.server, access: 'rw', place: ['sound', 'server'], subject: 'sound server' } as const]),
   ];
 }
 

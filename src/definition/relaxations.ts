@@ -40,6 +40,9 @@ type Disks = readonly {
 /** Linux's asynchronous I/O; the user's half of libaio reads what is done without a call where it can. */
 const aioCalls = ['io_setup', 'io_submit', 'io_getevents', 'io_destroy'];
 
+/** What libpulse is of no use without: its thread is woken by a pipe, its locks inherit priorities, and it says who it is. */
+const soundCalls = ['futex', 'pipe2', 'sendto', 'getuid', 'getgid'];
+
 const namespaceNames = ['net', 'ipc', 'uts', 'pid', 'cgroup'] as const;
 
 const whyOf = (value: string | Why): Why =>
@@ -52,8 +55,9 @@ export function relaxationsOf(definition: {
   readonly disks: Disks;
   readonly memoryBacking: MachineDefinition['memoryBacking'];
   readonly vsock?: MachineDefinition['vsock'];
+  readonly sound?: MachineDefinition['sound'];
 }): readonly Relaxation[] {
-  const { confinement, rawio, disks, memoryBacking, vsock } = definition;
+  const { confinement, rawio, disks, memoryBacking, vsock, sound } = definition;
   return [
     ...disks.flatMap((disk, index) =>
       disk.rawio === true ? [one('capability', 'sys_rawio', ['disks', index, 'rawio'], {})] : [],
@@ -65,6 +69,12 @@ export function relaxationsOf(definition: {
       ? []
       : [one('syscall', 'memfd_create', ['memoryBacking', 'hugePages'], {})]),
     ...(vsock === undefined ? [] : [one('device', '/dev/vhost-vsock', ['vsock'], {})]),
+    ...(sound?.server === undefined
+      ? []
+      : [
+          one('socket', sound.server, ['sound', 'server'], {}),
+          ...soundCalls.map((call) => one('syscall', call, ['sound', 'server'], {})),
+        ]),
     ...(rawio === 'reserve' ? [one('capability', 'sys_rawio', ['rawio'], {})] : []),
     ...reachedBy(confinement),
     ...filterOf(confinement),

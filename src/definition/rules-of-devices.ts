@@ -91,6 +91,12 @@ export function usbHasRoom({ vnc, inputs, sound, usb, disks, serials }: Draft): 
   ];
 }
 
+export function soundHasACard({ sound }: Draft): readonly Broken[] {
+  return when(sound?.server !== undefined && sound.model === 'none', () =>
+    broken(['sound', 'server'], 'there is no sound card', 'Set sound.model: ich9.'),
+  );
+}
+
 export function watchdogsAreOfTheBoard({ machine, watchdog }: Draft): readonly Broken[] {
   return when(watchdog?.model === 'itco' && machine === 'pc', () =>
     broken(['watchdog', 'model'], 'itco is the watchdog of q35', 'Use i6300esb, or machine: q35.'),

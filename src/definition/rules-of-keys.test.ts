@@ -295,6 +295,11 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
     /^nics\.a\.mtu: e1000 is told no MTU/,
   ],
   [
+    'sound has a card',
+    ['sound: {server: /run/user/1000/pulse/native}'],
+    /^sound\.server: there is no sound card/,
+  ],
+  [
     'several queues are of virtio',
     [`nics: [${nic('a', 'model: e1000e, queues: 2')}]`],
     /^nics\.a\.queues: e1000e has one queue/,

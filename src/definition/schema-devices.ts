@@ -1,6 +1,6 @@
 /** Keys of devices that a machine has once: screen, input, USB, sound, watchdog and the like. */
 import * as z from 'zod';
-import { byteSize, duration } from './scalars.ts';
+import { byteSize, duration, socketPath } from './scalars.ts';
 
 const pixels = z.int().min(320).max(7680);
 
@@ -52,8 +52,14 @@ export const soundSchema = z.strictObject({
     .enum(['none', 'ich6', 'ich9', 'ac97', 'es1370', 'sb16', 'usb'])
     .default('none')
     .describe(
-      'Sound card. The guest can use it, and nothing is heard: the jail has no way to the sound of the host.',
+      'Sound card. The guest can use it; nothing is heard without `server`: the jail has no way to the sound of the host.',
     ),
+  server: socketPath
+    .optional()
+    .describe(
+      "Socket of a PulseAudio server, or of PipeWire's that speaks as one, which plays for the guest and lets it record; the jail shows it at its own path. In a session that of its user; else the policy lists it in `sockets`.",
+    )
+    .meta({ examples: ['/run/user/1000/pulse/native'] }),
   codec: z
     .enum(['duplex', 'output', 'micro'])
     .default('duplex')

@@ -48,6 +48,7 @@ function partsOf(value: Plain): PartsWithFiles {
       }),
       sockets: pathsAt(value, ['confinement', 'sockets']),
     },
+    sound: { server: textAt(value, ['sound', 'server']) },
   };
 }
 

@@ -114,7 +114,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const { paths, now, uid } = options;
   const { session = false } = options;
   const policy = session
-    ? createSessionPolicySource(sessionPolicy(uid, paths.images))
+    ? createSessionPolicySource(sessionPolicy(uid, paths.images, process.env['XDG_RUNTIME_DIR']))
     : createPolicySource(paths.policy, paths.own);
   const storage = { path: paths.vars, ownedBy: uid };
   const log = createLog(options.writeLog, now);

@@ -7,6 +7,7 @@ import type { HostFacts } from './launch-plan.ts';
 import { guestMemoryMib } from './guest-memory.ts';
 import { threadsAtStart } from './limits.ts';
 import { managedNetworkFaults } from './network-server.ts';
+import { soundModules } from './small-devices.ts';
 import { tpmFaults } from './tpm.ts';
 import { userNetworkFaults } from './user-network.ts';
 
@@ -55,6 +56,21 @@ function resourceFaults(definition: MachineDefinition, facts: HostFacts): readon
   return faults;
 }
 
+/** A QEMU without loadable parts has built in what it has, and says so itself. */
+function soundFaults(definition: MachineDefinition, { qemu }: HostFacts): readonly Fault[] {
+  const modules = qemu?.modules ?? {};
+  const missing = soundModules(definition).filter((name) => !Object.hasOwn(modules, name));
+  if (missing.length === 0 || Object.keys(modules).length === 0) return [];
+  return [
+    {
+      code: 'helper-missing',
+      message: `QEMU has no part that speaks to a server of sound (${missing.join()})`,
+      hint: 'Install it: `apt install qemu-system-gui`; or leave `sound.server` out.',
+      path: ['sound', 'server'],
+    },
+  ];
+}
+
 export function hostFaults(definition: MachineDefinition, facts: HostFacts): readonly Fault[] {
   const firmware: Fault[] = [];
   if (definition.firmware === 'uefi' && uefiFor(definition, facts) === null)
@@ -68,6 +84,7 @@ export function hostFaults(definition: MachineDefinition, facts: HostFacts): rea
     ...qemuFaults(facts),
     ...firmware,
     ...resourceFaults(definition, facts),
+    ...soundFaults(definition, facts),
     ...userNetworkFaults(definition, facts.userNetwork),
     ...managedNetworkFaults(definition, facts.networks),
     ...tpmFaults(definition, facts),

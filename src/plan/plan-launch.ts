@@ -23,7 +23,7 @@ import { nicOptions } from './nics.ts';
 import { planNotes } from './notes.ts';
 import { planPassthrough } from './passthrough/plan-passthrough.ts';
 import { keyOption, type Option } from './options.ts';
-import { iommuOptions, soundOptions, watchdogOptions } from './small-devices.ts';
+import { iommuOptions, soundModules, soundOptions, watchdogOptions } from './small-devices.ts';
 import { pinsPart } from './pins.ts';
 import { planTpm, tpmOptions } from './tpm.ts';
 import { planHelpers } from './user-network.ts';
@@ -58,7 +58,7 @@ export function planLaunch(
   const { options, firmware, env } = commandLine(definition, facts, { table, accel });
   const tooMany = descriptorFaults(table.descriptors.length);
   if (tooMany.length > 0) return { ok: false, faults: tooMany };
-  const modules = [...modulesOf[accel.kind], ...graphicsModules(definition)];
+  const modules = [...modulesOf[accel.kind], ...graphicsModules(definition), ...soundModules(definition)];
   const root = systemRoot(facts.qemu, modules, [
     ...firmware.root,
     ...systemFilesOf(definition).map((path) => ({ source: path, target: path })),

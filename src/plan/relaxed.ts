@@ -2,7 +2,7 @@
 import { relaxationsOf, relaxationText, type Relaxation } from '../definition/relaxations.ts';
 import type { Fault } from '../definition/fault.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
-import { shownFiles } from '../definition/named-files.ts';
+import { isSocketPlace, shownFiles } from '../definition/named-files.ts';
 import {
   relaxableWalls,
   relaxations,
@@ -35,7 +35,7 @@ export function shownPart(
   claimants: Readonly<Record<string, number>>,
 ): Pick<LaunchRequest, 'shown'> {
   const shown = shownFiles(definition).map(({ path, access, place }): Shown => ({
-    kind: place[1] === 'sockets' ? 'socket' : 'file',
+    kind: isSocketPlace(place) ? 'socket' : 'file',
     path,
     access,
     claimant: Object.hasOwn(claimants, path) ? (claimants[path] ?? null) : null,
@@ -50,10 +50,10 @@ export function systemFilesOf({ confinement }: MachineDefinition): readonly stri
 export function shownGrants(definition: MachineDefinition): readonly Grant[] {
   return shownFiles(definition).map(({ path, access, place }) => ({
     fd: null,
-    subject: place[1] === 'sockets' ? 'socket' : 'file',
+    subject: isSocketPlace(place) ? 'socket' : 'file',
     resource: path,
     access,
-    reason: `confinement.${String(place[1])}: at its own path`,
+    reason: `${place.slice(0, 2).join('.')}: at its own path`,
   }));
 }
 

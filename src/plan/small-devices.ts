@@ -46,10 +46,15 @@ export function iommuOptions(definition: MachineDefinition, accel: Accelerator):
 const cards = { ac97: 'AC97', es1370: 'ES1370', ich6: 'intel-hda', ich9: 'ich9-intel-hda' } as const;
 
 export function soundOptions(definition: MachineDefinition): readonly Option[] {
-  const { model, codec } = definition.sound;
+  const { model, codec, server } = definition.sound;
   if (model === 'none') return [];
-  // SECURITY: promise 2. The card plays to nobody: no socket and no device of the host's sound is in the jail.
-  const backend = jsonOption('-audiodev', { driver: 'none', id: 'audio' });
+  // SECURITY: promise 2. Without a server the card plays to nobody: no socket and no device of the host's sound is in the jail.
+  const backend = jsonOption(
+    '-audiodev',
+    server === undefined
+      ? { driver: 'none', id: 'audio' }
+      : { driver: 'pa', id: 'audio', server: `unix:${server}` },
+  );
   const card = (properties: Record<string, JsonValue>): Option =>
     jsonOption('-device', { ...properties, audiodev: 'audio' });
   if (model === 'sb16') return [backend, card({ driver: 'sb16', id: 'sound.0' })];
@@ -67,6 +72,10 @@ export function soundOptions(definition: MachineDefinition): readonly Option[] {
     card({ driver: `hda-${codec}`, id: 'codec.0', bus: 'sound.0.0', cad: 0 }),
   ];
 }
+
+/** Parts of QEMU that distributions build apart from it. */
+export const soundModules = ({ sound }: MachineDefinition): readonly string[] =>
+  sound.model === 'none' || sound.server === undefined ? [] : ['audio-pa'];
 
 export function watchdogOptions(definition: MachineDefinition): readonly Option[] {
   switch (definition.watchdog.model) {

@@ -18,7 +18,7 @@ export function userSite({
     mkdirSync(`${paths.brokerRun}${directory}`, { recursive: true, mode: 0o700 });
   for (const directory of [paths.machines, paths.brokerState])
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const policy = sessionPolicy(uid, paths.images);
+  const policy = sessionPolicy(uid, paths.images, process.env['XDG_RUNTIME_DIR']);
   return {
     managerUid: uid,
     managerGid: gid,

@@ -194,6 +194,7 @@ function ofFamily(name: string, leaves: readonly Leaf[]): readonly HostResource[
   if (name === 'chardev') return chardev(kind, leaves);
   if (name === 'netdev' || name === 'nic' || name === 'net') return netdev(kind, leaves);
   if (name === 'spice') return spice(leaves);
+  if (name === 'audiodev' && kind === 'pa') return socket(soundServer(leaves), false);
   if (name === 'device' || name === 'object') {
     const node = nodesOfKinds[kind];
     return node === undefined ? [] : [{ kind: 'device', name: node, access: 'rw', certain: true }];
@@ -294,6 +295,10 @@ function socket(path: string, listens: boolean): readonly HostResource[] {
     { kind: listens ? 'socket listens' : 'socket', name: path, access: 'rw', certain: path.startsWith('/') },
   ];
 }
+
+/** Of PulseAudio; without a name the library looks for one. */
+const soundServer = (leaves: readonly Leaf[]): string =>
+  (valueOf(leaves, 'server') ?? 'the server of sound').replace(/^unix:/, '');
 
 /** `file:…`, `pipe:…`, `unix:…`, `tcp:…`, `/dev/…` as -serial and its like take them (QEMU, chardev/char.c). */
 function characterDevice(value: string): readonly HostResource[] {
