@@ -17,14 +17,14 @@ _qward() {
     if [[ -n $skip ]]; then [[ $word == = ]] || skip=; continue; fi
     case $command:$word in
       *:-H|*:--host) skip=host ;;
-      list:--state|list:-s|list:--host|list:-H|list:--socket|status:--host|status:-H|status:--socket|start:--host|start:-H|start:--socket|stop:--timeout|stop:-t|stop:--host|stop:-H|stop:--socket|kill:--host|kill:-H|kill:--socket|reset:--host|reset:-H|reset:--socket|save:--host|save:-H|save:--socket|restore:--host|restore:-H|restore:--socket|snapshot:--host|snapshot:-H|snapshot:--socket|discard-state:--host|discard-state:-H|discard-state:--socket|pause:--host|pause:-H|pause:--socket|resume:--host|resume:-H|resume:--socket|autostart:--host|autostart:-H|autostart:--socket|wait:--for|wait:--timeout|wait:-t|wait:--host|wait:-H|wait:--socket|console:--escape|console:-e|console:--host|console:-H|console:--socket|ssh:--user|ssh:-l|ssh:--address|ssh:-a|ssh:--port|ssh:-p|ssh:--wait|ssh:-w|ssh:--host|ssh:-H|ssh:--socket|vnc:--port|vnc:-p|vnc:--listen|vnc:-l|vnc:--host|vnc:-H|vnc:--socket|media:--host|media:-H|media:--socket|attach:--host|attach:-H|attach:--socket|nvram:--host|nvram:-H|nvram:--socket|resize:--host|resize:-H|resize:--socket|chain:--host|chain:-H|chain:--socket|mirror:--format|mirror:-f|mirror:--rate|mirror:--host|mirror:-H|mirror:--socket|detach:--timeout|detach:-t|detach:--host|detach:-H|detach:--socket|screenshot:--host|screenshot:-H|screenshot:--socket|send-key:--text|send-key:-t|send-key:--hold|send-key:--host|send-key:-H|send-key:--socket|stats:--host|stats:-H|stats:--socket|top:--interval|top:-i|top:--count|top:-n|top:--host|top:-H|top:--socket|logs:--lines|logs:-n|logs:--host|logs:-H|logs:--socket|events:--event|events:-e|events:--count|events:-n|events:--host|events:-H|events:--socket|monitor:--host|monitor:-H|monitor:--socket|qmp:--host|qmp:-H|qmp:--socket|run:--net|run:-n|run:--ttl|run:--memory|run:-m|run:--cpus|run:-c|run:--copy|run:--env|run:-E|run:--workdir|run:-w|run:--kernel|run:--initrd|run:--cmdline|run:--host|run:-H|run:--socket|exec:--env|exec:-E|exec:--timeout|exec:-t|exec:--host|exec:-H|exec:--socket|cp:--host|cp:-H|cp:--socket|guest:--host|guest:-H|guest:--socket|freeze:--host|freeze:-H|freeze:--socket|thaw:--host|thaw:-H|thaw:--socket|time-sync:--host|time-sync:-H|time-sync:--socket|create:--image|create:-i|create:--iso|create:--cpus|create:-c|create:--memory|create:-m|create:--disk|create:-d|create:--ssh-key|create:-k|create:--user|create:-u|create:--network|create:-n|create:--catalogue|create:--host|create:-H|create:--socket|define:--host|define:-H|define:--socket|edit:--host|edit:-H|edit:--socket|show:--host|show:-H|show:--socket|set:--unset|set:-u|set:--host|set:-H|set:--socket|apply:--host|apply:-H|apply:--socket|rename:--host|rename:-H|rename:--socket|import:--name|import:--pid|import:--host|import:-H|import:--socket|export:--host|export:-H|export:--socket|clone:--disk|clone:-d|clone:--host|clone:-H|clone:--socket|rm:--host|rm:-H|rm:--socket|grant:--host|grant:-H|grant:--socket|revoke:--host|revoke:-H|revoke:--socket|grants:--host|grants:-H|grants:--socket|give:--host|give:-H|give:--socket|history:--user|history:-u|history:--since|history:--limit|history:-n|history:--host|history:-H|history:--socket|image:--sha256|image:--sha512|image:--format|image:-f|image:--user|image:-u|image:--limit|image:--catalogue|image:--host|image:-H|image:--socket|disk:--format|disk:-f|disk:--to|disk:--backing|disk:-b|disk:--onto|disk:--preallocation|disk:--rate|disk:--repair|disk:--host|disk:-H|disk:--socket|network:--subnet|network:--user|network:--group|network:--host|network:-H|network:--socket|explain:--host|explain:-H|explain:--socket|audit:--pid|audit:-p|audit:--host|audit:-H|audit:--socket|drill:--host|drill:-H|drill:--socket|why:--host|why:-H|why:--socket|claims:--host|claims:-H|claims:--socket|claim:--host|claim:-H|claim:--socket|unclaim:--host|unclaim:-H|unclaim:--socket|policy:--host|policy:-H|policy:--socket|doctor:--host|doctor:-H|doctor:--socket|host:--run-dir|host:--state-dir|host:--config-dir|host:--manager-user|host:--manager-uid|host:--cgroup-parent|host:--host|host:-H|host:--socket|dial-stdio:--host|dial-stdio:-H|dial-stdio:--socket|info:--host|info:-H|info:--socket|version:--host|version:-H|version:--socket|help:--host|help:-H|help:--socket|completion:--host|completion:-H|completion:--socket|:--socket) skip=1 ;;
+      list:--state|list:-s|list:--host|list:-H|list:--socket|status:--host|status:-H|status:--socket|start:--host|start:-H|start:--socket|stop:--timeout|stop:-t|stop:--host|stop:-H|stop:--socket|kill:--host|kill:-H|kill:--socket|reset:--host|reset:-H|reset:--socket|save:--host|save:-H|save:--socket|restore:--host|restore:-H|restore:--socket|snapshot:--to|snapshot:--host|snapshot:-H|snapshot:--socket|discard-state:--host|discard-state:-H|discard-state:--socket|pause:--host|pause:-H|pause:--socket|resume:--host|resume:-H|resume:--socket|autostart:--host|autostart:-H|autostart:--socket|wait:--for|wait:--timeout|wait:-t|wait:--host|wait:-H|wait:--socket|console:--escape|console:-e|console:--host|console:-H|console:--socket|ssh:--user|ssh:-l|ssh:--address|ssh:-a|ssh:--port|ssh:-p|ssh:--wait|ssh:-w|ssh:--host|ssh:-H|ssh:--socket|vnc:--port|vnc:-p|vnc:--listen|vnc:-l|vnc:--host|vnc:-H|vnc:--socket|media:--host|media:-H|media:--socket|attach:--host|attach:-H|attach:--socket|nvram:--host|nvram:-H|nvram:--socket|resize:--host|resize:-H|resize:--socket|chain:--host|chain:-H|chain:--socket|backup:--to|backup:--disk|backup:-d|backup:--rate|backup:--host|backup:-H|backup:--socket|commit:--rate|commit:--host|commit:-H|commit:--socket|pull:--rate|pull:--host|pull:-H|pull:--socket|mirror:--format|mirror:-f|mirror:--rate|mirror:--host|mirror:-H|mirror:--socket|detach:--timeout|detach:-t|detach:--host|detach:-H|detach:--socket|screenshot:--host|screenshot:-H|screenshot:--socket|send-key:--text|send-key:-t|send-key:--hold|send-key:--host|send-key:-H|send-key:--socket|stats:--host|stats:-H|stats:--socket|top:--interval|top:-i|top:--count|top:-n|top:--host|top:-H|top:--socket|logs:--lines|logs:-n|logs:--host|logs:-H|logs:--socket|events:--event|events:-e|events:--count|events:-n|events:--host|events:-H|events:--socket|monitor:--host|monitor:-H|monitor:--socket|qmp:--host|qmp:-H|qmp:--socket|run:--net|run:-n|run:--ttl|run:--memory|run:-m|run:--cpus|run:-c|run:--copy|run:--env|run:-E|run:--workdir|run:-w|run:--kernel|run:--initrd|run:--cmdline|run:--host|run:-H|run:--socket|exec:--env|exec:-E|exec:--timeout|exec:-t|exec:--host|exec:-H|exec:--socket|cp:--host|cp:-H|cp:--socket|guest:--host|guest:-H|guest:--socket|freeze:--host|freeze:-H|freeze:--socket|thaw:--host|thaw:-H|thaw:--socket|time-sync:--host|time-sync:-H|time-sync:--socket|create:--image|create:-i|create:--iso|create:--cpus|create:-c|create:--memory|create:-m|create:--disk|create:-d|create:--ssh-key|create:-k|create:--user|create:-u|create:--network|create:-n|create:--catalogue|create:--host|create:-H|create:--socket|define:--host|define:-H|define:--socket|edit:--host|edit:-H|edit:--socket|show:--host|show:-H|show:--socket|set:--unset|set:-u|set:--host|set:-H|set:--socket|apply:--host|apply:-H|apply:--socket|rename:--host|rename:-H|rename:--socket|import:--name|import:--pid|import:--host|import:-H|import:--socket|export:--host|export:-H|export:--socket|clone:--disk|clone:-d|clone:--host|clone:-H|clone:--socket|rm:--host|rm:-H|rm:--socket|grant:--host|grant:-H|grant:--socket|revoke:--host|revoke:-H|revoke:--socket|grants:--host|grants:-H|grants:--socket|give:--host|give:-H|give:--socket|history:--user|history:-u|history:--since|history:--limit|history:-n|history:--host|history:-H|history:--socket|image:--sha256|image:--sha512|image:--format|image:-f|image:--user|image:-u|image:--limit|image:--catalogue|image:--host|image:-H|image:--socket|disk:--format|disk:-f|disk:--to|disk:--backing|disk:-b|disk:--onto|disk:--preallocation|disk:--rate|disk:--repair|disk:--host|disk:-H|disk:--socket|network:--subnet|network:--user|network:--group|network:--host|network:-H|network:--socket|explain:--host|explain:-H|explain:--socket|audit:--pid|audit:-p|audit:--host|audit:-H|audit:--socket|drill:--host|drill:-H|drill:--socket|why:--host|why:-H|why:--socket|claims:--host|claims:-H|claims:--socket|claim:--host|claim:-H|claim:--socket|unclaim:--host|unclaim:-H|unclaim:--socket|policy:--host|policy:-H|policy:--socket|doctor:--host|doctor:-H|doctor:--socket|host:--run-dir|host:--state-dir|host:--config-dir|host:--manager-user|host:--manager-uid|host:--cgroup-parent|host:--host|host:-H|host:--socket|dial-stdio:--host|dial-stdio:-H|dial-stdio:--socket|info:--host|info:-H|info:--socket|version:--host|version:-H|version:--socket|help:--host|help:-H|help:--socket|completion:--host|completion:-H|completion:--socket|:--socket) skip=1 ;;
       *:-*) ;;
       *) if [[ -z $command ]]; then command=$word; else position=$((position + 1)); fi ;;
     esac
   done
   if [[ $previous == -H || $previous == --host ]]; then _qward_hosts; return; fi
   case $command in
-    '') _qward_words "list status start stop kill reset save restore snapshot discard-state pause resume autostart wait console ssh vnc media attach nvram resize chain mirror detach screenshot send-key stats top logs events monitor qmp run exec cp guest freeze thaw time-sync create define edit show set apply rename import export clone rm grant revoke grants give history image disk network explain audit drill why claims claim unclaim policy doctor host dial-stdio info version help completion" ;;
+    '') _qward_words "list status start stop kill reset save restore snapshot discard-state pause resume autostart wait console ssh vnc media attach nvram resize chain backup commit pull mirror detach screenshot send-key stats top logs events monitor qmp run exec cp guest freeze thaw time-sync create define edit show set apply rename import export clone rm grant revoke grants give history image disk network explain audit drill why claims claim unclaim policy doctor host dial-stdio info version help completion" ;;
     list)
       case $previous in
         --state|-s) _qward_words "stopped starting running paused stopping saving saved crashed failed unreachable"; return ;;
@@ -109,10 +109,11 @@ _qward() {
       ;;
     snapshot)
       case $previous in
+        --to) compopt -o dirnames; return ;;
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--yes --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--yes --disks-only --to --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_words "create list revert rm" ;;
         1) _qward_machines ;;
@@ -267,6 +268,45 @@ _qward() {
       if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) _qward_machines ;;
+      esac
+      ;;
+    backup)
+      case $previous in
+        --to) compopt -o dirnames; return ;;
+        --disk|-d) :; return ;;
+        --rate) :; return ;;
+        --host|-H) _qward_hosts; return ;;
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--to --disk --incremental --rate --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      case $position in
+        0) _qward_words "create list restore" ;;
+        1) _qward_machines ;;
+        *) compopt -o default ;;
+      esac
+      ;;
+    commit)
+      case $previous in
+        --rate) :; return ;;
+        --host|-H) _qward_hosts; return ;;
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--rate --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+        1) : ;;
+      esac
+      ;;
+    pull)
+      case $previous in
+        --rate) :; return ;;
+        --host|-H) _qward_hosts; return ;;
+        --socket) compopt -o default; return ;;
+      esac
+      if [[ $current == -* ]]; then _qward_words "--rate --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      case $position in
+        0) _qward_machines ;;
+        1) : ;;
       esac
       ;;
     mirror)
@@ -843,7 +883,7 @@ _qward() {
       esac
       if [[ $current == -* ]]; then _qward_words "--help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
-        0) _qward_words "list status start stop kill reset save restore snapshot discard-state pause resume autostart wait console ssh vnc media attach nvram resize chain mirror detach screenshot send-key stats top logs events monitor qmp run exec cp guest freeze thaw time-sync create define edit show set apply rename import export clone rm grant revoke grants give history image disk network explain audit drill why claims claim unclaim policy doctor host dial-stdio info version help completion" ;;
+        0) _qward_words "list status start stop kill reset save restore snapshot discard-state pause resume autostart wait console ssh vnc media attach nvram resize chain backup commit pull mirror detach screenshot send-key stats top logs events monitor qmp run exec cp guest freeze thaw time-sync create define edit show set apply rename import export clone rm grant revoke grants give history image disk network explain audit drill why claims claim unclaim policy doctor host dial-stdio info version help completion" ;;
       esac
       ;;
     completion)

@@ -23,6 +23,27 @@ const speed = z
   .default(0)
   .describe('Bytes a second at most; 0: as fast as it goes.');
 
+const frozen = z.boolean().describe('The file systems of the guest were at rest, by its agent.');
+const newImages = z
+  .array(z.strictObject({ disk: id, path }))
+  .min(1)
+  .max(32);
+const backup = z.object({
+  id: z.string(),
+  at: z.string().describe('ISO 8601.'),
+  by: z.string(),
+  frozen,
+  disks: z.array(
+    z.object({
+      disk: id,
+      path: z.string(),
+      onto: z
+        .array(z.string())
+        .describe('The backups that it stands on, the nearest first; none: it is whole.'),
+    }),
+  ),
+});
+
 const image = z.object({ path: z.string(), format: z.enum(['raw', 'qcow2']) });
 
 export const blockRoutes = {
@@ -67,5 +88,60 @@ export const blockRoutes = {
       path: z.string(),
       before: z.string().describe('The image that it had.'),
     }),
+  },
+  backup: {
+    ...endpoints.backup,
+    right: 'define',
+    logged: true,
+    summary:
+      'Copies disks of a running machine as they are at one moment, or what was written since the last backup. Ends with its caller.',
+    params: onMachine,
+    body: z.strictObject({
+      disks: newImages.describe(
+        'Each with a qcow2 image of the same size that no machine has; what it holds is lost.',
+      ),
+      incremental: z.boolean().default(false),
+      speed,
+    }),
+    result: backup.extend({ name }),
+  },
+  backups: {
+    ...endpoints.backups,
+    right: 'see',
+    summary: 'The backups that were made of a machine, in the order of their age.',
+    params: onMachine,
+    result: z.object({ name, backups: z.array(backup) }),
+  },
+  overlay: {
+    ...endpoints.overlay,
+    right: 'define',
+    logged: true,
+    summary:
+      'A snapshot of disks of a running machine, all at one moment: each gets a new image on top, which is written from then on.',
+    params: onMachine,
+    body: z.strictObject({
+      disks: newImages.describe('Each with a new qcow2 image whose header names the image of the disk.'),
+    }),
+    result: z.object({ name, disks: z.array(z.object({ disk: id, path: z.string() })), frozen }),
+  },
+  commit: {
+    ...endpoints.commit,
+    right: 'define',
+    logged: true,
+    summary:
+      'Writes the topmost image of a disk into the one below it, which takes its place. Ends with its caller.',
+    params: onMachine,
+    body: z.strictObject({ disk: id, speed }),
+    result: z.object({ name, disk: id, left: z.string().describe('The image that is not used any more.') }),
+  },
+  pull: {
+    ...endpoints.pull,
+    right: 'define',
+    logged: true,
+    summary:
+      'Copies all that lies below the topmost image of a disk into it; it stands alone then. Ends with its caller.',
+    params: onMachine,
+    body: z.strictObject({ disk: id, speed }),
+    result: z.object({ name, disk: id, path: z.string() }),
   },
 } as const;

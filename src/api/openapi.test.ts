@@ -61,7 +61,9 @@ test('nothing but the required body has to be given', () => {
   const disks = ['Check', 'Commit', 'Convert', 'Create', 'Import', 'Info', 'Rebase', 'Resize', 'Snapshot'];
   const others = [
     'attach',
+    'backup',
     'clone',
+    'commit',
     'define',
     'detach',
     'edit',
@@ -70,6 +72,8 @@ test('nothing but the required body has to be given', () => {
     'grant',
     'mirror',
     'monitor',
+    'overlay',
+    'pull',
     'qmp',
     'rename',
     'resizeDisk',

@@ -114,6 +114,44 @@ export class OwnFiles {
     );
   }
 
+  /** Only for as long as it takes: the machine does not need it afterwards. */
+  async backup(input: CallInput<'backup'>, signal: AbortSignal): Promise<Owned<CallResult<'backup'>>> {
+    const { name, disks } = input;
+    return await new ClaimSet(this.#claims, name).around(
+      () => this.#client.call('backup', input, { signal }),
+      { files: disks.map(({ path }) => ({ path, access: 'rw' })), keep: () => this.#filesInUse(name) },
+    );
+  }
+
+  async overlay(input: CallInput<'overlay'>): Promise<Owned<CallResult<'overlay'>>> {
+    const { name, disks } = input;
+    return await new ClaimSet(this.#claims, name).around(() => this.#client.call('overlay', input), {
+      files: disks.map(({ path }) => ({ path, access: 'rw' })),
+      keep: () => this.#filesInUse(name),
+    });
+  }
+
+  /** `below` is written: the image that the user was told of. */
+  async commit(
+    input: CallInput<'commit'>,
+    below: string,
+    signal: AbortSignal,
+  ): Promise<Owned<CallResult<'commit'>>> {
+    const { name } = input;
+    return await new ClaimSet(this.#claims, name).around(
+      () => this.#client.call('commit', input, { signal }),
+      { files: [{ path: below, access: 'rw' }], keep: () => this.#filesInUse(name) },
+    );
+  }
+
+  async pull(input: CallInput<'pull'>, signal: AbortSignal): Promise<Owned<CallResult<'pull'>>> {
+    const { name } = input;
+    return await new ClaimSet(this.#claims, name).around(() => this.#client.call('pull', input, { signal }), {
+      files: [],
+      keep: () => this.#filesInUse(name),
+    });
+  }
+
   async detach(input: CallInput<'detach'>): Promise<Owned<CallResult<'detach'>>> {
     const { name } = input;
     return await new ClaimSet(this.#claims, name).around(() => this.#client.call('detach', input), {

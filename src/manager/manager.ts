@@ -38,6 +38,8 @@ import { createHostHandlers } from './handlers/host-handlers.ts';
 import { createPolicyHandlers } from './handlers/policy-handlers.ts';
 import { createGuestHandlers } from './handlers/guest-handlers.ts';
 import { createBlockHandlers } from './handlers/block-handlers.ts';
+import { BackupRegister } from './blocks/backup-register.ts';
+import { PullNotes, settlePull } from './blocks/pull-notes.ts';
 import { settleBlocks } from './blocks/settle-blocks.ts';
 import { createHotplugHandlers } from './handlers/hotplug-handlers.ts';
 import { createMetrics, createStatsHandlers } from './handlers/stats-handlers.ts';
@@ -194,12 +196,17 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
       const machine = machines.get(name);
       if (machine !== undefined) await settleBlocks({ definitions }, machine);
     },
+    settlePull: async (name) => {
+      const machine = machines.get(name);
+      if (machine !== undefined) await settlePull({ pulls, definitions, planner: host.planner }, machine);
+    },
     policy,
     storage,
   });
   const broken = await readState({ paths, store, notes, states, machines, log, session });
   const services = { ...owners, policy, storage, store, machines, broker, events, notes, paths, now, uid };
   const definitions = new Definitions(services);
+  const pulls = new PullNotes(paths.managerState);
   const throwaways = new Throwaways({ ...services, log, scratch });
   const jobs = new DiskJobs(broker);
   const ending = new AbortController();
@@ -242,6 +249,8 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const adopter = new Adopter({ machines, broker, log, onStatus, signal: ending.signal });
   const { connected } = await adopter.adopt();
   await throwaways.sweep();
+  for (const machine of machines.all())
+    await settlePull({ pulls, definitions, planner: host.planner }, machine);
   void connected.then(() => Promise.all(machines.all().map(({ life }) => life.resume())));
   const timer = setInterval(() => {
     for (const { life } of machines.all()) if (life.run !== undefined) void life.probe();
@@ -458,6 +467,8 @@ function createApi(parts: ApiParts): FastifyInstance {
         planner: host.planner,
         audit: host.audit,
         holderOf: (...of) => machines.holderOf(...of),
+        backups: new BackupRegister(paths.managerState),
+        pulls: new PullNotes(paths.managerState),
       }),
       ...createDefinitionHandlers(definitions, {
         ...parts,

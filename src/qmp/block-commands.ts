@@ -17,6 +17,27 @@ export interface MirrorArgs {
   readonly speed: number;
 }
 
+export interface BackUpArgs {
+  readonly records: readonly { readonly node: string; readonly name: string }[];
+  readonly jobs: readonly {
+    readonly job: string;
+    readonly node: string;
+    readonly target: string;
+    /** The record of what is copied; undefined: all. */
+    readonly since: string | undefined;
+  }[];
+  readonly speed: number;
+}
+
+export interface CommitArgs {
+  readonly job: string;
+  /** The topmost node of the disk. */
+  readonly device: string;
+  readonly top: string;
+  readonly base: string;
+  readonly speed: number;
+}
+
 const ofJob = ({ job }: { readonly job: string }) => ({ id: job });
 
 export const blockCommands = {
@@ -45,5 +66,65 @@ export const blockCommands = {
   dismissJob: withArgs('job-dismiss', quickMs, parseDone, ofJob),
   /** Bytes that each node shows. */
   queryNodeSizes: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseNodeSizes),
+  /** Copies of several nodes as of one moment; from that moment on the new records keep what is written. */
+  backUp: withArgs('transaction', drainMs, parseDone, ({ records, jobs, speed }: BackUpArgs) => ({
+    actions: [
+      ...records.map(({ node, name }) => ({
+        type: 'block-dirty-bitmap-add',
+        data: { node, name, persistent: true },
+      })),
+      ...jobs.map(({ job, node, target, since }) => ({
+        type: 'blockdev-backup',
+        data: {
+          'job-id': job,
+          device: node,
+          target,
+          speed,
+          ...(since === undefined
+            ? { sync: 'full' }
+            : { sync: 'bitmap', bitmap: since, 'bitmap-mode': 'never' }),
+          ...kept,
+        },
+      })),
+    ],
+  })),
+  removeBitmap: withArgs(
+    'block-dirty-bitmap-remove',
+    drainMs,
+    parseDone,
+    ({ node, name }: { readonly node: string; readonly name: string }) => ({ node, name }),
+  ),
+  /** Each overlay goes on top of its node, all at the same moment, or none. */
+  overlay: withArgs(
+    'transaction',
+    drainMs,
+    parseDone,
+    ({ pairs }: { readonly pairs: readonly { readonly node: string; readonly overlay: string }[] }) => ({
+      actions: pairs.map((data) => ({ type: 'blockdev-snapshot', data })),
+    }),
+  ),
+  /** What the topmost image has is written into the one below it; once it is ready both are kept equal. */
+  commit: withArgs('block-commit', drainMs, parseDone, ({ job, device, top, base, speed }: CommitArgs) => ({
+    'job-id': job,
+    device,
+    'top-node': top,
+    'base-node': base,
+    speed,
+    ...kept,
+  })),
+  /** All that lies below is copied into the image; it ends with our word, and then stands alone. */
+  stream: withArgs(
+    'block-stream',
+    drainMs,
+    parseDone,
+    ({ job, node, speed }: { readonly job: string; readonly node: string; readonly speed: number }) => ({
+      'job-id': job,
+      device: node,
+      speed,
+      'auto-finalize': false,
+      'auto-dismiss': false,
+    }),
+  ),
+  finalizeJob: withArgs('job-finalize', drainMs, parseDone, ofJob),
   queryBitmaps: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseBitmaps),
 } as const;

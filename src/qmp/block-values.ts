@@ -12,7 +12,7 @@ const jobStates: Readonly<Record<string, Job['status']>> = {
   ready: 'ready',
   standby: 'ready',
   waiting: 'active',
-  pending: 'active',
+  pending: 'pending',
   aborting: 'active',
   concluded: 'ended',
   null: 'ended',
@@ -20,7 +20,8 @@ const jobStates: Readonly<Record<string, Job['status']>> = {
 
 export interface Job {
   readonly id: string;
-  readonly status: 'active' | 'ready' | 'ended';
+  /** `pending`: it has done all, and waits for our word. */
+  readonly status: 'active' | 'ready' | 'pending' | 'ended';
   /** Of the same unit; the total may grow. */
   readonly done: number;
   readonly total: number;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { parseDefinition } from '../../src/definition/parse.ts';
 import { consoleShows, done, statusOf } from './driver.ts';
 import type { Instance } from './instance.ts';
 
@@ -47,4 +48,14 @@ export async function openImages(instance: Instance, machine: string): Promise<s
     }
   });
   return links.filter((path) => /\.(?:qcow2|raw)$/.test(path)).map((path) => path.split('/').at(-1) ?? '');
+}
+
+/** As the definition has them, the topmost first. */
+export async function definedImages(instance: Instance, machine: string, disk: string): Promise<string[]> {
+  const reply = await instance.client.call('definition', { name: machine });
+  assert.ok(reply.ok, JSON.stringify(reply));
+  const parsed = parseDefinition(reply.result.source);
+  assert.ok(parsed.ok, JSON.stringify(parsed));
+  const found = parsed.definition.disks.find(({ id }) => id === disk);
+  return found === undefined ? [] : [found.path, ...found.backing.map(({ path }) => path)];
 }

@@ -57,7 +57,7 @@ export const mirror = defineCommand({
     return await interruptible(async (signal) => {
       const label = `moving ${disk} of ${name}`;
       const moved = await context.progressing(label, async (progress) => {
-        const made = await makeImage(context, { name, disk, path, format, backing: null }, signal);
+        const made = await makeImage(context, { name, disk, path, format }, signal);
         if (!made.ok) return { reply: made, notes: [] };
         const input = { name, disk, path, format, speed };
         const call = withClaims(

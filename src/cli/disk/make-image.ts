@@ -1,15 +1,19 @@
 /** A new image of the size of a machine's disk, made by the user, for the machine to be given. */
 import type { CallResult } from '../../api/calls.ts';
+import type { DiskClient } from '../../api/disk-client.ts';
 import type { Reply } from '../../api/client.ts';
 import type { Context } from '../context.ts';
+
+interface Image {
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+}
 
 export interface NewImage {
   readonly name: string;
   readonly disk: string;
   readonly path: string;
   readonly format: 'raw' | 'qcow2';
-  /** What its header is to name; null: it stands alone. */
-  readonly backing: readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[] | null;
 }
 
 export interface MadeImage {
@@ -50,6 +54,22 @@ export async function makeImage(
   const made = await disks.run('diskCreate', input, { files: [], signal });
   if (!made.ok) return made;
   return { ok: true, result: { undo: () => undo(context, name, path) } };
+}
+
+/** Writes into the header of an image what it stands on; nothing of that is read. */
+export async function nameBelow(
+  client: DiskClient,
+  { path, onto }: { readonly path: string; readonly onto: readonly Image[] },
+  signal: AbortSignal,
+): Promise<Reply<unknown>> {
+  // The nearest alone gets into the header.
+  const below = onto.slice(0, 1).map((one) => ({ path: one.path, format: one.format }));
+  const image = { path, format: 'qcow2' as const, backing: [] };
+  const files = [
+    { path, access: 'rw' as const },
+    ...below.map((one) => ({ path: one.path, access: 'ro' as const })),
+  ];
+  return await client.run('diskRebase', { image, onto: below, metadataOnly: true }, { files, signal });
 }
 
 /** When nothing is done with the image any more; undefined: not known. */

@@ -28,7 +28,7 @@ async function find(session: QmpSession, id: string): Promise<CommandResult<Job 
 export async function untilJob(
   session: QmpSession,
   id: string,
-  status: 'ready' | 'ended',
+  status: 'ready' | 'pending' | 'ended',
   { signal, onProgress }: JobWatch,
 ): Promise<JobEnd> {
   for (let pollMs = firstPollMs; ; pollMs = Math.min(lastPollMs, pollMs * 1.5)) {
@@ -37,7 +37,7 @@ export async function untilJob(
     const job = found.ok ? found.value : undefined;
     if (found.ok && job === undefined) return gone;
     if (job?.status === 'ended') return endOf(job, status);
-    if (job?.status === 'ready' && status === 'ready') return { ok: true };
+    if (job?.status === status) return { ok: true };
     if (signal.aborted) return { ok: false, message: 'it was given up' };
     if (job !== undefined && job.total > 0)
       onProgress(Math.max(0, Math.min(100, (100 * job.done) / job.total)));
@@ -45,7 +45,7 @@ export async function untilJob(
   }
 }
 
-function endOf({ error }: Job, wanted: 'ready' | 'ended'): JobEnd {
+function endOf({ error }: Job, wanted: 'ready' | 'pending' | 'ended'): JobEnd {
   if (error !== '') return { ok: false, message: error };
   return wanted === 'ended' ? { ok: true } : { ok: false, message: 'it ended before it was ready' };
 }

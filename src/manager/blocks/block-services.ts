@@ -77,6 +77,24 @@ export function usedElsewhere(
   return success(undefined);
 }
 
+/** Other machines that have the image, by name where the user may see one; undefined: none. */
+export function othersOf(
+  { machines }: Pick<BlockServices, 'machines'>,
+  machine: Machine,
+  identity: Identity,
+  path: string,
+): string | undefined {
+  const other = machines
+    .all()
+    .find(({ name, record }) =>
+      name === machine.name || record === null
+        ? false
+        : filesOf(record.definition).some((file) => file.path === path),
+    );
+  if (other === undefined) return undefined;
+  return machines.may(identity, 'see', other) ? `machine "${other.name}"` : 'another machine';
+}
+
 /** One thing at a time is done with the images of a machine. `work` runs when nobody else changes what it holds. */
 export async function beginBlockWork<Result>(
   services: BlockServices,

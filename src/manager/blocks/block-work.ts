@@ -7,16 +7,15 @@ import type { DiskImages } from '../../definition/set-images.ts';
 import { parseAttached, type Attached } from '../hotplug/hotplug.ts';
 import { parseHeldFile, type HeldFile } from '../lifecycle/held-files.ts';
 
-/** What stands in the definition before and after; null: the disk does not stand in it. */
-export interface ImagesChange {
-  readonly from: DiskImages;
-  readonly to: DiskImages;
+/** One disk, as it is after it, and what stands in the definition before and after. */
+export interface DiskChange {
+  readonly after: Attached;
+  readonly definition: { readonly from: DiskImages; readonly to: DiskImages };
 }
 
-/** A disk is about to get other images, which at that moment hold the same. */
+/** Disks are about to get other images, which at that moment hold the same. */
 export interface Swap {
-  readonly after: Attached;
-  readonly definition: ImagesChange | null;
+  readonly changes: readonly DiskChange[];
   /** By this node it is seen whether it was done: the disk uses it afterwards, or uses it before. */
   readonly sign: { readonly node: string; readonly usedBy: 'before' | 'after' };
   /** Nodes of which nothing uses any after it. */
@@ -33,6 +32,8 @@ export interface BlockWork {
   readonly nodes: readonly string[];
   /** What is open beside what the machine's disks have. */
   readonly files: readonly HeldFile[];
+  /** The file systems of the guest are at rest, and are to go on when it ends. */
+  readonly frozen: boolean;
   /** Once it has come so far. */
   readonly swap: Swap | null;
 }
@@ -51,28 +52,37 @@ export function parseBlockWork(value: unknown): BlockWork | undefined {
     doing,
     nodes: texts(field('nodes')),
     files: heldFiles(field('files')),
+    frozen: field('frozen') === true,
     swap: parseSwap(field('swap')),
   };
 }
 
 function parseSwap(value: unknown): Swap | null {
   const field = (name: string): unknown => Reflect.get(Object(value), name);
-  const [after, sign, paused] = [parseAttached(field('after')), field('sign'), field('paused')];
+  const [changes, sign, paused] = [field('changes'), field('sign'), field('paused')];
   const [node, usedBy]: unknown[] = ['node', 'usedBy'].map((name) => Reflect.get(Object(sign), name));
-  if (after === undefined || typeof node !== 'string' || typeof paused !== 'boolean') return null;
-  const definition: unknown = field('definition');
-  const [from, to] = ['from', 'to'].map((name) => parseImages(Reflect.get(Object(definition), name)));
+  if (!Array.isArray(changes) || typeof node !== 'string' || typeof paused !== 'boolean') return null;
   return {
-    after,
+    changes: (changes as readonly unknown[]).flatMap((one) => parseChange(one) ?? []),
     sign: { node, usedBy: usedBy === 'before' ? 'before' : 'after' },
     paused,
-    definition: from === undefined || to === undefined ? null : { from, to },
     left: texts(field('left')),
     leftFiles: heldFiles(field('leftFiles')),
   };
 }
 
-function parseImages(value: unknown): DiskImages | undefined {
+function parseChange(value: unknown): DiskChange | undefined {
+  const field = (name: string): unknown => Reflect.get(Object(value), name);
+  const after = parseAttached(field('after'));
+  const [from, to] = ['from', 'to'].map((name) =>
+    parseImages(Reflect.get(Object(field('definition')), name)),
+  );
+  return after === undefined || from === undefined || to === undefined
+    ? undefined
+    : { after, definition: { from, to } };
+}
+
+export function parseImages(value: unknown): DiskImages | undefined {
   const image = (one: unknown): { path: string; format: 'raw' | 'qcow2' } | undefined => {
     const [path, format]: unknown[] = [Reflect.get(Object(one), 'path'), Reflect.get(Object(one), 'format')];
     return typeof path === 'string' && (format === 'raw' || format === 'qcow2')

@@ -12,6 +12,7 @@ import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { dropAllJobs } from './block-job.ts';
 import type { BlockWork, Swap } from './block-work.ts';
+import { thaw } from './frozen.ts';
 
 export interface SettleServices {
   readonly definitions: Pick<Definitions, 'putImages'>;
@@ -40,6 +41,7 @@ export async function settleWork(
   if (run === undefined || work === undefined) return success('done');
   const { hotplug } = run;
   hotplug.workIsOrphan = true;
+  if (work.frozen) await thaw(run);
   await dropAllJobs(session);
   const { swap } = work;
   const swapped = swap === null ? undefined : await settleSwap(services, machine, { session, work, swap });
@@ -98,19 +100,20 @@ interface Seen {
 async function nameImages(
   { definitions }: SettleServices,
   machine: Machine,
-  { work, swap, swapped }: Seen,
+  { swap, swapped }: Seen,
 ): Promise<Outcome<undefined>> {
-  if (swap.definition === null) return success(undefined);
-  const { from, to } = swap.definition;
-  const defined = machine.record?.definition.disks.find(({ id }) => id === work.disk);
-  const [wanted, other] = swapped ? [to, from] : [from, to];
-  // Somebody gave it other images meanwhile, for the next start.
-  if (defined === undefined || !sameImages(defined, other)) return success(undefined);
-  return await definitions.putImages(machine, work.disk, wanted);
+  const wrong = swap.changes.flatMap(({ after, definition: { from, to } }) => {
+    const defined = machine.record?.definition.disks.find(({ id }) => id === after.id);
+    const [wanted, other] = swapped ? [to, from] : [from, to];
+    // Somebody gave it other images meanwhile, for the next start.
+    if (defined === undefined || !sameImages(defined, other)) return [];
+    return [[after.id, wanted] as const];
+  });
+  return wrong.length === 0 ? success(undefined) : await definitions.putImages(machine, wrong);
 }
 
 function settleHotplug(hotplug: Hotplug, { work, swap, swapped }: Seen): void {
-  if (swapped) hotplug.replace(swap.after);
+  if (swapped) for (const { after } of swap.changes) hotplug.replace(after);
   hotplug.work = {
     ...work,
     swap: null,

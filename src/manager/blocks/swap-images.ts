@@ -67,10 +67,11 @@ async function swapStopped(
   // SECURITY: promise 7. A second one writes out what both images have in QEMU's memory; the guest has nothing more to add.
   const flushed = await commands.stop(session);
   if (!flushed.ok) return flushed.message;
-  if (swap.definition !== null) {
-    const named = await definitions.putImages(machine, work.disk, swap.definition.to);
-    if (!named.ok) return named.faults[0]?.message;
-  }
+  const named = await definitions.putImages(
+    machine,
+    swap.changes.map(({ after, definition }) => [after.id, definition.to]),
+  );
+  if (!named.ok) return named.faults[0]?.message;
   const completed = await blockCommands.completeJob(session, { job });
   if (!completed.ok) return completed.message;
   const ended = await untilJob(session, job, 'ended', {

@@ -41,6 +41,9 @@ export interface Defined<Result extends string> {
   readonly notes: readonly string[];
 }
 
+/** By the id of the disk. */
+export type ImagesOfDisks = readonly (readonly [disk: string, images: DiskImages])[];
+
 interface Written {
   readonly definition: MachineDefinition;
   readonly source: string;
@@ -147,13 +150,13 @@ export class Definitions {
     });
   }
 
-  /** Whether a disk of the definition may get these images: what would keep them out is found before they are made. */
+  /** Whether disks of the definition may get these images: what would keep them out is found before they are made. */
   async checkImages(
     identity: Identity,
     machine: Machine,
-    { disk, images }: { readonly disk: string; readonly images: DiskImages },
+    images: ImagesOfDisks,
   ): Promise<Outcome<undefined>> {
-    const changed = await this.#withImages(machine, disk, images);
+    const changed = await this.#withImages(machine, images);
     if (!changed.ok) return changed;
     const { owner } = changed.value.metadata;
     const by = { owner, by: identity.uid, dryRun: false };
@@ -161,10 +164,10 @@ export class Definitions {
     return admitted.ok ? success(undefined) : admitted;
   }
 
-  /** What a running machine's disk has now, which was looked into before it got it. */
-  async putImages(machine: Machine, disk: string, images: DiskImages): Promise<Outcome<undefined>> {
+  /** What disks of a running machine have now, which was looked into before they got it. All of it or nothing. */
+  async putImages(machine: Machine, images: ImagesOfDisks): Promise<Outcome<undefined>> {
     return await this.locks.hold([machine.name], async () => {
-      const changed = await this.#withImages(machine, disk, images);
+      const changed = await this.#withImages(machine, images);
       if (!changed.ok) return changed;
       const { definition, source, metadata } = changed.value;
       const written = await this.#services.store.put(definition, source, metadata);
@@ -176,17 +179,20 @@ export class Definitions {
 
   async #withImages(
     machine: Machine,
-    disk: string,
-    images: DiskImages,
+    images: ImagesOfDisks,
   ): Promise<Outcome<Written & Pick<DefinitionRecord, 'metadata'>>> {
     const { record } = machine;
     const source = await this.#services.store.source(machine.name);
     if (record === null || source === undefined) return unknownMachine(machine.name);
-    const changed = setDiskImages(source, disk, images);
-    if (!changed.ok) return changed;
-    const parsed = parseDefinition(changed.source);
+    let text = source;
+    for (const [disk, one] of images) {
+      const changed = setDiskImages(text, disk, one);
+      if (!changed.ok) return changed;
+      text = changed.source;
+    }
+    const parsed = parseDefinition(text);
     if (!parsed.ok) return parsed;
-    return success({ definition: parsed.definition, source: changed.source, metadata: record.metadata });
+    return success({ definition: parsed.definition, source: text, metadata: record.metadata });
   }
 
   /** The definition and all that qward keeps for the machine. Disks only where each of them can be removed. */

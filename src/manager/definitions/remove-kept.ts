@@ -1,4 +1,4 @@
-/** What the manager keeps of a machine beside its definition: firmware variables, scroll-back, log, note. */
+/** What the manager keeps of a machine beside its definition: firmware variables, scroll-back, log, note, and what was backed up. */
 import { rm } from 'node:fs/promises';
 import { variableStores } from '../../plan/boot.ts';
 import { tpmStatePath } from '../../plan/tpm.ts';
@@ -21,5 +21,7 @@ export async function removeKept(
   await rm(tpmStatePath(paths.vars, machine), { recursive: true, force: true });
   await rm(consoleDirectory(paths.managerState, machine), { recursive: true, force: true });
   await new MachineLog(paths.managerState, machine).remove();
+  for (const kept of ['backups', 'pulls'])
+    await rm(`${paths.managerState}/${kept}/${machine}.json`, { force: true });
   await notes.remove(machine);
 }

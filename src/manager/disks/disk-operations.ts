@@ -156,10 +156,13 @@ export async function diskRebase(work: DiskWork, body: Body<'diskRebase'>): Resu
   const [nearest, ...others] = body.onto;
   const backing = nearest ?? null;
   if (body.metadataOnly) {
-    const looked = await work.look([named(image.path, 'rw'), ...read(onto)], ({ headers }) =>
+    const looked = await work.look([named(image.path, 'rw')], ({ headers }) =>
       outsideFaults(image, headers[image.path]?.references ?? []),
     );
     if (!looked.ok) return looked;
+    // Nothing of them is read: they may be at work.
+    const below = await work.look(read(onto), () => [], true);
+    if (!below.ok) return below;
   } else {
     const looked = await lookAtChain(work, image, 1);
     if (!looked.ok) return looked;

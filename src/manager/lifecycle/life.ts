@@ -44,6 +44,8 @@ export interface LifeServices {
   readonly runHook: (call: HookCall) => Promise<HookReport>;
   /** Finishes or undoes what an earlier manager did to the images of its disks. */
   readonly settleBlocks: (machine: string) => Promise<void>;
+  /** The same of a disk that was about to stand alone when all that knew of it ended. */
+  readonly settlePull: (machine: string) => Promise<void>;
   /** The broker keeps something of a machine that does not run: it is to be looked for when the broker answers. */
   readonly onLost: () => void;
   /** Something that `list` shows of this machine changed. */

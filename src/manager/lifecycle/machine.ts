@@ -308,11 +308,13 @@ export class Machine {
   }
 
   async #start(
-    record: DefinitionRecord,
+    given: DefinitionRecord,
     options: StartOptions,
     signal: AbortSignal,
   ): Promise<Outcome<string>> {
     const begunAt = performance.now();
+    await this.#services.settlePull(this.name);
+    const record = this.#record ?? given;
     if (options.restart === undefined) this.life.after.restarts.startedByHand();
     const before = this.state;
     this.life.settle('starting');

@@ -42,6 +42,12 @@ function detailsOf(call: string, field: (name: string) => unknown): string | und
       return JSON.stringify(field('disk') ?? field('nic'));
     case 'resizeDisk':
       return JSON.stringify({ disk: field('disk'), size: field('size'), more: field('more') });
+    case 'backup':
+    case 'overlay':
+      return JSON.stringify({ disks: field('disks') });
+    case 'commit':
+    case 'pull':
+      return JSON.stringify({ disk: field('disk') });
     case 'mirror':
       return JSON.stringify({ disk: field('disk'), path: field('path') });
     case 'detach':

@@ -1,0 +1,159 @@
+/**
+ * QEMU, manager or broker are killed at random moments of everything that changes the images of a running machine. Whatever dies,
+ * the definition then names a chain whose images are sound, in the order of their headers, with every byte that the guest had synced.
+ * QWARD_ROUNDS: how many; QWARD_SEED repeats those of a run.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { closedHome, startWithAccounts } from '../support/accounts.ts';
+import { checkImage, counted, counterIn, definedImages, untilCounts } from '../support/block-chains.ts';
+import { consoleShows, done, statusOf } from '../support/driver.ts';
+import { demoMachine } from '../support/demo-machine.ts';
+
+const rounds = Number(process.env['QWARD_ROUNDS'] ?? 12);
+const seed = Number(process.env['QWARD_SEED'] ?? Date.now() % 1_000_000);
+let state = seed;
+/** From 0 to below `most`; of the seed alone (mulberry32). */
+function random(most: number): number {
+  state = (state + 0x6d2b79f5) | 0;
+  let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+  return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * most);
+}
+
+const alice = 910_000_061;
+const instance = await startWithAccounts([{ name: 'alice', uid: alice }]);
+after(() => instance[Symbol.asyncDispose]());
+instance.writePolicy({ define: { users: ['alice'], groups: [] } });
+const home = closedHome(instance, 'alice', alice);
+const asAlice = { uid: alice };
+const first = join(home, 'first.qcow2');
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+const imagesNow = (): Promise<string[]> => definedImages(instance, 'shop', 'root');
+
+/** As the headers have it. */
+function headerImages(top: string): string[] {
+  const text = execFileSync('qemu-img', ['info', '-U', '--backing-chain', '--output=json', top], {
+    encoding: 'utf8',
+  });
+  return (JSON.parse(text) as { readonly filename: string }[]).map(({ filename }) => filename);
+}
+
+async function start(): Promise<void> {
+  await done(instance, 'start shop', asAlice);
+  const from = await counted(instance, 'shop');
+  await consoleShows(instance, 'shop', /synced \d/);
+  for (let times = 0; (await counted(instance, 'shop')).length < from.length + 3; times += 1) {
+    assert.ok(times < 600, 'the guest does not count');
+    await pause(100);
+  }
+}
+
+type Victim = 'qemu' | 'manager' | 'broker';
+const victims: readonly (readonly Victim[])[] = [
+  ['qemu'],
+  ['manager'],
+  ['broker'],
+  ['manager', 'qemu'],
+  ['qemu', 'manager', 'broker'],
+];
+
+async function kill(victim: Victim, pid: number | null): Promise<void> {
+  try {
+    process.kill(victim === 'qemu' ? (pid ?? 0) : instance.daemon(victim), 'SIGKILL');
+  } catch {
+    // It has ended already.
+  }
+  await pause(random(30));
+}
+
+const kinds = ['mirror', 'overlay', 'commit', 'pull', 'backup'] as const;
+const overlay = (round: number): readonly string[] => [
+  'snapshot',
+  'create',
+  'shop',
+  `s${round}`,
+  '--disks-only',
+];
+
+/** Each kind in its turn; for one that needs a chain there is one. */
+async function operation(round: number): Promise<readonly string[]> {
+  const kind = kinds[round % kinds.length] ?? 'overlay';
+  const rate = random(2) === 0 ? ['--rate', '16MiB'] : [];
+  if ((kind === 'commit' || kind === 'pull') && (await imagesNow()).length === 1)
+    await done(instance, overlay(round), asAlice);
+  switch (kind) {
+    case 'mirror':
+      return ['mirror', 'shop', 'root', join(home, `mirror-${round}.qcow2`), ...rate];
+    case 'commit':
+    case 'pull':
+      return [kind, 'shop', 'root', ...rate];
+    case 'backup':
+      return ['backup', 'create', 'shop', '--to', home, ...rate];
+    case 'overlay':
+      return overlay(round);
+  }
+}
+
+before(async () => {
+  await done(instance, ['disk', 'create', first, '32MiB'], asAlice);
+  execFileSync('qemu-io', ['-c', 'write -q -P 7 1M 24M', first]);
+  const source = demoMachine({
+    name: 'shop',
+    guest: instance.guest,
+    disk: first,
+    switches: 'qward.synced',
+    memory: '96MiB',
+  });
+  await done(instance, 'define -', { ...asAlice, stdin: source });
+});
+
+for (let round = 1; round <= rounds; round += 1)
+  test(`round ${round} of ${rounds} (seed ${seed}): nothing that was synced is lost`, async (context) => {
+    if ((await statusOf(instance, 'shop')).state !== 'running') await start();
+    const { pid } = await statusOf(instance, 'shop');
+    const words = await operation(round);
+    const before = await imagesNow();
+    const dying = victims[random(victims.length)] ?? [];
+    const afterMs = 250 + random(4000);
+    const working = instance.qward(words, asAlice);
+    await pause(afterMs);
+    for (const victim of dying) await kill(victim, pid);
+    const { status } = await working;
+    context.diagnostic(`${words.slice(0, 2).join(' ')}, ${dying.join('+')} after ${afterMs} ms: ${status}`);
+    await instance.up();
+    const now = await statusOf(instance, 'shop');
+    if (!dying.includes('qemu')) {
+      assert.equal(now.state, 'running');
+      await done(instance, 'audit shop');
+      await untilCounts(instance, 'shop', 2);
+      const chain = await instance.client.call('chain', { name: 'shop' });
+      assert.ok(chain.ok);
+      assert.equal(chain.result.busy, null);
+      assert.deepEqual(
+        chain.result.disks[0]?.images.map(({ path }) => path),
+        await imagesNow(),
+      );
+      // Its guest goes on in the next round.
+      if (round % 3 !== 0 && round !== rounds) return;
+      await kill('qemu', now.pid);
+    }
+    const ended = await instance.client.call('wait', {
+      name: 'shop',
+      states: ['stopped', 'crashed'],
+      timeoutMs: 30_000,
+    });
+    assert.ok(ended.ok, JSON.stringify(ended));
+    const last = (await counted(instance, 'shop')).at(-1) ?? 0;
+    const images = await imagesNow();
+    assert.deepEqual(headerImages(images[0] ?? ''), images, `${before.join(', ')} before`);
+    for (const image of images) checkImage(image);
+    assert.ok(counterIn(instance, images[0] ?? '') >= last, `synced ${last}`);
+    for (const name of readdirSync(home))
+      if (/\.qcow2(?:\.|$)|qward-disk/.test(name) && !images.includes(join(home, name)))
+        rmSync(join(home, name));
+  });
