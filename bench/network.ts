@@ -1,15 +1,25 @@
 /**
  * How fast a guest sends: by a user network beyond the host, and by a bridge to the host, each beside the same QEMU and passt with the same
- * arguments started bare. All four guests have a connection all the time, and in each round each is read from for a moment, the others not: a
- * guest whose data nobody takes sends none. On network namespaces; no packet leaves them.
+ * arguments started bare. All four guests run all the time, and in each round each is read from for some seconds. The bare ones have a
+ * cgroup of their own each: where other programs take CPUs, the kernel shares these out by cgroup. On network namespaces; no packet leaves them.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdtempSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { findCgroupMounts } from '../src/jail/cgroups.ts';
 import { blocking, connectUnixSocket } from '../src/linux/unix-socket.ts';
+import { passtJobPrefix } from '../src/protocol/passt.ts';
 import type { LaunchRequest } from '../src/protocol/launch.ts';
 import { startBareQemu } from '../test/support/bare-qemu.ts';
 import { checkout } from '../test/support/checkout.ts';
@@ -23,8 +33,8 @@ import { command, summarise } from './measure.ts';
 import type { Row } from './table.ts';
 
 const memory = '96MiB';
-const windowMs = 2_000;
-/** Of each window: what was sent into buffers while nobody took it. */
+const windowMs = 3_000;
+/** Until TCP has found its pace. */
 const settleMs = 500;
 const connectsWithinMs = 120_000;
 const mib = 1024 ** 2;
@@ -35,36 +45,60 @@ const kinds = {
 } as const;
 type Kind = keyof typeof kinds;
 type Side = 'qward' | 'bare';
-export type NetworkSeries = ReadonlyMap<`${Side} ${Kind}`, readonly number[]>;
+export type NetworkSeries = ReadonlyMap<`${Side} ${Kind}` | `${Side} ${Kind}, CPU`, readonly number[]>;
 
 /** Takes what a guest sends, when it is asked to. */
 interface Sink {
-  /** MiB for each second. */
-  readonly read: () => Promise<number>;
+  readonly read: (pids: readonly number[]) => Promise<Rate>;
 }
 
+interface Rate {
+  /** MiB for each second. */
+  readonly wall: number;
+  /** MiB for each second of CPU time that QEMU and passt took: what other programs of the host do is not in it. */
+  readonly cpu: number;
+}
+
+/** Seconds of CPU time, of the whole process (proc_pid_stat(5), with 100 ticks a second). */
+const cpuSeconds = (pids: readonly number[]): number =>
+  pids.reduce((sum, pid) => {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return sum + (Number(fields[11]) + Number(fields[12])) / 100;
+  }, 0);
+
+/** A guest connects again and again, and is cut off at once but when it is read from: one that waits would take long to begin again. */
 async function listenAt(address: string, port: number): Promise<Sink> {
-  const connections: Socket[] = [];
-  let bytes = 0;
+  let take: ((socket: Socket) => void) | undefined;
   const server = createServer((socket) => {
-    socket.on('data', (piece: Buffer) => void (bytes += piece.length));
     socket.on('error', () => undefined);
-    socket.pause();
-    connections.push(socket);
+    if (take === undefined) socket.resetAndDestroy();
+    else take(socket);
+    take = undefined;
   });
   server.listen(port, address);
   await once(server, 'listening');
   server.unref();
   return {
-    read: async () => {
-      for (const giveUpAt = performance.now() + connectsWithinMs; connections.length === 0; await delay(100))
-        if (performance.now() > giveUpAt) throw new Error(`no guest sends to ${address}:${port}`);
-      connections.at(-1)?.resume();
+    read: async (pids) => {
+      const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+      take = resolve;
+      const late = setTimeout(
+        () => reject(new Error(`no guest sends to ${address}:${port}`)),
+        connectsWithinMs,
+      );
+      const socket = await promise.finally(() => clearTimeout(late));
+      let bytes = 0;
+      socket.on('data', (piece: Buffer) => void (bytes += piece.length));
       await delay(settleMs);
-      const [before, began] = [bytes, performance.now()];
+      const [before, began, spent] = [bytes, performance.now(), cpuSeconds(pids)];
       await delay(windowMs);
-      const rate = (bytes - before) / mib / ((performance.now() - began) / 1000);
-      connections.at(-1)?.pause();
+      const sent = (bytes - before) / mib;
+      const rate = {
+        wall: sent / ((performance.now() - began) / 1000),
+        cpu: sent / (cpuSeconds(pids) - spent),
+      };
+      socket.resetAndDestroy();
       return rate;
     },
   };
@@ -101,17 +135,32 @@ async function startBare(instance: Instance, kind: Kind): Promise<readonly Child
   const { launch, helpers = [] } = told.plan;
   const bare = startBareQemu(launch, mkdtempSync(join(instance.directory, 'bare-')));
   const children: ChildProcess[] = [bare.child];
+  intoCgroup(instance, name, bare.child.pid);
   await using monitor = await RawMonitor.open(bare.sockets.qmp ?? '');
   for (const helper of helpers) {
     const connected = connectUnixSocket(bare.sockets['net0'] ?? '');
     if (!('fd' in connected)) throw new Error(`net0: ${connected.code}`);
     blocking(connected.fd);
     const { binary, argv } = helper.launch;
-    children.push(spawn(binary, argv, { stdio: ['ignore', 'ignore', 'inherit', connected.fd] }));
+    const passt = spawn(binary, argv, { stdio: ['ignore', 'ignore', 'inherit', connected.fd] });
+    intoCgroup(instance, `${name}-net`, passt.pid);
+    children.push(passt);
     closeSync(connected.fd);
   }
   await monitor.execute('cont');
   return children;
+}
+
+/** In every hierarchy that gives out CPUs; swept with those of the instance. */
+function intoCgroup(instance: Instance, name: string, pid = 0): void {
+  const { layout, mounts } = findCgroupMounts();
+  for (const { path } of mounts.filter(
+    (one) => layout === 'v2' || existsSync(join(one.path, 'cpu.shares')),
+  )) {
+    const directory = join(path, instance.cgroupParent, name);
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'cgroup.procs'), String(pid));
+  }
 }
 
 /** The thread is left in the namespace of the host. */
@@ -131,6 +180,34 @@ async function listenEverywhere({ host, world }: Uplink): Promise<Map<`${Side} $
   return sinks;
 }
 
+/** Of the machine's QEMU and its passt, as the broker has noted them. */
+function pidsOf({ paths }: Instance, kind: Kind): readonly number[] {
+  const records = `${paths.brokerRun}/machines`;
+  return readdirSync(records)
+    .filter(
+      (name) =>
+        name === `${nameOf('qward', kind)}.json` || (kind === 'passt' && name.startsWith(passtJobPrefix)),
+    )
+    .map((name) => Number(Reflect.get(Object(JSON.parse(readFileSync(join(records, name), 'utf8'))), 'pid')));
+}
+
+async function readAll(
+  sinks: ReadonlyMap<`${Side} ${Kind}`, Sink>,
+  pids: ReadonlyMap<`${Side} ${Kind}`, readonly number[]>,
+  rounds: number,
+): Promise<NetworkSeries> {
+  const series = new Map<`${Side} ${Kind}` | `${Side} ${Kind}, CPU`, number[]>();
+  // The first connects all of them, and is not counted.
+  for (let round = -1; round < rounds; round++)
+    for (const [name, sink] of sinks) {
+      const { wall, cpu } = await sink.read(pids.get(name) ?? []);
+      if (round < 0) continue;
+      series.set(name, [...(series.get(name) ?? []), wall]);
+      series.set(`${name}, CPU`, [...(series.get(`${name}, CPU`) ?? []), cpu]);
+    }
+  return series;
+}
+
 /** MiB for each second and round. */
 export async function networkRounds(rounds: number): Promise<NetworkSeries> {
   const home = '/proc/1/ns/net';
@@ -145,19 +222,19 @@ export async function networkRounds(rounds: number): Promise<NetworkSeries> {
       policy: { bridges: ['br0'] },
       ...(bundled ? { bundles: 'dist' } : {}),
     });
+    const pids = new Map<`${Side} ${Kind}`, readonly number[]>();
     for (const kind of ['passt', 'bridge'] as const) {
       for (const side of ['qward', 'bare'] as const) await define(instance, side, kind);
       granted(await instance.client.call('start', { name: nameOf('qward', kind) }));
-      children.push(...(await startBare(instance, kind)));
+      const bare = await startBare(instance, kind);
+      children.push(...bare);
+      pids.set(
+        `bare ${kind}`,
+        bare.map(({ pid = 0 }) => pid),
+      );
+      pids.set(`qward ${kind}`, pidsOf(instance, kind));
     }
-    const series = new Map([...sinks.keys()].map((name): [`${Side} ${Kind}`, number[]] => [name, []]));
-    // The first connects all of them, and is not counted.
-    for (let round = -1; round < rounds; round++)
-      for (const [name, sink] of sinks) {
-        const rate = await sink.read();
-        if (round >= 0) series.get(name)?.push(rate);
-      }
-    return series;
+    return await readAll(sinks, pids, rounds);
   } finally {
     for (const child of children.toReversed()) child.kill('SIGKILL');
     enterNetwork(home);
@@ -165,21 +242,22 @@ export async function networkRounds(rounds: number): Promise<NetworkSeries> {
 }
 
 export function networkRows(series: NetworkSeries): Row[] {
-  const median = (name: `${Side} ${Kind}`): number | null => {
+  const median = (name: `${Side} ${Kind}` | `${Side} ${Kind}, CPU`): number | null => {
     const values = series.get(name) ?? [];
     return values.length === 0 ? null : summarise(values).median;
   };
-  const row = (kind: Kind, what: string, note: string): Row => ({
-    what: `a guest sends ${what}`,
-    unit: 'MiB/s',
-    qward: median(`qward ${kind}`),
-    other: median(`bare ${kind}`),
-    target: { kind: 'share', atLeast: 0.95 },
-    note,
-  });
+  const rows = (kind: Kind, what: string, note: string): Row[] =>
+    (['', ', CPU'] as const).map((of) => ({
+      what: `a guest sends ${what}${of === '' ? '' : ', for each second of CPU time'}`,
+      unit: of === '' ? 'MiB/s' : 'MiB',
+      qward: median(`qward ${kind}${of}`),
+      other: median(`bare ${kind}${of}`),
+      target: { kind: 'share', atLeast: 0.95 },
+      note,
+    }));
   const vhost = existsSync('/dev/vhost-net') ? 'TCG; with vhost-net' : 'TCG; without vhost-net';
   return [
-    row('passt', 'beyond the host by passt, against the same passt started bare', 'TCG'),
-    row('bridge', 'to the host by a bridge, against the same QEMU started bare', vhost),
+    ...rows('passt', 'beyond the host by passt, against the same passt started bare', 'TCG'),
+    ...rows('bridge', 'to the host by a bridge, against the same QEMU started bare', vhost),
   ];
 }
