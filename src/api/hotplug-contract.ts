@@ -33,7 +33,14 @@ export const hotplugRoutes = {
         }),
       ),
       cards: z
-        .array(z.object({ id, bus: z.string(), bridge: z.string() }))
+        .array(
+          z.object({
+            id,
+            bus: z.string(),
+            bridge: z.string().describe('Empty: it is in a managed network.'),
+            network: z.string().describe('Empty: it is on a bridge.'),
+          }),
+        )
         .describe('Network cards that were attached since the machine was started.'),
       ports: z
         .object({ all: z.int(), free: z.int() })
@@ -58,7 +65,7 @@ export const hotplugRoutes = {
       nic: z
         .looseObject({ id })
         .optional()
-        .describe('As in `nics` of a definition, of `kind: bridge`; in place of `disk`.'),
+        .describe('As in `nics` of a definition, of `kind: bridge` or `network`; in place of `disk`.'),
       persist,
     }),
     result: done,

@@ -123,7 +123,7 @@ export const networksUp = ({ paths }: LinksContext): readonly string[] =>
 export const usersOf = ({ records }: LinksContext, name: string): readonly string[] =>
   records
     .list()
-    .filter(({ launch }) => networksOf(launch).includes(name))
+    .filter((record) => networksOf(record).includes(name))
     .map(({ machine }) => machine);
 
 /** Undefined where no route of the host leads into the subnet, by another device than the network's own. */

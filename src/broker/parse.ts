@@ -71,16 +71,13 @@ const distinct =
 
 const bridge = text(15, /^[a-zA-Z][a-zA-Z0-9_.-]*$/);
 
+const card = { network, nic: text(31, nicPattern), mac: text(17, macPattern) };
+
 const descriptor = tagged<Descriptor>('kind', {
   file: record({ kind: oneOf(['file']), path, access, claimant, reopened: oneOf([true, false]) }),
   socket: record({ kind: oneOf(['socket']), name: oneOf(socketNames) }),
   tap: record({ kind: oneOf(['tap']), bridge }),
-  card: record({
-    kind: oneOf(['card']),
-    network,
-    nic: text(31, nicPattern),
-    mac: text(17, macPattern),
-  }),
+  card: record({ kind: oneOf(['card']), ...card }),
   queue: record({
     kind: oneOf(['queue']),
     of: integer(firstDescriptor, firstDescriptor + maxDescriptors - 1),
@@ -140,8 +137,15 @@ const request = tagged<BrokerRequest>('call', {
     head: oneOf(headSizes),
   }),
   open: record<Required<Extract<BrokerRequest, { call: 'open' }>>>(
-    { v, call: oneOf(['open']), machine, file: orNull(fileRequest), bridge: orNull(bridge) },
-    { bridge: null },
+    {
+      v,
+      call: oneOf(['open']),
+      machine,
+      file: orNull(fileRequest),
+      bridge: orNull(bridge),
+      card: orNull(record(card)),
+    },
+    { bridge: null, card: null },
   ),
   status: record({ v, call: oneOf(['status']) }),
   history: record({

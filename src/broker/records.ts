@@ -33,6 +33,8 @@ export interface LaunchRecord {
   readonly files: LaunchedMachine['files'];
   readonly deviceNumbers?: LaunchedMachine['deviceNumbers'];
   readonly launch: LaunchRequest;
+  /** Managed networks in which it was given cards since. */
+  readonly joined?: readonly string[];
 }
 
 export interface Records {

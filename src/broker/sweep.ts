@@ -24,13 +24,13 @@ export async function sweep(context: BrokerContext, machine: string, again = fal
   removeFiles(context, machine);
   if (record !== undefined && helpedBy(record.launch).length > 0 && !again)
     forgetHelper(context, record.launch);
-  if (record !== undefined) await releaseNetworks(context, networksOf(record.launch));
+  if (record !== undefined) await releaseNetworks(context, networksOf(record));
   return true;
 }
 
 /** Takes down those of the networks in which nobody has a card any more, each with its server. */
 export async function releaseNetworks(context: BrokerContext, names: readonly string[]): Promise<void> {
-  const used = new Set(context.records.list().flatMap(({ launch }) => networksOf(launch)));
+  const used = new Set(context.records.list().flatMap(networksOf));
   const idle = context.means.networksUp().filter((name) => names.includes(name) && !used.has(name));
   // All of them at once: who has a card in one from now on brings it up anew.
   for (const name of idle) context.means.takeDown(name);

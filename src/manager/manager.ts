@@ -55,7 +55,7 @@ import { createLog, type Log } from './log.ts';
 import { createBeside, noneBeside } from './beside/side-servers.ts';
 import { tpmServer } from './facts/tpm-server.ts';
 import { createNetworkSources, type NetworkSources } from './networks/network-sources.ts';
-import { createNetworks, noNetworks } from './networks/user-networks.ts';
+import { createNetworks, noNetworks, type Networks } from './networks/user-networks.ts';
 import { StartGate } from './lifecycle/start-gate.ts';
 import type { StartServices } from './lifecycle/start-run.ts';
 import { Machines } from './machines.ts';
@@ -226,6 +226,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const app = createApi({
     ...services,
     definitions,
+    networks,
     states,
     space,
     boot,
@@ -423,6 +424,7 @@ interface ApiParts extends DefinitionServices, OwnerParts {
   readonly space: Space;
   readonly jobs: DiskJobs;
   readonly throwaways: Throwaways;
+  readonly networks: Networks;
   readonly brokenFiles: readonly BrokenFile[];
   readonly checkResults: boolean;
   readonly session: boolean;

@@ -4,7 +4,7 @@
  */
 import type { PartAction } from './disk-job.ts';
 import type { LaunchRequest, SocketName } from './launch.ts';
-import type { NetworkDefinition, NetworkState } from './networks.ts';
+import type { Lease, NetworkDefinition, NetworkState } from './networks.ts';
 
 /** Of requests and answers: every change of either raises it. A broker answers its own version alone, any other with `version-differs`. */
 export const protocolVersion = 1 as const;
@@ -43,7 +43,7 @@ export type BrokerRequest =
       readonly head: HeadSize;
     }
   /**
-   * One more file for a machine that runs, or, where `file` is null, a TAP device on a bridge. Its descriptor comes with the reply
+   * One more file for a machine that runs, or, where `file` is null, a TAP device on a bridge, or for a card on a managed network. Its descriptor comes with the reply
    * (SCM_RIGHTS), for the manager to hand to QEMU; what it may be is what a launch may have.
    */
   | {
@@ -52,6 +52,7 @@ export type BrokerRequest =
       readonly machine: string;
       readonly file: FileRequest | null;
       readonly bridge?: string | null;
+      readonly card?: Pick<Lease, 'network' | 'nic' | 'mac'> | null;
     }
   /** Every machine that the broker knows of, and what this host gives. */
   | { readonly v: 1; readonly call: 'status' }

@@ -343,9 +343,17 @@ export function cardRules(
   ].join('\n')}\n`;
 }
 
-/** The managed networks in which a launch has cards. */
-export const networksOf = ({ descriptors }: Pick<LaunchRequest, 'descriptors'>): string[] =>
-  descriptors.flatMap((descriptor) => (descriptor.kind === 'card' ? [descriptor.network] : []));
+/** The managed networks in which a machine has cards. */
+export const networksOf = ({
+  launch: { descriptors },
+  joined = [],
+}: {
+  readonly launch: Pick<LaunchRequest, 'descriptors'>;
+  readonly joined?: readonly string[];
+}): string[] => [
+  ...descriptors.flatMap((descriptor) => (descriptor.kind === 'card' ? [descriptor.network] : [])),
+  ...joined,
+];
 
 /** No machine has a name that begins so. */
 export const serverPrefix = 'qward-dns-';

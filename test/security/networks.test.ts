@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { gatherTool } from '../../src/manager/facts/tool.ts';
 import { networkServer } from '../../src/manager/facts/network-server.ts';
 import { planServer } from '../../src/plan/network-server.ts';
-import type { BrokerStatus, LaunchedMachine } from '../../src/protocol/broker.ts';
+import type { BrokerReply, BrokerStatus, LaunchedMachine } from '../../src/protocol/broker.ts';
 import type { ClaimRequest } from '../../src/protocol/claims.ts';
 import { encodeFrame } from '../../src/protocol/frame.ts';
 import type { Descriptor } from '../../src/protocol/launch.ts';
@@ -64,7 +64,7 @@ async function networks(): Promise<readonly NetworkState[]> {
 }
 const names = async (): Promise<string> => (await networks()).map(({ name }) => name).join();
 
-async function refusal(answer: ReturnType<typeof asRoot>): Promise<string> {
+async function refusal(answer: Promise<BrokerReply<unknown>>): Promise<string> {
   const outcome = await answer;
   assert.ok(!outcome.ok, 'it was not refused');
   return `${outcome.refusals[0]?.code}: ${outcome.refusals[0]?.message}`;
@@ -277,6 +277,29 @@ test("a device of the host's that has the name of the network's is left alone", 
   );
   assert.ok(onHost().includes('qw-lan'));
   sh('ip', 'link', 'delete', 'qw-lan');
+});
+
+test('a card that comes later is held to the same, and its network stays until the machine ends', async () => {
+  const open = (machine: string, network: string, last: number) =>
+    broker.ask<LaunchedMachine>({
+      v: 1,
+      call: 'open',
+      machine,
+      file: null,
+      card: { network, nic: 'later', mac: mac(last) },
+    });
+  assert.match(await refusal(open('late', 'lan', 11)), /^machine-not-running/);
+  assert.deepEqual(onHost(), []);
+  assert.ok((await launch('late')).ok);
+  assert.match(await refusal(open('late', 'none', 11)), /^network-missing/);
+  assert.ok((await launch('mail', card(12))).ok);
+  assert.match(await refusal(open('late', 'lan', 12)), /^network-conflict: .* of mail already$/);
+  // Whoever asks and takes no descriptor has closed it.
+  assert.ok((await open('late', 'lan', 11)).ok);
+  await kill('mail');
+  assert.ok(onHost().includes('qw-lan'));
+  await kill('late');
+  assert.deepEqual(onHost(), []);
 });
 
 test('a server knows the addresses of its network, has two capabilities over its own namespace and none over the host', async () => {

@@ -61,7 +61,7 @@ test('a card comes on a port, carries packets, is counted, and goes with its TAP
   assert.equal(taps().length, 2);
   assert.match(
     await done(instance, 'attach shop'),
-    /CARD +PLACE +BRIDGE\nmore +port\.0 +qwbr0\n3 of 4 ports free$/,
+    /CARD +PLACE +BRIDGE OR NETWORK\nmore +port\.0 +qwbr0\n3 of 4 ports free$/,
   );
   await shell('for i in 1 2 3 4 5 6 7 8 9; do [ -e /sys/class/net/eth1 ] && exit; sleep 1; done; exit 1');
   await shell(
@@ -120,6 +120,40 @@ test('the next manager knows the card, and audits the machine with it', async ()
   await done(instance, 'detach shop more');
   assert.equal(taps().length, 1);
   await audited();
+});
+
+test('a card comes into a managed network, is served and held to its own address, and goes', async () => {
+  network.run('ip', 'link', 'set', 'lo', 'up');
+  await done(instance, 'network create lan --subnet 10.77.0.0/24 --nat');
+  const said = await done(instance, 'attach shop nic net lan kind=network');
+  assert.equal(said, 'shop: net is attached, until the machine stops');
+  await audited();
+  assert.match(await done(instance, 'attach shop'), /net +port\.\d +lan/);
+  assert.match(await done(instance, 'network show lan'), /10\.77\.0\.3 +shop +net/);
+  await shell('for i in 1 2 3 4 5 6 7 8 9; do [ -e /sys/class/net/eth1 ] && exit; sleep 1; done; exit 1');
+  const lease = `printf '#!/bin/sh\\n[ "$1" = bound ] && ip address add "$ip/24" dev "$interface"\\n' >/tmp/lease; chmod 755 /tmp/lease`;
+  await shell(`${lease}; ip link set eth1 up; udhcpc -i eth1 -q -n -t 10 -T 2 -s /tmp/lease`);
+  assert.match(await shell('ip -4 -o address show dev eth1'), /10\.77\.0\.3\/24/);
+  await shell('ping -c 2 -w 10 10.77.0.1 >/dev/null');
+  assert.match(await done(instance, 'status shop'), /10\.77\.0\.3/);
+  process.kill(instance.daemon('manager'), 'SIGKILL');
+  await instance.up();
+  await audited();
+  assert.match(await done(instance, 'status shop'), /10\.77\.0\.3/);
+  await shell('ping -c 2 -w 10 10.77.0.1 >/dev/null');
+  assert.equal(
+    await shell(
+      'ip address add 10.77.0.9/24 dev eth1; ping -c 2 -w 4 -I 10.77.0.9 10.77.0.1 >/dev/null || echo dropped',
+    ),
+    'dropped',
+  );
+  assert.equal(await done(instance, 'detach shop net'), 'shop: net is detached');
+  await audited();
+  assert.doesNotMatch(network.run('ip', 'link'), /qlan\./);
+  assert.match(
+    await refused(instance, 'attach shop nic net none kind=network', { status: 3 }),
+    /there is no network "none"/,
+  );
 });
 
 test('twenty rounds leave QEMU, manager and broker with the descriptors that they had', async () => {

@@ -141,7 +141,7 @@ export function handleInspect(context: BrokerContext, machine: string): HandlerO
     );
   const found = inspect(record.pid);
   if (!found.ok) return found;
-  const networks = [...new Set(networksOf(record.launch))].flatMap((name) => {
+  const networks = [...new Set(networksOf(record))].flatMap((name) => {
     const network = context.networks.find(name);
     return network === undefined ? [] : [{ ...network, tables: context.means.listNetwork(network) }];
   });

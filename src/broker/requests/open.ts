@@ -1,4 +1,4 @@
-/** open: one more file, or one more TAP device, for a machine that runs, by the rules of a launch. */
+/** open: one more file, or one more TAP device or card on a managed network, for a machine that runs, by the rules of a launch. */
 import { fstatSync } from 'node:fs';
 import { isAlive } from '../../linux/process.ts';
 import type { BrokerRequest } from '../../protocol/broker.ts';
@@ -13,7 +13,7 @@ import { placesOf } from '../places.ts';
 type OpenRequest = Extract<BrokerRequest, { readonly call: 'open' }>;
 
 export async function handleOpen(context: BrokerContext, request: OpenRequest): Promise<HandlerOutcome> {
-  const { machine, file, bridge = null } = request;
+  const { machine, file, bridge = null, card = null } = request;
   const record = context.records.read(machine);
   if (record?.launch.program !== 'qemu' || !isAlive(record.pid, record.startTime))
     return refuse('machine-not-running', `machine "${machine}" does not run`, 'start it');
@@ -21,12 +21,15 @@ export async function handleOpen(context: BrokerContext, request: OpenRequest): 
   if (!policy.ok) return policy;
   const grounds = groundsOf(context, machine, policy.policy);
   const tap = bridge === null ? [] : [{ kind: 'tap', bridge } as const];
+  const onNetwork = card === null ? tap : [{ kind: 'card', ...card } as const];
   const descriptors: readonly Descriptor[] =
-    file === null ? tap : [{ kind: 'file', ...file, reopened: false }];
+    file === null ? onNetwork : [{ kind: 'file', ...file, reopened: false }];
   // SECURITY: promise 6. What has the capability gets no block device later that it would not have got at its launch.
   const barred = admitRawIo({ ...record.launch, descriptors }, policy.policy, grounds.roots);
   const refusals = descriptors.flatMap((one) => admitDescriptor(one, grounds)).concat(barred);
   if (refusals.length > 0) return { ok: false, refusals };
+  // The network stays as long as the machine runs.
+  if (card !== null) context.records.write({ ...record, joined: [...(record.joined ?? []), card.network] });
   const opened = await openDescriptors(descriptors, {
     directory: placesOf(context, machine).directory,
     grounds,

@@ -29,7 +29,7 @@ const columns: readonly Column<Disk>[] = [
 const cardColumns: readonly Column<Card>[] = [
   { title: 'CARD', cell: ({ id }) => id },
   { title: 'PLACE', cell: ({ bus }) => bus },
-  { title: 'BRIDGE', cell: ({ bridge }) => bridge },
+  { title: 'BRIDGE OR NETWORK', cell: ({ bridge, network }) => bridge || network },
 ];
 
 async function show(context: Context, name: string): Promise<CommandResult> {
@@ -83,12 +83,16 @@ export const attach = defineCommand({
   details:
     'Without more than NAME shows the disks and the room for more. A disk is planned and opened as for a start, with the same rights\n' +
     'and claims, and QEMU gets its descriptors; the walls are looked at afterwards. `virtio` needs a free port on q35 (`hotplug.ports`),\n' +
-    '`scsi` a controller (`scsiControllers`). A card on a bridge that the policy lists needs a port as well. ID alone attaches a disk that stands in the definition and was detached.',
+    '`scsi` a controller (`scsiControllers`). A card on a bridge that the policy lists, or with `kind=network` in a managed network, needs a port as well. ID alone attaches a disk that stands in the definition and was detached.',
   arguments: {
     NAME: oneMachine,
     KIND: { help: '`disk` or `nic`.', complete: 'none', optional: true },
     ID: { help: 'Its name within the machine.', complete: 'none', optional: true },
-    FILE: { help: 'Image of the disk; of a card, the bridge of the host.', complete: 'file', optional: true },
+    FILE: {
+      help: 'Image of the disk; of a card, the bridge of the host or the managed network.',
+      complete: 'file',
+      optional: true,
+    },
     KEY: {
       help: 'KEY=VALUE, as in `disks` or `nics` of a definition: format=qcow2, bus=scsi, readonly=true.',
       complete: 'none',
@@ -101,6 +105,7 @@ export const attach = defineCommand({
     { line: 'qward attach web', meaning: 'the disks, and the free ports' },
     { line: 'qward attach web disk data ~/data.qcow2', meaning: 'one more disk' },
     { line: 'qward attach web nic lan br0', meaning: 'a card on a bridge' },
+    { line: 'qward attach web nic more lan kind=network', meaning: 'a card in a managed network' },
     {
       line: 'qward attach web disk data ~/data.raw bus=scsi limits.iops=500 --persist',
       meaning: 'on SCSI, with a limit, for good',
@@ -124,7 +129,8 @@ export const attach = defineCommand({
       place(keys, change.key, change.value);
     }
     if (kind === 'nic') {
-      const nic = file === undefined ? { id } : { kind: 'bridge', bridge: file, ...keys, id };
+      const end = keys['kind'] === 'network' ? { network: file } : { kind: 'bridge', bridge: file };
+      const nic = file === undefined ? { id } : { ...end, ...keys, id };
       return await attachDevice(context, { name, nic, persist });
     }
     if (file === undefined) return await attachDevice(context, { name, disk: { id }, persist });

@@ -46,6 +46,7 @@ export function createHotplugHandlers(
         id,
         bus: placeOf(device),
         bridge: card.bridge,
+        network: card.network,
       }));
       return success({ name, disks, cards, ports: { all: all.length, free: free.length } });
     },
@@ -118,9 +119,9 @@ async function attachAs(
   if (!text.ok) return text;
   const attached = await work();
   if (!attached.ok) return attached;
-  const { path = '', bridge = '' } = item;
+  const { path = '', bridge = '', network = '' } = item;
   services.events.emit('device.attached', name, identity.user, { device: item.id });
-  machine.life.note(`${identity.user} attached ${what} (${String(path) + String(bridge)})`);
+  machine.life.note(`${identity.user} attached ${what} (${[path, bridge, network].map(String).join('')})`);
   if (text.value !== undefined) {
     const request = { source: text.value, revision: record?.revision };
     const written = await services.definitions.replace(identity, machine, request);

@@ -1,4 +1,4 @@
-/** A network card on a bridge is given to a machine that runs: planned as for a start, its TAP device made by the broker. */
+/** A network card on a bridge or in a managed network is given to a machine that runs: planned as for a start, its TAP device made by the broker. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, readFileSync } from 'node:fs';
 import type { NicDefinition } from '../../definition/schema.ts';
@@ -21,11 +21,11 @@ export async function attachCard(
   machine: Machine,
   nic: NicDefinition,
 ): Promise<Outcome<Attached>> {
-  if (nic.kind !== 'bridge')
+  if (nic.kind !== 'bridge' && nic.kind !== 'network')
     return failure(
       'request-invalid',
       `card "${nic.id}" was not attached to machine "${machine.name}": one of \`kind: ${nic.kind ?? 'default'}\` is made with a start`,
-      'attach one of `kind: bridge`, or name it in the definition and start the machine anew',
+      'attach one of `kind: bridge` or `network`, or name it in the definition and start the machine anew',
     );
   if ((nic.queues ?? 1) > 1)
     return failure(
@@ -36,7 +36,7 @@ export async function attachCard(
   return await workAlone(services, machine, (work) => attach(work, nic));
 }
 
-async function attach(work: Work, nic: OnBridge): Promise<Outcome<Attached>> {
+async function attach(work: Work, nic: Attachable): Promise<Outcome<Attached>> {
   const { services, machine } = work;
   if (await settleDisks(work, work.session)) await machine.life.keepNote();
   const planned = await planCard(work, nic);
@@ -49,10 +49,10 @@ async function attach(work: Work, nic: OnBridge): Promise<Outcome<Attached>> {
   return walls.ok ? given : walls;
 }
 
-type OnBridge = Extract<NicDefinition, { readonly kind: 'bridge' }>;
+type Attachable = Extract<NicDefinition, { readonly kind: 'bridge' | 'network' }>;
 
 /** The device in the place that it gets. */
-async function planCard(work: Work, nic: OnBridge): Promise<Outcome<Options>> {
+async function planCard(work: Work, nic: Attachable): Promise<Outcome<Options>> {
   const { machine, run } = work;
   if (run.hotplug.devices.some((device) => device['id'] === nic.id))
     return failure(
@@ -77,9 +77,9 @@ async function planCard(work: Work, nic: OnBridge): Promise<Outcome<Options>> {
 }
 
 /** It is noted before QEMU hears of it: whatever is open then is expected by whoever looks. */
-async function give(work: Work, nic: OnBridge, device: Options): Promise<Outcome<Attached>> {
+async function give(work: Work, nic: Attachable, device: Options): Promise<Outcome<Attached>> {
   const { services, run, session, machine } = work;
-  const { bridge } = nic;
+  const [bridge, network] = nic.kind === 'bridge' ? [nic.bridge, ''] : ['', nic.network];
   const netdev = `net.${nic.id}`;
   const wanted: Attached = {
     id: nic.id,
@@ -88,23 +88,35 @@ async function give(work: Work, nic: OnBridge, device: Options): Promise<Outcome
     groups: [],
     netdevs: [netdev],
     files: [],
-    card: { bridge, tap: '' },
+    card: { bridge, network, tap: '' },
     layers: [],
   };
   run.hotplug.attach(wanted);
   await machine.life.keepNote();
-  const opened = await services.broker.open({ machine: machine.name, file: null, bridge });
+  const opened = await services.broker.open({
+    machine: machine.name,
+    file: null,
+    ...(network === '' ? { bridge } : { card: { network, nic: nic.id, mac: String(device['mac']) } }),
+  });
   if (!opened.ok) {
     run.hotplug.detach(nic.id);
     return opened;
   }
   const { descriptor } = opened.value;
-  const card = { ...wanted, card: { bridge, tap: tapOf(descriptor) } };
+  const card = { ...wanted, card: { bridge, network, tap: tapOf(descriptor) } };
   run.hotplug.attach(card);
   const name = `hot.${randomBytes(4).toString('hex')}`;
   const handed = await whenFree(() => commands.getDescriptor(session, { name }, { descriptor })).finally(() =>
     closeSync(descriptor),
   );
+  // The server knows the card before the guest asks it.
+  const served =
+    network === '' ? success(undefined) : await services.networks.join(run, { nic: nic.id, network });
+  if (!served.ok) {
+    run.hotplug.detach(nic.id);
+    if (handed.ok) await commands.closeDescriptor(session, { name });
+    return served;
+  }
   const made = handed.ok ? await make(work, nic, { device, name, netdev }) : handed;
   if (made.ok) return success(card);
   await dropParts(session, card);
@@ -116,7 +128,7 @@ async function give(work: Work, nic: OnBridge, device: Options): Promise<Outcome
 
 async function make(
   { session }: Work,
-  { id, link }: OnBridge,
+  { id, link }: Attachable,
   { device, name, netdev }: { readonly device: Options; readonly name: string; readonly netdev: string },
 ): Promise<CommandResult<unknown>> {
   const added = await commands.netdevAdd(session, { type: 'tap', id: netdev, fd: name });

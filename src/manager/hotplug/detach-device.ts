@@ -46,6 +46,7 @@ async function detach(work: Work, { id, timeoutMs }: DetachOrder): Promise<Outco
     }
     await dropParts(session, before);
     run.hotplug.detach(id);
+    run.networks?.leave(id);
   }
   await machine.life.keepNote();
   // SECURITY: promise 2. Nothing of the disk is open any more.

@@ -7,12 +7,14 @@ import type { WallServices } from '../lifecycle/look-at-walls.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
+import type { Networks } from '../networks/user-networks.ts';
 import type { Planner } from '../planner.ts';
 import type { Quotas } from '../quotas.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 
 export interface HotplugServices extends WallServices {
   readonly planner: Planner;
+  readonly networks: Pick<Networks, 'join'>;
   readonly quotas: Pick<Quotas, 'admitStart' | 'admitGrowth'>;
   /** Another machine that has the file open, where whoever sees this machine may know of it. */
   readonly holderOf: (machine: string, file: FileIdentity, path: string) => string | undefined;

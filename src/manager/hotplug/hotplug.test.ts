@@ -34,7 +34,7 @@ const card: Attached = {
   nodes: [],
   netdevs: ['net.lan'],
   files: [],
-  card: { bridge: 'br0', tap: 'qward3' },
+  card: { bridge: 'br0', network: '', tap: 'qward3' },
 };
 
 test('what is attached is held as if it had been launched so, and what is detached is not', () => {

@@ -27,9 +27,12 @@ export interface Layer {
   readonly set: number;
 }
 
-/** A card on a bridge. */
-export interface CardOnBridge {
+/** A card on a bridge, or in a managed network. */
+export interface CardThere {
+  /** Empty: it is in a network. */
   readonly bridge: string;
+  /** Empty: it is on a bridge. */
+  readonly network: string;
   /** Name of its TAP device; empty: not known. */
   readonly tap: string;
 }
@@ -41,7 +44,7 @@ export interface Attached extends DiskParts {
   readonly device: Options;
   readonly files: readonly HeldFile[];
   /** Of a disk null. */
-  readonly card: CardOnBridge | null;
+  readonly card: CardThere | null;
   /** Its image and those below it; empty for a card. */
   readonly layers: readonly Layer[];
 }
@@ -128,7 +131,7 @@ export class Hotplug {
   }
 
   /** Cards that were attached. */
-  get cards(): readonly (Attached & { readonly card: CardOnBridge })[] {
+  get cards(): readonly (Attached & { readonly card: CardThere })[] {
     return [...this.#attached.values()].flatMap((one) =>
       one.card === null ? [] : [{ ...one, card: one.card }],
     );
@@ -178,7 +181,11 @@ export class Hotplug {
     return {
       gone: gone.map(({ index }) => index),
       added: [...[...this.#attached.values()].flatMap(({ files }) => files), ...(this.work?.files ?? [])],
-      bridges: this.cards.map(({ card }) => card.bridge),
+      cards: this.cards.map(({ id, device, card: { bridge, network } }) =>
+        network === ''
+          ? { kind: 'tap', bridge }
+          : { kind: 'card', network, nic: id, mac: String(device['mac']) },
+      ),
     };
   }
 }
@@ -221,9 +228,12 @@ const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? val
 const texts = (values: readonly unknown[] | undefined): readonly string[] =>
   (values ?? []).filter((one) => typeof one === 'string');
 
-function parseCard(value: unknown): CardOnBridge | null {
-  const [bridge, tap]: unknown[] = ['bridge', 'tap'].map((name) => Reflect.get(Object(value), name));
-  return typeof bridge === 'string' && typeof tap === 'string' ? { bridge, tap } : null;
+function parseCard(value: unknown): CardThere | null {
+  const [bridge, tap, network = '']: unknown[] = ['bridge', 'tap', 'network'].map((name) =>
+    Reflect.get(Object(value), name),
+  );
+  if (typeof bridge !== 'string' || typeof tap !== 'string' || typeof network !== 'string') return null;
+  return { bridge, tap, network };
 }
 
 export function parseAttached(value: unknown): Attached | undefined {

@@ -15,17 +15,15 @@ export interface SinceLaunch {
   /** Indexes of descriptors of the launch that it has no more. */
   readonly gone: readonly number[];
   readonly added: readonly HeldFile[];
-  /** Bridges that it has a TAP device on. */
-  readonly bridges?: readonly string[];
+  /** Cards that it was given. */
+  readonly cards?: readonly Descriptor[];
 }
 
 /** As if it had been launched with what it has now. */
 export function asIfLaunched(launched: LaunchedMachine, changes: readonly SinceLaunch[]): LaunchedMachine {
   const gone = new Set(changes.flatMap((change) => change.gone));
   const added = changes.flatMap((change) => change.added);
-  const taps = changes
-    .flatMap(({ bridges = [] }) => bridges)
-    .map((bridge): Descriptor => ({ kind: 'tap', bridge }));
+  const taps = changes.flatMap(({ cards = [] }) => cards);
   if (gone.size === 0 && added.length === 0 && taps.length === 0) return launched;
   const { launch, files } = launched;
   const descriptors = [

@@ -30,6 +30,11 @@ export interface NetworksServices extends NetworkServices, ServerServices {
 export interface Networks {
   /** Before the guest runs: every card whose helper is planned is served, and every wall of it was seen. */
   readonly begin: (run: Run, helpers: readonly NetworkHelper[]) => Promise<Outcome<void>>;
+  /** One more card in a managed network of a machine that runs: its server knows it. */
+  readonly join: (
+    run: Run,
+    card: { readonly nic: string; readonly network: string },
+  ) => Promise<Outcome<void>>;
   /** For a machine that an earlier manager started. */
   readonly adopt: (run: Run) => Promise<void>;
 }
@@ -37,12 +42,13 @@ export interface Networks {
 /** For runs that have no network. */
 export const noNetworks: Networks = {
   begin: () => Promise.resolve(success(undefined)),
+  join: () => Promise.resolve(success(undefined)),
   adopt: () => Promise.resolve(),
 };
 
 export class UserNetworks {
   readonly #cards: readonly UserNetwork[];
-  readonly #served: readonly ServedCard[];
+  #served: readonly ServedCard[];
 
   constructor(cards: readonly UserNetwork[], served: readonly ServedCard[]) {
     this.#cards = cards;
@@ -60,6 +66,14 @@ export class UserNetworks {
         address: address(),
       })),
     ];
+  }
+
+  serve(card: ServedCard): void {
+    this.#served = [...this.#served, card];
+  }
+
+  leave(nic: string): void {
+    this.#served = this.#served.filter((one) => one.nic !== nic);
   }
 
   get helpers(): readonly NetworkHelper[] {
@@ -100,7 +114,7 @@ export function createNetworks(services: NetworksServices): Networks {
     return server;
   };
   const servedOf = (run: Run): readonly ServedCard[] =>
-    run.launched.launch.descriptors.flatMap((one) =>
+    run.now.launch.descriptors.flatMap((one) =>
       one.kind === 'card' ? [servedCard(run.launched.machine, one.nic, serverOf(one.network))] : [],
     );
   const cardOf = (run: Run, nic: string, socket: NetSocketName) => ({
@@ -126,6 +140,12 @@ export function createNetworks(services: NetworksServices): Networks {
         if (!begun.ok) return begun;
       }
       return success(undefined);
+    },
+    join: async (run, { nic, network }) => {
+      const server = serverOf(network);
+      const begun = await server.serve(run);
+      if (begun.ok) run.networks?.serve(servedCard(run.launched.machine, nic, server));
+      return begun;
     },
     adopt: async (run) => {
       const { machine } = run.launched;
