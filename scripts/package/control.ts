@@ -30,6 +30,9 @@ const recommends = [
   'dbus-user-session',
 ];
 
+/** For the sound of a session's machine: QEMU's part that speaks to a server of sound. */
+const suggests = ['qemu-system-gui'];
+
 export function controlFile(version: string, installedKib: number): string {
   return `Package: qward
 Version: ${version}
@@ -38,6 +41,7 @@ Maintainer: ${maintainer}
 Installed-Size: ${installedKib}
 Depends: ${depends.join(', ')}
 Recommends: ${recommends.join(', ')}
+Suggests: ${suggests.join(', ')}
 Section: admin
 Priority: optional
 Description: virtual machine manager for QEMU that jails every machine

@@ -59,7 +59,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
   const checks = [
     ...(status.ok ? brokerChecks(status.value, services.instance) : [faultCheck('broker', status)]),
     ...(services.instance === 'session'
-      ? sessionChecks(status.ok ? status.value : undefined)
+      ? [...sessionChecks(status.ok ? status.value : undefined), ...soundCheck(qemu)]
       : [policyCheck(services, status)]),
     qemuCheck(qemu),
     kvmCheck(kvm),
@@ -180,6 +180,21 @@ function qemuCheck(qemu: Outcome<QemuFacts>): Check {
   if (!qemu.ok) return faultCheck('QEMU', qemu);
   const { binary, version } = qemu.value;
   return fine('QEMU', `${version.major}.${version.minor}.${version.micro} (${binary})`);
+}
+
+/** Of a QEMU without loadable parts nothing is known before it starts. */
+function soundCheck(qemu: Outcome<QemuFacts>): readonly Check[] {
+  const modules = qemu.ok ? Object.keys(qemu.value.modules) : [];
+  if (modules.length === 0) return [];
+  if (modules.includes('audio-pa')) return [fine('sound', 'by a server of yours: `sound.server`')];
+  return [
+    {
+      check: 'sound',
+      state: 'degraded',
+      found: 'QEMU has no part that speaks to a server of sound: `sound.server` cannot be started',
+      cure: 'apt-get install qemu-system-gui',
+    },
+  ];
 }
 
 function kvmCheck({ works, reason }: HostFacts['kvm']): Check {

@@ -43,6 +43,7 @@ test('a machine is a client of the server of its user, by one socket that explai
   const more = `sound: { model: ich9, server: ${socket} }`;
   const defined = await user.define({ name: 'desk', more });
   assert.equal(defined.status, 0, defined.stderr);
+  assert.match(await done('doctor'), /ok +sound +by a server of yours/);
   const explained = await done('explain desk');
   assert.match(explained.replaceAll(/\s+/g, ' '), /sound\.server: at its own path/);
   await done('start desk');

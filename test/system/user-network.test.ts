@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, test } from 'node:test';
 import type { AuditReport } from '../../src/audit/report.ts';
+import { unlessMissing } from '../../src/linux/errno.ts';
 import { isAlive, startTimeOf } from '../../src/linux/process.ts';
 import { readyLine } from '../support/demo-guest.ts';
 import {
@@ -45,13 +46,12 @@ const helpers = (): string[] => {
   return Object.keys(slots).filter((name) => name.startsWith('qward-net-'));
 };
 
-/** Pid of the machine's passt, as the broker has it. */
+/** Pid of the machine's passt, as the broker has it; 0: it has none now. */
 function passtPid(): number {
   const [name = ''] = helpers();
-  const record = JSON.parse(readFileSync(`${instance.paths.brokerRun}/machines/${name}.json`, 'utf8')) as {
-    readonly pid: number;
-  };
-  return record.pid;
+  const path = `${instance.paths.brokerRun}/machines/${name}.json`;
+  const text = unlessMissing(() => readFileSync(path, 'utf8'));
+  return text === undefined ? 0 : (JSON.parse(text) as { readonly pid: number }).pid;
 }
 
 /** pid 1 reaps lazily: a zombie is dead. */
