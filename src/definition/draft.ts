@@ -38,6 +38,7 @@ type ReadKey =
   | 'cpu'
   | 'memory'
   | 'vnc'
+  | 'clipboard'
   | 'scsiControllers'
   | 'iothreads'
   | 'memoryMaximum'
@@ -124,6 +125,7 @@ export function draftOf(value: Plain): Draft {
     cpu: read(shape.cpu, input['cpu']),
     memory: read(shape.memory, input['memory']),
     vnc: read(shape.vnc, input['vnc']),
+    clipboard: read(shape.clipboard, input['clipboard']),
     scsiControllers: read(shape.scsiControllers, input['scsiControllers']),
     iothreads: read(shape.iothreads, input['iothreads']),
     memoryMaximum: read(shape.memoryMaximum, input['memoryMaximum']),

@@ -36,7 +36,9 @@ export function microvmHasFewDevices(draft: Draft): readonly Broken[] {
   ];
 }
 
-export function screensAreWhole({ video, vnc, firmware }: Draft): readonly Broken[] {
+export function screensAreWhole({ video, vnc, clipboard, firmware }: Draft): readonly Broken[] {
+  if (clipboard === true && vnc === false)
+    return [broken(['clipboard'], 'there is no screen whose viewer has one', 'Set vnc: true, or remove it.')];
   if (video === undefined) return [];
   const { model, memory, heads, resolution } = video;
   const card = model === 'auto' ? (vnc === true ? (firmware === 'uefi' ? 'bochs' : 'vga') : 'none') : model;

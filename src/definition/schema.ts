@@ -268,6 +268,12 @@ export const machineSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('Graphics card and VNC; nothing listens, viewers come through the manager.'),
+  clipboard: z
+    .boolean()
+    .default(false)
+    .describe(
+      'The guest and the viewer of its screen have one clipboard, where the guest runs spice-vdagent. It then sees what is copied on your desktop while the viewer is open; needs `vnc`.',
+    ),
   video: videoSchema.prefault({}).describe('Graphics card.'),
   inputs: z
     .array(inputSchema)

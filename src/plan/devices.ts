@@ -29,13 +29,13 @@ export const runnerPort = 'org.qward.runner.0';
 
 /** The virtio-serial controller, and on it the ports that the manager speaks through. */
 export function agentOptions(definition: MachineDefinition, table: DescriptorTable): readonly Option[] {
-  const { agent, runner, channels } = definition;
-  if (!agent && !runner && channels.length === 0) return [];
+  const { agent, runner, channels, clipboard } = definition;
+  if (!agent && !runner && !clipboard && channels.length === 0) return [];
   const controller = jsonOption('-device', {
     ...virtioDevice(boards[definition.machine], 'serial', { kind: 'single', device: 'serial' }),
     id: 'ctl.serial',
     // Port 0 is kept for a console, so 2 ports leave one.
-    max_ports: 2 + channels.length + (runner ? 1 : 0),
+    max_ports: 2 + channels.length + (runner ? 1 : 0) + (clipboard ? 1 : 0),
   });
   const ports = [
     ...(agent

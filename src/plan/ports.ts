@@ -50,6 +50,23 @@ function channelOptions({ channels }: MachineDefinition): readonly Option[] {
   ]);
 }
 
+/** SECURITY: promise 2. The agent of the screen is heard by QEMU, in its jail, for the clipboard alone: its mouse is not taken. */
+function clipboardOptions({ clipboard, channels, runner }: MachineDefinition): readonly Option[] {
+  if (!clipboard) return [];
+  const options = { id: 'clipboard', name: 'vdagent', clipboard: 'on', mouse: 'off' };
+  return [
+    keyOption('-chardev', 'qemu-vdagent', options),
+    jsonOption('-device', {
+      driver: 'virtserialport',
+      id: 'clipboard.0',
+      bus: 'ctl.serial.0',
+      nr: 2 + channels.length + (runner ? 1 : 0),
+      chardev: 'clipboard',
+      name: 'com.redhat.spice.0',
+    }),
+  ];
+}
+
 function vsockOptions(definition: MachineDefinition): readonly Option[] {
   const { vsock } = definition;
   if (vsock === undefined) return [];
@@ -58,5 +75,10 @@ function vsockOptions(definition: MachineDefinition): readonly Option[] {
 }
 
 export function portOptions(definition: MachineDefinition): readonly Option[] {
-  return [...serialOptions(definition), ...channelOptions(definition), ...vsockOptions(definition)];
+  return [
+    ...serialOptions(definition),
+    ...channelOptions(definition),
+    ...clipboardOptions(definition),
+    ...vsockOptions(definition),
+  ];
 }

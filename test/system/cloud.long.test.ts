@@ -93,7 +93,7 @@ test('cloud-init found the seed, did all of it, and made what it says', async ()
   assert.equal(await ssh('id -un; sudo id -un'), 'debian\nroot');
   assert.equal(await ssh('ls /etc/ssh/ssh_host_*_key'), '/etc/ssh/ssh_host_ed25519_key');
   const [, guestKey = ''] = readFileSync(known, 'utf8').split(/ (.*)\n/);
-  assert.ok((await ssh('cat /etc/ssh/ssh_host_ed25519_key.pub')).startsWith(guestKey));
+  assert.ok((await ssh('sudo cat /etc/ssh/ssh_host_ed25519_key.pub')).startsWith(guestKey));
   assert.match(await ssh('ip -4 address show'), /10\.0\.2\.15\/24/);
   // The image has 1.5 GiB; the disk was made larger.
   assert.ok(Number(await ssh('df --output=size -B 1M / | tail -n 1')) > 3000);

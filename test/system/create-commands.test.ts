@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -210,11 +211,22 @@ test('a desktop is made from a disc: a screen, a tablet, and an empty disk', asy
   const { stdout } = await qward(`create win --iso ${iso} --disk 40G --memory 256MiB --network none`);
   assert.match(stdout, /win: created and started[^]*qward vnc win/);
   const shown = (await qward('show win')).stdout;
-  assert.match(shown, /order: \[root, install\][^]*vnc: true/);
+  assert.match(shown, /order: \[root, install\][^]*vnc: true[^]*clipboard: true/);
   const png = join(user.home, 'win.png');
   await qward(`screenshot win ${png}`);
   assert.ok(statSync(png).size > 100);
   await qward('kill --yes win');
+  await qward('rm --yes win');
+  // On a desktop a window opens; what stands for the viewer connects, and is closed.
+  const viewer = own('viewer', '#!/bin/bash\nexec 3<>/dev/tcp/$1/$2; head -c 12 <&3 >~/greeting\n');
+  chmodSync(viewer, 0o700);
+  const env = { DISPLAY: ':none', QWARD_VIEWER: `${viewer} {host} {port}` };
+  const desk = `create desk --iso ${iso} --disk 1GiB --memory 256MiB --network none`;
+  const opened = await user.qward(desk.split(' '), { timeoutMs: 120_000, env });
+  assert.equal(opened.status, 0, opened.stderr);
+  assert.match(opened.stderr, /desk: created and started/);
+  assert.equal(readFileSync(join(user.home, 'greeting'), 'utf8'), 'RFB 003.008\n');
+  await qward('kill --yes desk');
 });
 
 test("root's machine has its files beneath the storage root", async () => {

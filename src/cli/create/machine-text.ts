@@ -36,7 +36,9 @@ export function machineText(machine: MachineText): string {
     ...(uefi ? ['firmware: uefi'] : []),
     ...diskLines(machine),
     ...networkLines(machine),
-    ...('iso' in from ? desktopLines(from.iso) : ['agent: true # used where the guest has qemu-guest-agent']),
+    ...('iso' in from
+      ? desktopLines(from.iso, uefi)
+      : ['agent: true # used where the guest has qemu-guest-agent']),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -64,13 +66,18 @@ function networkLines({ network, from }: MachineText): readonly string[] {
   return [...card, `    forward: ["127.0.0.1:${network.sshPort} -> 22"] # ssh`, ...model];
 }
 
-const desktopLines = (iso: string): readonly string[] => [
+/** BIOS finds the registers of VGA on the card of virtio too; UEFI gives an installer no plain frame there. */
+const desktopLines = (iso: string, uefi: boolean): readonly string[] => [
   'cdroms:',
   '  - id: install',
   `    path: ${quoted(iso)}`,
   'boot:',
   '  order: [root, install] # the disc counts as long as nothing is installed',
   'vnc: true # with a tablet on USB: the pointer is where it is',
+  ...(uefi
+    ? ['# video: { model: virtio } # once the guest has its driver: the screen is as large as the window']
+    : ['video:', '  model: virtio # with its driver in the guest the screen is as large as the window']),
+  'clipboard: true # one with yours, where the guest has spice-vdagent; remove it, and the guest sees nothing of yours',
   'sound:',
   '  model: ich9',
 ];

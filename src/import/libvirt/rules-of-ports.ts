@@ -121,6 +121,13 @@ function channel(place: Place): Outcome {
   const { element, draft } = place;
   const target = childOf(element, 'target');
   const [type, name] = [attributeOf(element, 'type') ?? '', attributeOf(target, 'name') ?? ''];
+  if (
+    type === 'qemu-vdagent' &&
+    attributeOf(childOf(childOf(element, 'source'), 'clipboard'), 'copypaste') === 'yes'
+  ) {
+    draft.set(draft.machine, 'clipboard', true, element);
+    return imported;
+  }
   if (type === 'spicevmc' || type === 'spiceport' || type === 'qemu-vdagent' || type === 'dbus')
     return whole(changed('nothing of SPICE: no clipboard and no resizing through the agent of the screen'));
   if (attributeOf(target, 'type') !== 'virtio') return wholeNotYet('no guestfwd channels');

@@ -57,6 +57,19 @@ export function exportPorts(values: Values): readonly (XmlTree | undefined)[] {
     ),
     console ? element('console', { type: 'pty' }, target('serial')) : undefined,
     values.is('agent') ? channel('org.qemu.guest_agent.0') : undefined,
+    values.is('clipboard')
+      ? element(
+          'channel',
+          { type: 'qemu-vdagent' },
+          element(
+            'source',
+            {},
+            element('clipboard', { copypaste: 'yes' }),
+            element('mouse', { mode: 'server' }),
+          ),
+          element('target', { type: 'virtio', name: 'com.redhat.spice.0' }),
+        )
+      : undefined,
     ...values.items('channels').map((one) => channel(one.text('name'), one.text('id'))),
   ];
 }
