@@ -8,7 +8,7 @@
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +18,10 @@ export interface HostOptions {
   /** A directory whose files are in /lab of the host. */
   readonly payload?: string;
   readonly memoryMib?: number;
+  /** Parameters of the kernel beside those of every host. */
+  readonly parameters?: string;
+  /** With an NVMe disk in an IOMMU group of its own, for a machine of the host's. */
+  readonly spareDisk?: boolean;
 }
 
 export interface ScriptOutcome {
@@ -46,6 +50,7 @@ export class LabHost implements AsyncDisposable {
     const host = new LabHost(directory, image, options);
     const overlay = ['create', '-q', '-f', 'qcow2', '-b', image.disk, '-F', 'raw', host.#path('disk.qcow2')];
     execFileSync('qemu-img', overlay, { stdio: 'pipe' });
+    if (options.spareDisk === true) writeFileSync(host.#path('spare.raw'), Buffer.alloc(64 * 1024 * 1024));
     if (options.payload !== undefined)
       execFileSync('tar', ['-C', options.payload, '-cf', host.#path('payload.tar'), '.'], { stdio: 'pipe' });
     return host;
@@ -112,7 +117,11 @@ export class LabHost implements AsyncDisposable {
     const payload = this.#options.payload === undefined ? [] : this.#drive('payload.tar', 'raw', true);
     const options = [
       `-accel tcg,thread=multi -smp 2 -m ${this.#options.memoryMib ?? 2048} -cpu max -nodefaults -no-user-config -no-reboot`,
-      '-machine q35 -device intel-iommu,intremap=off,caching-mode=on -display none -serial stdio',
+      '-display none -serial stdio',
+      // Interrupts of a device that is passed on are remapped, which the machine must leave to its user space.
+      this.#options.spareDisk === true
+        ? '-machine q35,kernel-irqchip=split -device intel-iommu,intremap=on,caching-mode=on'
+        : '-machine q35 -device intel-iommu,intremap=off,caching-mode=on',
       '-device virtio-rng-pci -device virtio-serial-pci -device virtserialport,chardev=lab,name=lab',
     ];
     return [
@@ -124,10 +133,16 @@ export class LabHost implements AsyncDisposable {
       '-initrd',
       this.#image.initrd,
       '-append',
-      'root=/dev/vda rw console=ttyS0 quiet intel_iommu=on no_timer_check panic=1',
+      `root=/dev/vda rw console=ttyS0 quiet intel_iommu=on no_timer_check panic=1 ${this.#options.parameters ?? ''}`,
       ...this.#drive('disk.qcow2', 'qcow2', false),
       ...payload,
+      ...(this.#options.spareDisk === true ? this.#spareDisk() : []),
     ];
+  }
+
+  #spareDisk(): string[] {
+    const drive = `if=none,id=spare,format=raw,cache=unsafe,file=${this.#path('spare.raw')}`;
+    return ['-drive', drive, '-device', 'nvme,drive=spare,serial=lab,addr=0x10'];
   }
 
   #drive(file: string, format: string, readonly: boolean): string[] {

@@ -9,6 +9,8 @@ export interface SuiteOptions {
   readonly bring?: (directory: string) => Promise<void>;
   /** A script that must succeed before the first test. */
   readonly prepare?: string;
+  readonly parameters?: string;
+  readonly spareDisk?: boolean;
 }
 
 /** Of all suites but one: guests run in it beside the host's own programs. */
@@ -16,11 +18,16 @@ const memoryMib = 3072;
 const installLimitMs = 300_000;
 
 /** With what `makePayload` makes in /lab, and nothing of qward installed. */
-export async function suiteHost({ bring, prepare }: SuiteOptions = {}): Promise<LabHost> {
+export async function suiteHost({
+  bring,
+  prepare,
+  parameters = '',
+  spareDisk = false,
+}: SuiteOptions = {}): Promise<LabHost> {
   const image = await labImage((line) => console.log(line));
   const payload = await makePayload();
   await bring?.(payload.directory);
-  const host = LabHost.create(image, { payload: payload.directory, memoryMib });
+  const host = LabHost.create(image, { payload: payload.directory, memoryMib, parameters, spareDisk });
   payload[Symbol.dispose]();
   before(async () => {
     await host.boot();

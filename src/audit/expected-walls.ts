@@ -46,6 +46,14 @@ export const relaxedTo = (expected: ExpectedWalls, wall: RelaxableWall): readonl
 /** Null: a process that is not ours, of which only what holds for every jailed QEMU is expected. */
 export type ExpectedWalls = MachineWalls | null;
 
+/** Paths of the device nodes that it was given; those of VFIO groups the broker adds. */
+export const nodesOf = (expected: MachineWalls): readonly string[] => [
+  ...new Set([
+    ...expected.launch.devices,
+    ...(relaxedTo(expected, 'pci').length > 0 ? Object.keys(expected.deviceNumbers ?? {}) : []),
+  ]),
+];
+
 /** Of a session's machine. */
 export const isRootless = (expected: ExpectedWalls): boolean => (expected?.rootless ?? null) !== null;
 

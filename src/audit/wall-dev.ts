@@ -1,6 +1,6 @@
 /** The device nodes that the process can open by name. */
 import type { DevEntry } from '../protocol/broker.ts';
-import type { ExpectedWalls, MachineWalls } from './expected-walls.ts';
+import { nodesOf, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 
@@ -24,7 +24,7 @@ export function grantedNodes(expected: ExpectedWalls): NonNullable<MachineWalls[
   if (expected === null) return { '/dev/kvm': kvm };
   const numbers = expected.deviceNumbers ?? { '/dev/kvm': kvm };
   return Object.fromEntries(
-    expected.launch.devices.flatMap((path) => (numbers[path] === undefined ? [] : [[path, numbers[path]]])),
+    nodesOf(expected).flatMap((path) => (numbers[path] === undefined ? [] : [[path, numbers[path]]])),
   );
 }
 

@@ -1,5 +1,5 @@
 /** Resource limits of the process (setrlimit(2), /proc/PID/limits). */
-import { boundsThreads, type ExpectedWalls } from './expected-walls.ts';
+import { boundsThreads, relaxedTo, type ExpectedWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
 
@@ -8,7 +8,8 @@ function plannedLimits(expected: ExpectedWalls, kernel: string): Readonly<Record
   return {
     'Max core file size': 0,
     'Max msgqueue size': expected === null ? null : 0,
-    'Max locked memory': expected === null ? null : 0,
+    'Max locked memory':
+      expected === null ? null : relaxedTo(expected, 'pci').length > 0 ? expected.launch.limits.memory : 0,
     'Max open files': expected?.launch.limits.openFiles ?? null,
     ...(expected !== null && boundsThreads(expected, kernel)
       ? { 'Max processes': expected.launch.limits.pids }

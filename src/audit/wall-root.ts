@@ -1,6 +1,6 @@
 /** What the process sees of the host's files: its root directory, what is mounted in it, and the program itself. */
 import { hookProgram } from '../protocol/hook.ts';
-import { isPasst, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
+import { isPasst, nodesOf, relaxedTo, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import { hostPaths, type Mount } from './mounts.ts';
 import type { ProcessState } from './process-state.ts';
@@ -52,7 +52,8 @@ function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] 
   const faults: string[] = [];
   if (exe !== launch.binary) faults.push(`runs ${exe}`);
   const known = launch.program === 'hook' ? skeletonOfHook : skeleton;
-  const shown = new Set((launch.shown ?? []).map(({ path }) => path.split('/')[1] ?? ''));
+  const ofDevices = relaxedTo(expected, 'pci').length > 0 ? ['sys'] : [];
+  const shown = new Set([...(launch.shown ?? []).map(({ path }) => path.split('/')[1] ?? ''), ...ofDevices]);
   for (const name of root.entries)
     if (!known.has(name) && !shown.has(name)) faults.push(`/${name} in its root`);
   for (const mount of state.mounts) {
@@ -90,12 +91,18 @@ function faultOfMount(mount: Mount, state: ProcessState, expected: MachineWalls)
       ? `${place} can be written`
       : null;
   }
+  // What QEMU reads of a device's IOMMU group.
+  const [, device = ''] = /^\/sys\/bus\/pci\/devices\/(.*)$/.exec(mount.target) ?? [];
+  if (mount.type === 'sysfs' && relaxedTo(expected, 'pci').includes(device)) {
+    if (!mount.root.endsWith(`/${device}`)) return `${place} is not what was planned`;
+    return mount.readOnly ? null : `${place} can be written`;
+  }
   if (paths.length > 0) return `${place} is not planned`;
   return isOwn(mount, state) ? null : `${place} is not planned`;
 }
 
-const isNode = (path: string, { launch }: MachineWalls): boolean =>
-  launch.devices.some((device) => device === path) || standardNodes[path.replace('/dev/', '')] !== undefined;
+const isNode = (path: string, expected: MachineWalls): boolean =>
+  nodesOf(expected).includes(path) || standardNodes[path.replace('/dev/', '')] !== undefined;
 
 /** A file system that the host does not have mounted, where the runtimes mount one; beneath /proc, what masks parts of it. */
 function isOwn(mount: Mount, state: ProcessState): boolean {

@@ -10,6 +10,7 @@ import {
   relaxedTo,
   type ExpectedWalls,
   type MachineWalls,
+  nodesOf,
 } from './expected-walls.ts';
 import type { Finding } from './finding.ts';
 import type { ProcessState } from './process-state.ts';
@@ -109,7 +110,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     title: 'device nodes',
     mandatory: true,
     describe: (expected) => {
-      const granted = expected?.launch.devices ?? [];
+      const granted = expected === null ? [] : nodesOf(expected);
       return granted.length === 0 ? 'standard nodes' : `standard nodes and ${granted.join(', ')}`;
     },
     compare: compareDev,
@@ -158,7 +159,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     describe: (expected) =>
       relaxedTo(expected, 'device-cgroup').length > 0
         ? 'every device'
-        : ['standard nodes', ...(expected?.launch.devices ?? [])].join(', '),
+        : ['standard nodes', ...(expected === null ? [] : nodesOf(expected))].join(', '),
     compare: compareDeviceCgroup,
   },
   rlimits: {

@@ -7,6 +7,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import { machineNamePattern, type LaunchRequest, type SocketName } from '../protocol/launch.ts';
 import { helperJobPattern } from '../protocol/side-servers.ts';
+import type { TakenDevices } from './pci-devices.ts';
 import { readJson, writeWhole } from './files.ts';
 import { newerThan, versionOf } from './state.ts';
 
@@ -31,6 +32,8 @@ export interface LaunchRecord {
   readonly launchedAt: string;
   /** Empty while launching. */
   readonly files: LaunchedMachine['files'];
+  /** PCI devices that it has, by address. */
+  readonly pci?: TakenDevices;
   readonly deviceNumbers?: LaunchedMachine['deviceNumbers'];
   readonly launch: LaunchRequest;
   /** Managed networks in which it was given cards since. */

@@ -7,6 +7,7 @@ import { processesOfUids } from '../linux/process.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
 import { networksOf, serverName } from '../protocol/networks.ts';
 import type { BrokerContext } from './context.ts';
+import { returnDevices } from './pci-devices.ts';
 import { placesOf } from './places.ts';
 import type { LaunchRecord } from './records.ts';
 
@@ -21,6 +22,7 @@ export async function sweep(context: BrokerContext, machine: string, again = fal
   if (!(await context.means.end(machine, record))) return false;
   for (const helper of context.records.helpers())
     if (helpedBy(helper.launch).includes(machine) && !(await sweep(context, helper.machine))) return false;
+  await returnDevices(record?.pci ?? {});
   removeFiles(context, machine);
   if (record !== undefined && helpedBy(record.launch).length > 0 && !again)
     forgetHelper(context, record.launch);

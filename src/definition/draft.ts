@@ -21,7 +21,7 @@ export interface Placed<T> {
 
 export interface PartId {
   readonly path: KeyPath;
-  readonly kind: 'disk' | 'CD-ROM drive' | 'network card' | 'serial port' | 'channel';
+  readonly kind: 'disk' | 'CD-ROM drive' | 'network card' | 'serial port' | 'channel' | 'device of the host';
   readonly id: string;
 }
 
@@ -46,6 +46,7 @@ type ReadKey =
   | 'memoryBacking'
   | 'numa'
   | 'serials'
+  | 'hostDevices'
   | 'vsock'
   | 'console'
   | 'video'
@@ -105,13 +106,14 @@ function idsIn(kind: PartId['kind'], key: string, value: Plain | undefined): rea
 export function draftOf(value: Plain): Draft {
   const input = isPlainMap(value) ? value : {};
   const { shape } = machineSchema;
-  const { disks, cdroms, nics, serials, channels } = input;
+  const { disks, cdroms, nics, serials, channels, hostDevices } = input;
   const ids = [
     ...idsIn('disk', 'disks', disks),
     ...idsIn('CD-ROM drive', 'cdroms', cdroms),
     ...idsIn('network card', 'nics', nics),
     ...idsIn('serial port', 'serials', serials),
     ...idsIn('channel', 'channels', channels),
+    ...idsIn('device of the host', 'hostDevices', hostDevices),
   ];
   return {
     name: read(shape.name, input['name']),
@@ -133,6 +135,7 @@ export function draftOf(value: Plain): Draft {
     memoryBacking: read(shape.memoryBacking, input['memoryBacking']),
     numa: read(shape.numa, input['numa']),
     serials: read(shape.serials, input['serials']),
+    hostDevices: read(shape.hostDevices, input['hostDevices']),
     vsock: read(shape.vsock, input['vsock']),
     console: read(shape.console, input['console']),
     video: read(shape.video, input['video']),
@@ -155,6 +158,6 @@ export function draftOf(value: Plain): Draft {
     cdroms: itemsOf(cdromSchema, 'cdroms', cdroms),
     nics: itemsOf(nicSchema, 'nics', nics),
     ids,
-    allIdsKnown: [disks, cdroms, nics, serials, channels].flatMap(itemsIn).length === ids.length,
+    allIdsKnown: [disks, cdroms, nics, serials, channels, hostDevices].flatMap(itemsIn).length === ids.length,
   };
 }

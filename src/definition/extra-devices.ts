@@ -6,7 +6,15 @@ export const extraPlaces = 16;
 
 export type ExtraParts = Pick<
   MachineDefinition,
-  'serials' | 'vsock' | 'iommu' | 'sound' | 'watchdog' | 'panic' | 'inputs' | 'scsiControllers'
+  | 'serials'
+  | 'vsock'
+  | 'iommu'
+  | 'sound'
+  | 'watchdog'
+  | 'panic'
+  | 'inputs'
+  | 'scsiControllers'
+  | 'hostDevices'
 >;
 
 const pciSound: ReadonlySet<string> = new Set(['ich6', 'ich9', 'ac97', 'es1370']);
@@ -21,6 +29,7 @@ export function extraDevices({
   scsiControllers = [],
   serials,
   vsock,
+  hostDevices,
 }: ExtraParts): readonly string[] {
   return [
     ...(iommu.model === 'virtio' ? ['iommu'] : []),
@@ -31,6 +40,7 @@ export function extraDevices({
     ...scsiControllers.slice(1).map((_, index) => `scsi.${index + 1}`),
     ...serials.flatMap(({ id, type }) => (type === 'pci' ? [`serial.${id}`] : [])),
     ...(vsock === undefined ? [] : ['vsock']),
+    ...hostDevices.map(({ id }) => `host.${id}`),
     ...(inputs ?? []).flatMap(({ bus }, index) => (bus === 'virtio' ? [`input.${index}`] : [])),
   ];
 }

@@ -11,7 +11,8 @@ export type RelaxedWall =
   | 'user'
   | 'selinux'
   | 'apparmor'
-  | 'capability';
+  | 'capability'
+  | 'pci';
 
 export interface Relaxation {
   /** file, device, socket: something of the host that is reached; else a wall. */
@@ -56,8 +57,9 @@ export function relaxationsOf(definition: {
   readonly memoryBacking: MachineDefinition['memoryBacking'];
   readonly vsock?: MachineDefinition['vsock'];
   readonly sound?: MachineDefinition['sound'];
+  readonly hostDevices: MachineDefinition['hostDevices'];
 }): readonly Relaxation[] {
-  const { confinement, rawio, disks, memoryBacking, vsock, sound } = definition;
+  const { confinement, rawio, disks, memoryBacking, vsock, sound, hostDevices } = definition;
   return [
     ...disks.flatMap((disk, index) =>
       disk.rawio === true ? [one('capability', 'sys_rawio', ['disks', index, 'rawio'], {})] : [],
@@ -75,6 +77,9 @@ export function relaxationsOf(definition: {
           one('socket', sound.server, ['sound', 'server'], {}),
           ...soundCalls.map((call) => one('syscall', call, ['sound', 'server'], {})),
         ]),
+    ...hostDevices.map((device, index) =>
+      one('pci', device.pci, ['hostDevices', index, 'pci'], whyOf(device)),
+    ),
     ...(rawio === 'reserve' ? [one('capability', 'sys_rawio', ['rawio'], {})] : []),
     ...reachedBy(confinement),
     ...filterOf(confinement),

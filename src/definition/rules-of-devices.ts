@@ -30,6 +30,7 @@ export function microvmHasFewDevices(draft: Draft): readonly Broken[] {
     ),
     ...when(draft.iommu !== undefined && draft.iommu.model !== 'none', () => no(['iommu', 'model'], 'IOMMU')),
     ...when(draft.vsock !== undefined, () => no(['vsock'], 'vsock')),
+    ...when((draft.hostDevices ?? []).length > 0, () => no(['hostDevices'], 'PCI devices')),
     ...(draft.serials ?? []).flatMap(({ type }, index) =>
       when(type !== 'isa', () => no(['serials', index, 'type'], 'such serial port')),
     ),
@@ -166,15 +167,33 @@ export function panicHasADevice({ panic, onCrash }: Draft): readonly Broken[] {
 }
 
 export function devicesHavePlaces(draft: Draft): readonly Broken[] {
-  const { iommu, sound, watchdog, panic, inputs, scsiControllers, serials = [], vsock } = draft;
+  const {
+    iommu,
+    sound,
+    watchdog,
+    panic,
+    inputs,
+    scsiControllers,
+    serials = [],
+    vsock,
+    hostDevices = [],
+  } = draft;
   if (iommu === undefined || sound === undefined || watchdog === undefined || panic === undefined) return [];
-  const parts = { iommu, sound, watchdog, panic, inputs, scsiControllers, serials, vsock };
+  const parts = { iommu, sound, watchdog, panic, inputs, scsiControllers, serials, vsock, hostDevices };
   const count = extraDevices(parts).length;
   return when(count > extraPlaces, () =>
     broken(
       ['inputs'],
-      `sound, watchdog, panic, IOMMU, vsock, virtio inputs, PCI serial ports and further SCSI controllers are ${count} devices, and there are ${extraPlaces} places`,
+      `sound, watchdog, panic, IOMMU, vsock, virtio inputs, PCI serial ports, further SCSI controllers and devices of the host are ${count} devices, and there are ${extraPlaces} places`,
       'Use bus: usb for inputs.',
+    ),
+  );
+}
+
+export function hostDevicesOnce({ hostDevices = [] }: Draft): readonly Broken[] {
+  return hostDevices.flatMap(({ pci }, index) =>
+    when(hostDevices.findIndex((other) => other.pci === pci) < index, () =>
+      broken(['hostDevices', index, 'pci'], `${pci} is named twice`, 'Name each device once.'),
     ),
   );
 }

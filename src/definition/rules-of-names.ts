@@ -80,7 +80,7 @@ export function bootOrderNamesParts(draft: Draft): readonly Broken[] {
   // A part whose id could not be read may be the one that is meant.
   if (!draft.allIdsKnown) return [];
   const ids = draft.ids
-    .filter(({ kind }) => kind !== 'serial port' && kind !== 'channel')
+    .filter(({ kind }) => !['serial port', 'channel', 'device of the host'].includes(kind))
     .map(({ id }) => id);
   return (draft.boot?.order ?? []).flatMap((id, index) => {
     if (ids.includes(id)) return [];

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { date, hostPath, line, socketPath } from './scalars.ts';
 
 /** Of every relaxation: why it is there, and how long. */
-const why = {
+export const why = {
   reason: line(256)
     .optional()
     .describe('Why it is needed, for whoever reads the definition, `list` and the history.'),

@@ -23,6 +23,7 @@ import {
 import { confinementSchema, qemuSchema } from './schema-confinement.ts';
 import { memoryBackingSchema, memoryMaximum, numaCellSchema } from './schema-memory.ts';
 import { nicSchema } from './schema-nics.ts';
+import { hostDeviceSchema } from './schema-host-devices.ts';
 import { channelSchema, serialSchema, vsockSchema } from './schema-ports.ts';
 import { cdromSchema, diskSchema, scsiControllerSchema } from './schema-disks.ts';
 
@@ -246,6 +247,13 @@ export const machineSchema = z.strictObject({
     .default(0)
     .describe('Threads of QEMU for the data of disks, counted from 1 where a disk or controller names one.'),
   nics: z.array(nicSchema).max(32).prefault([]).describe('Network cards; none: the machine has no network.'),
+  hostDevices: z
+    .array(hostDeviceSchema)
+    .max(8)
+    .default([])
+    .describe(
+      'PCI devices of the host that the machine has to itself (VFIO); each needs a line of the policy.',
+    ),
   console: z.boolean().default(true).describe('Serial console, reached by `qward console`.'),
   serials: z
     .array(serialSchema)

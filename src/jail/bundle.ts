@@ -115,7 +115,7 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
       cwd: '/',
       // SECURITY: promise 2. All five sets empty, unless a relaxation names a capability.
       capabilities: capabilitiesOf(launch),
-      rlimits: compileRlimits(launch.limits),
+      rlimits: compileRlimits(launch),
       // SECURITY: promise 2. No set-uid file gives anything back.
       noNewPrivileges: true,
       ...labelsIn(launch, site.label),
@@ -162,7 +162,10 @@ function deviceNumbers(path: DeviceNode, site: JailSite): JailSite['deviceNumber
   return numbers;
 }
 
-function compileRlimits(limits: LaunchLimits): { type: string; hard: number; soft: number }[] {
+function compileRlimits(launch: LaunchRequest): { type: string; hard: number; soft: number }[] {
+  const { limits } = launch;
+  // A device reaches all of the guest's memory, which stays where it is (VFIO).
+  const locked = relaxations(launch, 'pci').length > 0 ? limits.memory : 0;
   const fixed = (type: string, value: number): { type: string; hard: number; soft: number } => ({
     type,
     hard: value,
@@ -171,7 +174,7 @@ function compileRlimits(limits: LaunchLimits): { type: string; hard: number; sof
   return [
     fixed('RLIMIT_CORE', 0),
     fixed('RLIMIT_MSGQUEUE', 0),
-    fixed('RLIMIT_MEMLOCK', 0),
+    fixed('RLIMIT_MEMLOCK', locked),
     fixed('RLIMIT_NOFILE', limits.openFiles),
     fixed('RLIMIT_FSIZE', limits.fileSize),
   ];

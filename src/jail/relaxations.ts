@@ -38,6 +38,7 @@ export function filterOf(launch: LaunchRequest, profile: SeccompProfile): OciSec
     kind === 'file' ? `files ${access}` : `${kind}s`,
   );
   const sockets = launch.descriptors.flatMap((one) => (one.kind === 'socket' ? [one.name] : []));
-  const granted = [...shown, ...sockets, ...(launch.relaxed ?? []).map(({ relax, to }) => `${relax} ${to}`)];
+  const relaxed = (launch.relaxed ?? []).map(({ relax, to }) => (relax === 'pci' ? relax : `${relax} ${to}`));
+  const granted = [...shown, ...sockets, ...relaxed];
   return compileSeccomp(profile, { groups: granted, calls: relaxations(launch, 'syscall') });
 }

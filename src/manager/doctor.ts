@@ -1,5 +1,5 @@
 /** What this host can and cannot give, each with the cure. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import type { MachineDefinition } from '../definition/schema.ts';
 import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
 import { accountOf } from '../linux/accounts.ts';
@@ -65,7 +65,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
     kvmCheck(kvm),
     uefiCheck(host),
     tpmCheck(swtpm),
-    ...(services.instance === 'session' ? [] : [vhostCheck(host)]),
+    ...(services.instance === 'session' ? [] : [vhostCheck(host), passthroughCheck()]),
     userNetworkCheck(userNetwork, services.instance === 'session'),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
     historyCheck(services.history.state),
@@ -294,6 +294,24 @@ function userNetworkCheck({ passt, nameServers }: UserNetworkFacts, session: boo
       ? `${passt?.binary}; a user has no packet filter: services of this host are open to guests that want to; told to them: ${told}`
       : `${passt?.binary}; closed to guests: this host, broadcast, link-local and metadata services; told to them: ${told}`,
   );
+}
+
+/** Whether PCI devices of this host can be given to machines. Not needed by any other. */
+function passthroughCheck(): Check {
+  const check = 'PCI devices';
+  const groups = namesIn('/sys/kernel/iommu_groups').length;
+  if (groups === 0)
+    return fine(
+      check,
+      'none can be given to machines: no IOMMU in use (VT-d or AMD-Vi in the firmware, intel_iommu=on)',
+    );
+  if (namesIn('/sys/bus/pci/drivers').includes('vfio-pci'))
+    return fine(check, `${groups} IOMMU groups, vfio-pci`);
+  return fine(check, `${groups} IOMMU groups; to give one to a machine load the driver: modprobe vfio-pci`);
+}
+
+function namesIn(directory: string): readonly string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 function stateCheck(broken: readonly BrokenFile[], damaged: BrokerStatus['damaged']): Check {

@@ -17,6 +17,7 @@ import { lifeOptions, panicOptions } from './life.ts';
 import { planLimits } from './limits.ts';
 import { machineOptions } from './machine.ts';
 import { planMemory } from './memory.ts';
+import { hostDeviceOptions } from './host-devices.ts';
 import { hotplugOptions } from './hotplug-ports.ts';
 import { portOptions } from './ports.ts';
 import { nicOptions } from './nics.ts';
@@ -151,6 +152,7 @@ function commandLine(
       ...drives,
       ...nics,
       ...portOptions(definition),
+      ...hostDeviceOptions(definition),
       ...memoryDeviceOptions(definition),
       ...panicOptions(definition),
       ...watchdogOptions(definition),

@@ -92,10 +92,11 @@ export const relaxableWalls = [
   'selinux',
   'apparmor',
   'capability',
+  'pci',
 ] as const;
 export type RelaxableWall = (typeof relaxableWalls)[number];
 
-/** One wall that gives way: seccomp `qemu` or `off`, a system call, a namespace, an account, a label, a capability. */
+/** One wall that gives way: seccomp `qemu` or `off`, a system call, a namespace, an account, a label, a capability, a PCI device. */
 export interface Relaxed {
   readonly relax: RelaxableWall;
   readonly to: string;
@@ -108,6 +109,9 @@ export const relaxedValues: Readonly<Partial<Record<RelaxableWall, readonly stri
   namespace: ['net', 'ipc', 'uts', 'pid', 'cgroup'],
   'device-cgroup': ['off'],
 };
+
+/** Domain, bus, slot and function of a PCI device, as the names in /sys/bus/pci/devices have them. */
+export const pciAddress = /^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
 
 /** To what a wall gives way; empty: it stands. */
 export function relaxations(launch: Pick<LaunchRequest, 'relaxed'>, wall: RelaxableWall): readonly string[] {

@@ -15,6 +15,7 @@ import { writeWhole } from '../files.ts';
 import { refuseHook, withShell } from '../hook.ts';
 import { withServer } from '../network-server.ts';
 import type { Means } from '../means.ts';
+import { lookAtDevices, nodesOfDevices, showDevices, takeDevices } from '../pci-devices.ts';
 import { openDescriptors, socketPaths, type Opened } from '../open-descriptors.ts';
 import { groundsOf } from '../open-file.ts';
 import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
@@ -122,8 +123,10 @@ async function launchSwept(
 ): Promise<HandlerOutcome> {
   const places = placesOf(context, launch.machine);
   const runtime = await context.runtime();
-  const nodes = nodesOf(launch);
-  if (!nodes.ok) return nodes;
+  const pci = lookAtDevices(launch, context.records.list());
+  if (!pci.ok) return pci;
+  const absent = nodesOf(launch.devices);
+  if (!absent.ok) return absent;
   const cards = launch.descriptors.filter((descriptor) => descriptor.kind === 'card');
   // A register that cannot be used holds up nobody without a card.
   if (cards.length > 0) context.networks.keep(launch.machine, cards);
@@ -141,17 +144,23 @@ async function launchSwept(
     log: places.log,
     launchedAt: new Date().toISOString(),
     files: {},
-    deviceNumbers: nodes.numbers,
+    pci: pci.devices,
     launch,
   };
   context.records.write(record);
   mkdirSync(places.bundle, { recursive: true, mode: 0o700 });
   const { means } = context;
   const grounds = groundsOf(context, launch.machine, policy);
+  const kept = await takeDevices(pci.devices);
+  if (kept !== undefined) return kept;
+  const devices = [...launch.devices, ...nodesOfDevices(pci.devices)];
+  const nodes = nodesOf(devices);
+  if (!nodes.ok) return nodes;
   const shown = await means.openShown(launch, grounds, ids.uid);
   if (!shown.ok) return shown;
-  const root = means.openRoot(launch, shown.mounts);
-  for (const { mount } of shown.mounts) closeSync(mount);
+  const mounts = [...shown.mounts, ...(await showDevices(pci.devices, ids.uid))];
+  const root = means.openRoot(launch, mounts);
+  for (const { mount } of mounts) closeSync(mount);
   if (!root.ok) return root;
   try {
     const open = launch.program === 'passt' ? means.closeHost(policy.uidRange) : [];
@@ -170,20 +179,25 @@ async function launchSwept(
         label,
         deviceNumbers: nodes.numbers,
       };
-      writeWhole(`${places.bundle}/config.json`, JSON.stringify(means.compile(launch, site, root)), false);
-      return await run(context, { places, record, opened, binary: runtime.binary });
+      writeWhole(
+        `${places.bundle}/config.json`,
+        JSON.stringify(means.compile({ ...launch, devices }, site, root)),
+        false,
+      );
+      const numbered = { ...record, deviceNumbers: nodes.numbers };
+      return await run(context, { places, record: numbered, opened, binary: runtime.binary });
     } finally {
       for (const fd of opened.fds) closeSync(fd);
     }
   } finally {
-    means.leaveRoot(root, shown.mounts);
+    means.leaveRoot(root, mounts);
   }
 }
 
 /** What the nodes of the host are; a link in /dev is root's own. */
-function nodesOf({
-  devices,
-}: LaunchRequest):
+function nodesOf(
+  devices: readonly string[],
+):
   | { readonly ok: true; readonly numbers: JailSite['deviceNumbers'] }
   | { readonly ok: false; readonly refusals: readonly Refusal[] } {
   const found = devices.map((path) => [path, statSync(path, { throwIfNoEntry: false })] as const);
@@ -253,7 +267,7 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
 
 /** A record as the manager sees it. */
 export function describe(record: LaunchRecord): LaunchedMachine {
-  const { version: _version, phase: _phase, ...rest } = record;
+  const { version: _version, phase: _phase, pci: _pci, ...rest } = record;
   return {
     ...rest,
     gid: record.gid ?? record.uid,

@@ -13,6 +13,7 @@ import { RuleTable } from './rule-table.ts';
 import { rulesOfBooting, variablesOf } from './rules-of-booting.ts';
 import { rulesOfDevices } from './rules-of-devices.ts';
 import { rulesOfDisks } from './rules-of-disks.ts';
+import { rulesOfHostDevices } from './rules-of-host-devices.ts';
 import { rulesOfNics } from './rules-of-nics.ts';
 import { rulesOfPorts } from './rules-of-ports.ts';
 import { rulesOfQemu } from './rules-of-qemu.ts';
@@ -57,6 +58,7 @@ export const domainRules = (): RuleTable =>
     rulesOfPorts,
     rulesOfScreens,
     rulesOfDevices,
+    rulesOfHostDevices,
     rulesOfQemu,
   );
 

@@ -142,13 +142,6 @@ export const rulesOfDevices: Rules = {
     place.setMachine('iommu.addressWidth', wholeNumberOf(place.value) ?? 0),
   ...common('iommu'),
   'devices/hub': whole(changed('USB devices have ports enough without a hub')),
-  'devices/hostdev': (place) =>
-    wholeNotYet(
-      `no ${attributeOf(place.element, 'type') ?? ''} device of the host for a machine`.replace(
-        'no  ',
-        'no ',
-      ),
-    ),
   'devices/redirdev': (place) =>
     attributeOf(place.element, 'type') === 'spicevmc'
       ? whole(changed('nothing of SPICE: no USB devices of the viewer’s host'))

@@ -193,6 +193,19 @@ function iommu(values: Values): XmlTree | undefined {
   return element('iommu', { model }, bare ? undefined : element('driver', driver));
 }
 
+/** `0000:65:00.0` */
+function hostDevice(one: Values): XmlTree {
+  const [domain, bus, slot, fn] = (one.text('pci') ?? '').split(/[:.]/).map((part) => `0x${part}`);
+  return element(
+    'hostdev',
+    { mode: 'subsystem', type: 'pci', managed: 'yes' },
+    element('driver', { name: 'vfio' }),
+    element('source', {}, element('address', { domain, bus, slot, function: fn })),
+    one.is('rom') ? undefined : element('rom', { bar: 'off' }),
+    element('alias', { name: `ua-${one.text('id') ?? ''}` }),
+  );
+}
+
 export function exportSingles(values: Values): readonly (XmlTree | undefined)[] {
   const watchdog = values.text('watchdog.model') ?? 'none';
   const panic = values.text('panic') ?? 'auto';
@@ -211,6 +224,7 @@ export function exportSingles(values: Values): readonly (XmlTree | undefined)[] 
           element('backend', { type: 'emulator', version: '2.0' }),
         )
       : undefined,
+    ...values.items('hostDevices').map(hostDevice),
     panic === 'isa' ? element('panic', { model: 'isa' }) : undefined,
     values.words('cpu.hyperv.enlightenments').includes('crash')
       ? element('panic', { model: 'hyperv' })

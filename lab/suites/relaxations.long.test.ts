@@ -1,0 +1,106 @@
+/**
+ * Relaxations on a real host: raw SCSI commands to a device that the kernel keeps for CAP_SYS_RAWIO, AppArmor's profiles, and
+ * the audit of what gave way with cgroup v2.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { installedHost } from '../suite-host.ts';
+
+const host = await installedHost();
+let disk = '';
+test('a device of scsi_debug, and a policy that gives it', async () => {
+  disk = (
+    await host.demand(`modprobe scsi_debug dev_size_mb=64 lbpu=1 lbprz=1
+udevadm settle
+lsblk -dnro PATH,MODEL | awk '$2 == "scsi_debug" { print $1 }'`)
+  ).trim();
+  assert.match(disk, /^\/dev\/sd[a-z]$/);
+  const lines = [
+    { relax: 'capability', to: 'sys_rawio', machines: ['raw'] },
+    { relax: 'apparmor', to: 'unconfined', machines: ['open'] },
+    { relax: 'device-cgroup', to: 'off', machines: ['open'] },
+    { relax: 'seccomp', to: 'qemu', machines: ['open'] },
+    { relax: 'namespace', to: 'net', machines: ['open'] },
+  ];
+  await host.demand(`sed -i -e 's|"relaxations": \\[\\]|"relaxations": ${JSON.stringify(lines)}|' \\
+  -e 's|"blockDevices": \\[\\]|"blockDevices": [{ "path": "${disk}", "access": "rw", "rawio": true }]|' /etc/qward/policy.json
+qward policy check`);
+});
+
+const define = (name: string, more: string): string => `qward define - <<'END'
+name: ${name}
+accel: tcg
+memory: 128MiB
+boot: {kernel: /var/lib/qward/images/vmlinuz, initrd: /var/lib/qward/images/initrd.cpio, cmdline: console=ttyS0 qward.discard}
+${more}
+END`;
+const pidOf = (name: string): string =>
+  `$(qward status ${name} --json | sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p' | head -n 1)`;
+
+test('the command needs the capability on this host: without it the kernel refuses, with it alone it does not', async () => {
+  await host.demand(`chown nobody ${disk}`);
+  const as = `setpriv --reuid 65534 --regid 65534 --clear-groups`;
+  const unmap = `sg_unmap --lba=0 --num=8 --force ${disk}`;
+  const without = await host.run(`${as} --inh-caps=-all --bounding-set=-all ${unmap}`);
+  assert.notEqual(without.status, 0, without.output);
+  assert.match(without.output, /not permitted/);
+  await host.demand(`${as} --inh-caps=-all,+sys_rawio --ambient-caps=-all,+sys_rawio ${unmap}`);
+  await host.demand(`chown root ${disk}`);
+});
+
+test("a guest's command reaches the device, and QEMU has that capability in all five sets and no other", async () => {
+  await host.demand(
+    `tr '\\0' x < /dev/zero | dd of=${disk} bs=1M count=4 oflag=direct iflag=fullblock status=none`,
+  );
+  await host.demand(define('raw', `disks: [{id: tape, path: ${disk}, format: raw, bus: scsi, rawio: true}]`));
+  await host.demand('qward start raw', 180_000);
+  const status = await host.demand(`cat /proc/${pidOf('raw')}/status`);
+  for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+    assert.match(status, new RegExp(`^${set}:\\t0000000000020000$`, 'm'));
+  assert.equal(await host.demand('getcap /usr/bin/qemu-system-x86_64 2>/dev/null || true'), '');
+  assert.match(await host.demand('qward audit raw'), /qward-qemu-relaxed \(enforce\)/);
+  await host.demand(
+    'for i in $(seq 120); do qward console --log raw | grep -q "qward-demo: discard" && break; sleep 2; done; qward console --log raw | grep "qward-demo: discarded"',
+    400_000,
+  );
+  const first = await host.demand(
+    `dd if=${disk} bs=1M count=1 iflag=direct status=none | tr -d '\\0' | wc -c`,
+  );
+  assert.equal(first.trim(), '0', 'the first mebibyte was unmapped by the guest');
+  const next = await host.demand(
+    `dd if=${disk} bs=1M skip=2 count=1 iflag=direct status=none | tr -d x | wc -c`,
+  );
+  assert.equal(next.trim(), '0', 'the rest is as it was');
+  await host.demand('qward kill raw');
+  assert.equal((await host.demand('dmesg | grep \'apparmor="DENIED"\' | grep qward || true')).trim(), '');
+});
+
+test('another machine gets neither the capability nor, with it, a device without the word for it', async () => {
+  const thief = await host.run(
+    `${define('thief', `disks: [{id: tape, path: ${disk}, format: raw, bus: scsi, rawio: true}]`)}
+qward start thief`,
+  );
+  assert.notEqual(thief.status, 0);
+  assert.match(
+    thief.output,
+    /relaxation "capability sys_rawio" is not one that the policy gives machine "thief"/,
+  );
+  await host.demand(`sed -i 's|, "rawio": true||' /etc/qward/policy.json`);
+  const again = await host.run('qward start raw');
+  assert.notEqual(again.status, 0);
+  assert.match(again.output, /not a block device that the policy gives for raw commands/);
+});
+
+test('walls that gave way are audited with cgroup v2 and AppArmor as they were asked for', async () => {
+  await host.demand(
+    define(
+      'open',
+      'confinement: {apparmor: unconfined, deviceCgroup: "off", seccomp: qemu, namespaces: {net: host}}',
+    ),
+  );
+  await host.demand('qward start open', 180_000);
+  assert.equal((await host.demand(`cat /proc/${pidOf('open')}/attr/current`)).trim(), 'unconfined');
+  const audit = await host.demand('qward audit open');
+  assert.match(audit, /unconfined/);
+  await host.demand('qward kill open');
+});

@@ -1,0 +1,90 @@
+/** Whether the host can give PCI devices away, and what stands in the way. Pure: what the host says comes in as facts. */
+import type { Fault } from '../definition/fault.ts';
+import type { MachineDefinition } from '../definition/schema.ts';
+
+export interface GroupMember {
+  readonly address: string;
+  /** Of sysfs: `0x060400`. */
+  readonly class: string;
+  /** Empty: none. */
+  readonly driver: string;
+}
+
+/** What sysfs says of one device; null: there is none at the address. */
+export interface HostDevice {
+  /** Number of its IOMMU group; null: the host uses no IOMMU. */
+  readonly group: string | null;
+  /** Of the group, the device among them. */
+  readonly members: readonly GroupMember[];
+  /** The firmware showed the host's first screen by it. */
+  readonly bootDisplay: boolean;
+  /** Mount points, swap and the like that are on it. */
+  readonly holds: readonly string[];
+  /** Network interfaces of it that are up. */
+  readonly upLinks: readonly string[];
+}
+
+export interface HostDeviceFacts {
+  readonly devices: Readonly<Record<string, HostDevice | null>>;
+  /** Whether the driver vfio-pci is loaded. */
+  readonly hasDriver: boolean;
+}
+
+/** Bridges of a group stay with the host (drivers/vfio/vfio.c allows pcieport). */
+const isBridge = ({ class: kind }: GroupMember): boolean => kind.startsWith('0x06');
+const free: ReadonlySet<string> = new Set(['', 'vfio-pci', 'pci-stub']);
+
+export function hostDeviceFaults(
+  { hostDevices }: Pick<MachineDefinition, 'hostDevices'>,
+  { devices, hasDriver }: HostDeviceFacts,
+): readonly Fault[] {
+  const given = new Set(hostDevices.map(({ pci }) => pci));
+  return hostDevices.flatMap(({ pci }, index) => {
+    const fault = (code: string, message: string, hint: string): Fault => ({
+      code,
+      message: `PCI device ${pci} ${message}`,
+      hint,
+      path: ['hostDevices', index, 'pci'],
+    });
+    const device = devices[pci] ?? null;
+    if (device === null) return [fault('file-missing', 'is not there', '`lspci -D` shows which there are')];
+    if (device.group === null)
+      return [
+        fault(
+          'wall-missing',
+          'has no IOMMU group: without an IOMMU it would reach all memory of the host',
+          'switch VT-d or AMD-Vi on in the firmware, and boot with intel_iommu=on (Intel)',
+        ),
+      ];
+    const beside = device.members.filter(
+      (member) => !given.has(member.address) && !isBridge(member) && !free.has(member.driver),
+    );
+    return [
+      ...(hasDriver
+        ? []
+        : [fault('file-missing', 'needs the driver vfio-pci', 'load it: `modprobe vfio-pci`')]),
+      ...(device.bootDisplay
+        ? [
+            fault(
+              'device-kept',
+              'is the graphics card with which the host booted',
+              'let the firmware begin with another one, or give another one',
+            ),
+          ]
+        : []),
+      ...beside.map(({ address, driver }) =>
+        fault(
+          'device-kept',
+          `is in IOMMU group ${device.group ?? ''} with ${address}, which ${driver} has: neither can be given alone`,
+          `give both (hostDevices, and a line of the policy for each), or unbind ${address}, or use another slot`,
+        ),
+      ),
+      ...device.holds.map((what) =>
+        fault('device-kept', `is in use: ${what}`, 'take it out of use first, in /etc/fstab as well'),
+      ),
+      ...device.upLinks.map((name) =>
+        fault('device-kept', `is the network interface ${name}, which is up`, `ip link set ${name} down`),
+      ),
+    ];
+  });
+}
