@@ -108,6 +108,16 @@ export class ForeignDraft extends MachineDraft<Piece> {
     return imported;
   }
 
+  /** A PCI device of the host, by `65:00.0` with or without its domain. */
+  hostDevice(piece: Piece, address: string): Verdict {
+    const [, domain = '0000', rest = ''] =
+      /^([0-9a-f]{4}:)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/.exec(address.toLowerCase()) ?? [];
+    if (rest === '') return unsupported('no address of a PCI device');
+    const pci = `${domain.replace(':', '')}:${rest}`;
+    this.begin('hostDevices', piece, { id: this.newId(`host${this.items('hostDevices').length}`), pci });
+    return imported;
+  }
+
   nic(piece: Piece, wish: string, values: Readonly<Record<string, Plain>>): Part<Piece> {
     return this.begin('nics', piece, { id: this.newId(wish), ...values });
   }

@@ -213,7 +213,7 @@ export const deviceRules: Readonly<Record<string, OptionRule>> = {
     draft.put(piece, 'vsock.cid', Number(valueOf(leaves, 'guest-cid'))),
   'intel-iommu': iommu,
   'amd-iommu': iommu,
-  'vfio-pci': always(unsupported('no PCI devices of the host')),
+  'vfio-pci': ({ draft, piece, leaves }) => draft.hostDevice(piece, valueOf(leaves, 'host') ?? ''),
   'usb-host': always(unsupported('no USB devices of the host')),
   'usb-redir': always(changed('nothing of SPICE: no USB devices of the viewer’s host')),
   'virtio-9p-pci': always(unsupported('no shared folders')),

@@ -223,7 +223,7 @@ const rules: Readonly<Record<string, XlRule>> = {
   usb: always(imported),
   usbdevice: usbDevices,
   usbdev: always(unsupported('no USB devices of the host')),
-  pci: always(unsupported('no PCI devices of the host')),
+  pci: each((draft, piece, spec) => draft.hostDevice(piece, spec.split(/[,@]/)[0] ?? '')),
   kernel: ({ draft, piece, value, values }) =>
     value.endsWith('hvmloader') ? imported : path('boot.kernel')({ draft, piece, value, values }),
   ramdisk: path('boot.initrd'),
