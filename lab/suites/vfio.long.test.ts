@@ -64,7 +64,8 @@ test('the guest drives the device, and its QEMU has its own uid and no capabilit
   assert.match(nodes, /^crw------- 1 0 0 .* \d+$/m);
   const audit = await host.demand('qward audit store');
   assert.match(audit, /\/dev\/vfio\/vfio/);
-  assert.match(await host.demand('qward list'), /pci 0000:00:10\.0/);
+  assert.match(await host.demand('qward list'), /^store +running \+/m);
+  assert.match(await host.demand('qward status store'), /pci 0000:00:10\.0/);
   assert.match(await host.demand('qward explain store'), /0000:00:10\.0/);
 });
 
