@@ -475,7 +475,7 @@ function createApi(parts: ApiParts): FastifyInstance {
       ...createDefinitionHandlers(definitions, {
         ...parts,
         locks: definitions.locks,
-        uefi: async () => (await host.host()).uefi,
+        host: host.host,
       }),
       ...createAutostartHandlers(parts),
       ...createNetworkHandlers(parts),

@@ -2,8 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { variableStorePath } from '../../plan/boot.ts';
-import type { HostFacts } from '../../plan/launch-plan.ts';
+import { uefiFor, variableStorePath } from '../../plan/boot.ts';
+import type { HostBasics } from '../facts/host.ts';
 import { writeQcow2 } from '../../plan/qcow2-image.ts';
 import type { Paths } from '../../protocol/paths.ts';
 import type { Machine } from '../lifecycle/machine.ts';
@@ -13,7 +13,7 @@ import { stillSaved } from './definitions.ts';
 
 export interface SetVariablesServices {
   readonly paths: Pick<Paths, 'vars'>;
-  readonly uefi: () => Promise<HostFacts['uefi']>;
+  readonly host: () => Promise<HostBasics>;
 }
 
 /** Beside what OVMF has today, 528 KiB, with room for what comes. */
@@ -25,7 +25,7 @@ const headerBytes = 56;
 
 /** `packed`: gzip of the flash chip's content as base64; null throws the machine's variables away. */
 export async function setVariables(
-  { paths, uefi }: SetVariablesServices,
+  { paths, host }: SetVariablesServices,
   machine: Machine,
   packed: string | null,
 ): Promise<Outcome<'replaced' | 'emptied'>> {
@@ -38,7 +38,8 @@ export async function setVariables(
       `first \`qward set ${name} firmware=uefi\``,
     );
   const path = variableStorePath(paths.vars, record.definition);
-  const content = packed === null ? success(null) : await unpack(packed, await uefi());
+  const content =
+    packed === null ? success(null) : await unpack(packed, uefiFor(record.definition, await host()));
   if (!content.ok) return content;
   const { value } = content;
   const done = await machine.change(async () => {
@@ -49,7 +50,7 @@ export async function setVariables(
 }
 
 /** SECURITY: rule images. Only the bytes of a flash chip are taken: the image around them is written here, never brought. */
-async function unpack(packed: string, uefi: HostFacts['uefi']): Promise<Outcome<Uint8Array>> {
+async function unpack(packed: string, uefi: ReturnType<typeof uefiFor>): Promise<Outcome<Uint8Array>> {
   if (uefi === null) return failure('firmware-missing', 'this host has no UEFI firmware', 'apt install ovmf');
   const { size } = await stat(uefi.varsTemplate);
   let content: Buffer;
