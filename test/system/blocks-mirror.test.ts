@@ -161,11 +161,16 @@ test('where the file system of the copy is full the disk is as it was, and the g
 });
 
 test('the next manager finishes or undoes what the one before had begun', async () => {
-  for (const afterMs of [0, 300, 600, 900]) {
+  for (const [afterMs, signal] of [
+    [0, 'SIGKILL'],
+    [600, 'SIGTERM'],
+    [900, 'SIGKILL'],
+    [1200, 'SIGTERM'],
+  ] as const) {
     const to = join(home, `killed-${afterMs}.qcow2`);
-    const moving = instance.qward(['mirror', 'shop', 'root', to], asAlice);
+    const moving = instance.qward(['mirror', 'shop', 'root', to, '--rate', '16MiB'], asAlice);
     await new Promise((resolve) => setTimeout(resolve, 300 + afterMs));
-    process.kill(instance.daemon('manager'), 'SIGKILL');
+    process.kill(instance.daemon('manager'), signal);
     await moving;
     await instance.up();
     await audited();

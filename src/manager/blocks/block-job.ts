@@ -78,8 +78,10 @@ export async function dropJob(session: QmpSession, id: string): Promise<void> {
   await blockCommands.dismissJob(session, { job: id });
 }
 
-/** All that an earlier manager left. */
-export async function dropAllJobs(session: QmpSession): Promise<void> {
+/** Whatever is under way; gives whether nothing is any more. */
+export async function dropAllJobs(session: QmpSession): Promise<boolean> {
   const jobs = await blockCommands.queryJobs(session);
   for (const { id } of jobs.ok ? jobs.value : []) await dropJob(session, id);
+  const left = await blockCommands.queryJobs(session);
+  return left.ok && left.value.length === 0;
 }

@@ -42,17 +42,30 @@ export async function settleWork(
   const { hotplug } = run;
   hotplug.workIsOrphan = true;
   if (work.frozen) await thaw(run);
-  await dropAllJobs(session);
+  // SECURITY: promise 7. As long as a job has an image, its node tells nothing of what the disk uses.
+  if (!(await dropAllJobs(session))) return unsettled(machine.name, work);
   const { swap } = work;
   const swapped = swap === null ? undefined : await settleSwap(services, machine, { session, work, swap });
   if (swapped?.ok === false) return swapped;
   const left = hotplug.work;
-  if (left !== undefined) await dropParts(session, { nodes: left.nodes, groups: [], netdevs: [] });
+  if (left !== undefined) {
+    await dropParts(session, { nodes: left.nodes, groups: [], netdevs: [] });
+    const there = await commands.queryBlockNodeNames(session);
+    if (!there.ok || left.nodes.some((node) => there.value.includes(node)))
+      return unsettled(machine.name, work);
+  }
   hotplug.work = undefined;
   hotplug.workIsOrphan = false;
   await machine.life.keepNote();
   return success(swapped?.value === true ? 'done' : 'undone');
 }
+
+const unsettled = (name: string, { disk, doing }: BlockWork): Outcome<never> =>
+  failure(
+    'monitor-failed',
+    `machine "${name}": its monitor does not let go of what was done to disk "${disk}" (${doing})`,
+    'it is tried again by itself; see `qward logs`',
+  );
 
 interface Settling {
   readonly session: QmpSession;
@@ -68,8 +81,7 @@ async function settleSwap(
 ): Promise<Outcome<boolean>> {
   const { run, name } = machine;
   const swapped = await wasSwapped(session, swap);
-  if (swapped === undefined || run === undefined)
-    return failure('monitor-failed', `machine "${name}": its monitor does not answer`, 'see `qward logs`');
+  if (swapped === undefined || run === undefined) return unsettled(name, work);
   // SECURITY: promise 7. The guest writes again only when the definition names what it writes to.
   const named = await nameImages(services, machine, { work, swap, swapped });
   if (!named.ok) return named;

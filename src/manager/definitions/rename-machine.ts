@@ -106,6 +106,11 @@ async function move(services: RenameServices, machine: Machine, renamed: Renamed
   await rename(consoleDirectory(paths.managerState, from), consoleDirectory(paths.managerState, to)).catch(
     () => undefined,
   );
+  for (const kept of ['backups', 'pulls'])
+    await rename(
+      `${paths.managerState}/${kept}/${from}.json`,
+      `${paths.managerState}/${kept}/${to}.json`,
+    ).catch(() => undefined);
   await machine.life.flush();
   await machine.log.rename(to);
   await notes.rename(from, to);
