@@ -194,7 +194,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     startsWithHost: (name) => autostartOf(name) !== undefined,
     settleBlocks: async (name) => {
       const machine = machines.get(name);
-      if (machine !== undefined) await settleBlocks({ definitions }, machine);
+      if (machine !== undefined) await settleBlocks({ definitions, broker }, machine);
     },
     settlePull: async (name) => {
       const machine = machines.get(name);

@@ -1,6 +1,6 @@
 /** Overlays on all disks at one moment, and chains that become one image again, while the guest writes. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { chownSync, existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -14,7 +14,7 @@ import {
   openImages,
   untilCounts,
 } from '../support/block-chains.ts';
-import { consoleShows, done, refused } from '../support/driver.ts';
+import { consoleShows, done, refused, statusOf } from '../support/driver.ts';
 import { demoMachine } from '../support/demo-machine.ts';
 import { addGuestAgent } from '../support/guest-agent.ts';
 
@@ -126,6 +126,31 @@ test('an overlay is committed, as it was started with and as it was made since; 
   await done(instance, 'pull shop root', asAlice);
   await has({ root: [overlay('root', 'one')], data: [data] });
   await done(instance, 'snapshot create shop three --disks-only', asAlice);
+  await agentShell(
+    instance,
+    'shop',
+    'dd if=/dev/zero of=/dev/vda bs=1M seek=24 count=20 conv=fsync,notrunc 2>&1',
+  );
+  // One that is given up leaves the image below to be read again.
+  const [program = '', ...args] = instance.program;
+  const child = spawn(program, [...args, 'commit', 'shop', 'root', '--rate', '1MiB'], {
+    uid: alice,
+    gid: alice,
+    env: instance.environment,
+    stdio: 'ignore',
+  });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  for (let times = 0; (await statusOf(instance, 'shop')).progress?.doing !== 'committing'; times += 1)
+    assert.ok(times < 100, 'the commit does not begin');
+  await audited();
+  child.kill('SIGINT');
+  await ended;
+  for (let times = 0; (await statusOf(instance, 'shop')).progress !== null; times += 1)
+    assert.ok(times < 100, 'the commit does not end');
+  await has({
+    root: [overlay('root', 'three'), overlay('root', 'one')],
+    data: [overlay('data', 'three'), data],
+  });
   await done(instance, 'commit shop root', asAlice);
   await has({ root: [overlay('root', 'one')], data: [overlay('data', 'three'), data] });
   await untilCounts(instance, 'shop', 3);

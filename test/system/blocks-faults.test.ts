@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { closedHome, startWithAccounts } from '../support/accounts.ts';
@@ -62,13 +62,33 @@ const victims: readonly (readonly Victim[])[] = [
   ['qemu', 'manager', 'broker'],
 ];
 
-async function kill(victim: Victim, pid: number | null): Promise<void> {
+function kill(pid: number | null): void {
   try {
-    process.kill(victim === 'qemu' ? (pid ?? 0) : instance.daemon(victim), 'SIGKILL');
+    if (pid !== null) process.kill(pid, 'SIGKILL');
   } catch {
     // It has ended already.
   }
-  await pause(random(30));
+}
+
+/** Within the callback itself: between one step of the manager and the next. `writes`: of its note of the run, and of the definition. */
+function killAtWrite(writes: number, pids: readonly (number | null)[]): Promise<void> {
+  const { managerState } = instance.paths;
+  return new Promise((resolve) => {
+    let seen = 0;
+    const end = (): void => {
+      clearTimeout(timer);
+      for (const one of watchers) one.close();
+      for (const pid of pids) kill(pid);
+      resolve();
+    };
+    const onWrite = (_event: string, file: string | null): void => {
+      if (file !== 'shop.json' && file !== 'shop.yaml') return;
+      seen += 1;
+      if (seen === writes) end();
+    };
+    const watchers = ['runs', 'machines'].map((name) => watch(join(managerState, name), onWrite));
+    const timer = setTimeout(end, 10_000);
+  });
 }
 
 const kinds = ['mirror', 'overlay', 'commit', 'pull', 'backup'] as const;
@@ -120,11 +140,17 @@ for (let round = 1; round <= rounds; round += 1)
     const before = await imagesNow();
     const dying = victims[random(victims.length)] ?? [];
     const afterMs = 250 + random(4000);
-    const working = instance.qward(words, asAlice);
-    await pause(afterMs);
-    for (const victim of dying) await kill(victim, pid);
-    const { status } = await working;
-    context.diagnostic(`${words.slice(0, 2).join(' ')}, ${dying.join('+')} after ${afterMs} ms: ${status}`);
+    const pids = dying.map((victim) => (victim === 'qemu' ? pid : instance.daemon(victim)));
+    // Every second one between two steps, the others at any time.
+    const writes = round % 2 === 0 ? 1 + random(7) : 0;
+    const killed = writes > 0 ? killAtWrite(writes, pids) : pause(afterMs).then(() => pids.forEach(kill));
+    const { status } = await instance.qward(words, asAlice);
+    await killed;
+    // Until the kernel has ended them.
+    await pause(500);
+    context.diagnostic(
+      `${words.slice(0, 2).join(' ')}, ${dying.join('+')} ${writes > 0 ? `at write ${writes}` : `after ${afterMs} ms`}: ${status}`,
+    );
     await instance.up();
     const now = await statusOf(instance, 'shop');
     if (!dying.includes('qemu')) {
@@ -140,7 +166,7 @@ for (let round = 1; round <= rounds; round += 1)
       );
       // Its guest goes on in the next round.
       if (round % 3 !== 0 && round !== rounds) return;
-      await kill('qemu', now.pid);
+      kill(now.pid);
     }
     const ended = await instance.client.call('wait', {
       name: 'shop',

@@ -4,6 +4,7 @@
  */
 import { blockDoings, type BlockDoing } from '../../api/block-contract.ts';
 import type { DiskImages } from '../../definition/set-images.ts';
+import type { FreshSet } from './fresh-layers.ts';
 import { parseAttached, type Attached } from '../hotplug/hotplug.ts';
 import { parseHeldFile, type HeldFile } from '../lifecycle/held-files.ts';
 
@@ -32,6 +33,8 @@ export interface BlockWork {
   readonly nodes: readonly string[];
   /** What is open beside what the machine's disks have. */
   readonly files: readonly HeldFile[];
+  /** Sets from which QEMU opens images anew as its job ends; none where it does not. */
+  readonly reopened?: readonly FreshSet[];
   /** The file systems of the guest are at rest, and are to go on when it ends. */
   readonly frozen: boolean;
   /** Once it has come so far. */
@@ -52,9 +55,17 @@ export function parseBlockWork(value: unknown): BlockWork | undefined {
     doing,
     nodes: texts(field('nodes')),
     files: heldFiles(field('files')),
+    reopened: parseSets(field('reopened')),
     frozen: field('frozen') === true,
     swap: parseSwap(field('swap')),
   };
+}
+
+function parseSets(value: unknown): readonly FreshSet[] {
+  return (Array.isArray(value) ? (value as readonly unknown[]) : []).flatMap((one) => {
+    const set: unknown = Reflect.get(Object(one), 'set');
+    return typeof set === 'number' ? [{ set, files: heldFiles(Reflect.get(Object(one), 'files')) }] : [];
+  });
 }
 
 function parseSwap(value: unknown): Swap | null {

@@ -19,7 +19,7 @@ import {
   type BlockServices,
   type DiskThere,
 } from './block-services.ts';
-import { filesOfLayer, withFresh } from './fresh-layers.ts';
+import { filesOfLayer, freshSet, withFresh } from './fresh-layers.ts';
 import { settleWork } from './settle-blocks.ts';
 import { swapImages, type SwapOrder } from './swap-images.ts';
 
@@ -83,22 +83,28 @@ async function begin(
   const admitted = await services.definitions.checkImages(identity, machine, [[id, to]]);
   if (!admitted.ok) return admitted;
   const files = filesOfLayer(there, base);
-  await noteWork(work, { disk: id, doing: 'committing', nodes: [], files, swap: null, frozen: false });
+  // Where it is given up QEMU opens the one below to read it again.
+  const reopened = [freshSet(there, base)];
+  const noted = { disk: id, doing: 'committing', nodes: [], files, swap: null, frozen: false } as const;
+  await noteWork(work, { ...noted, reopened });
   const job = `commit.${randomBytes(4).toString('hex')}`;
-  const layers = [top, base].map((layer) => ({ there, layer }));
-  const begun = await withFresh(work, layers, async () => {
-    const device = String(there.device['drive']);
-    const started = await blockCommands.commit(session, {
-      job,
-      device,
-      top: top.node,
-      base: base.node,
-      speed,
-    });
-    return started.ok
-      ? success(undefined)
-      : blockFailure(machine.name, `disk "${id}" was not committed`, started.message);
-  });
+  const begun = await withFresh(
+    { ...work, broker: services.broker },
+    [freshSet(there, top), ...reopened],
+    async () => {
+      const device = String(there.device['drive']);
+      const started = await blockCommands.commit(session, {
+        job,
+        device,
+        top: top.node,
+        base: base.node,
+        speed,
+      });
+      return started.ok
+        ? success(undefined)
+        : blockFailure(machine.name, `disk "${id}" was not committed`, started.message);
+    },
+  );
   const walls = begun.ok ? await lookAtWalls(services, machine, `disk "${id}" is being committed`) : begun;
   if (!walls.ok) {
     await settleWork(services, machine, session);

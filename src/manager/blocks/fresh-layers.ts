@@ -5,6 +5,7 @@
 import { commands } from '../../qmp/commands.ts';
 import type { DeviceThere, Layer } from '../hotplug/hotplug.ts';
 import type { Work } from '../hotplug/hotplug-services.ts';
+import type { BrokerPort } from '../broker-port.ts';
 import { giveFile } from '../lifecycle/give-file.ts';
 import type { HeldFile } from '../lifecycle/held-files.ts';
 import { failure, type Outcome } from '../outcome.ts';
@@ -16,19 +17,29 @@ export function filesOfLayer({ held }: DeviceThere, { path }: Layer): readonly H
   return (['ro', 'rw'] as const).map((access) => ({ ...known, file: { ...known.file, access } }));
 }
 
+/** A set of QEMU's, and what it is to hold for a moment. */
+export interface FreshSet {
+  readonly set: number;
+  readonly files: readonly HeldFile[];
+}
+
+export const freshSet = (there: DeviceThere, layer: Layer): FreshSet => ({
+  set: layer.set,
+  files: filesOfLayer(there, layer),
+});
+
+type Giving = Pick<Work, 'machine' | 'session'> & { readonly broker: BrokerPort };
+
 /** For as long as `work` takes. The files are noted before. */
 export async function withFresh<Result>(
-  { services, machine, session }: Pick<Work, 'services' | 'machine' | 'session'>,
-  layers: readonly { readonly there: DeviceThere; readonly layer: Layer }[],
+  { broker, machine, session }: Giving,
+  sets: readonly FreshSet[],
   work: () => Promise<Outcome<Result>>,
 ): Promise<Outcome<Result>> {
-  const sets = new Set<number>();
   try {
-    for (const { there, layer } of layers)
-      for (const { file, identity } of filesOfLayer(there, layer)) {
-        sets.add(layer.set);
-        const receiver = { broker: services.broker, machine: machine.name, session };
-        const given = await giveFile(receiver, file, layer.set);
+    for (const { set, files } of sets)
+      for (const { file, identity } of files) {
+        const given = await giveFile({ broker, machine: machine.name, session }, file, set);
         if (!given.ok) return given;
         const now = given.value.identity;
         // SECURITY: promise 7. Never another file in the place of the one that the guest has written to.
@@ -41,6 +52,6 @@ export async function withFresh<Result>(
       }
     return await work();
   } finally {
-    for (const set of sets) await commands.removeFd(session, { set });
+    for (const { set } of sets) await commands.removeFd(session, { set });
   }
 }

@@ -21,7 +21,7 @@ import {
 } from './block-services.ts';
 import type { Swap } from './block-work.ts';
 import { withLayers, type ChainOrder } from './commit-disk.ts';
-import { withFresh } from './fresh-layers.ts';
+import { freshSet, withFresh } from './fresh-layers.ts';
 import type { PullNotes } from './pull-notes.ts';
 import { settleWork } from './settle-blocks.ts';
 
@@ -121,7 +121,7 @@ async function begin(
   if (!admitted.ok) return admitted;
   await noteWork(work, { disk: id, doing: 'pulling', nodes: [], files: [], swap: null, frozen: false });
   const job = `pull.${randomBytes(4).toString('hex')}`;
-  const begun = await withFresh(work, [{ there, layer: top }], async () => {
+  const begun = await withFresh({ ...work, broker: services.broker }, [freshSet(there, top)], async () => {
     const started = await blockCommands.stream(session, { job, node: top.node, speed });
     return started.ok
       ? success(undefined)

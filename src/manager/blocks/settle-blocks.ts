@@ -6,15 +6,18 @@ import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import { sameImages } from '../../definition/set-images.ts';
 import type { Definitions } from '../definitions/definitions.ts';
+import type { BrokerPort } from '../broker-port.ts';
 import { dropParts } from '../hotplug/drop-disk.ts';
 import type { Hotplug } from '../hotplug/hotplug.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { dropAllJobs } from './block-job.ts';
 import type { BlockWork, Swap } from './block-work.ts';
+import { withFresh } from './fresh-layers.ts';
 import { thaw } from './frozen.ts';
 
 export interface SettleServices {
+  readonly broker: BrokerPort;
   readonly definitions: Pick<Definitions, 'putImages'>;
 }
 
@@ -43,7 +46,12 @@ export async function settleWork(
   hotplug.workIsOrphan = true;
   if (work.frozen) await thaw(run);
   // SECURITY: promise 7. As long as a job has an image, its node tells nothing of what the disk uses.
-  if (!(await dropAllJobs(session))) return unsettled(machine.name, work);
+  const ended = await withFresh(
+    { machine, session, broker: services.broker },
+    work.reopened ?? [],
+    async () => ((await dropAllJobs(session)) ? success(undefined) : unsettled(machine.name, work)),
+  );
+  if (!ended.ok) return ended;
   const { swap } = work;
   const swapped = swap === null ? undefined : await settleSwap(services, machine, { session, work, swap });
   if (swapped?.ok === false) return swapped;

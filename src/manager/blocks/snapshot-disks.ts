@@ -18,7 +18,7 @@ import {
   type BlockCall,
   type BlockServices,
 } from './block-services.ts';
-import { withFresh } from './fresh-layers.ts';
+import { freshSet, withFresh } from './fresh-layers.ts';
 import { whileFrozen } from './frozen.ts';
 import { filesOfImage, openImage, planImage, type NewImage, type OpenedImage } from './new-image.ts';
 import { settleWork } from './settle-blocks.ts';
@@ -105,7 +105,7 @@ async function take(
 
 async function putOnTop(
   work: Work,
-  { definitions }: BlockServices,
+  { definitions, broker }: BlockServices,
   images: readonly NewImage[],
   onFrozen: (frozen: boolean) => void,
 ): Promise<Outcome<undefined>> {
@@ -122,11 +122,11 @@ async function putOnTop(
   await noteWork(work, { ...noted, files: opened.flatMap(({ files }) => files) });
   const below = opened.flatMap(({ found: { there } }) => {
     const [layer] = there.layers;
-    return layer === undefined ? [] : [{ there, layer }];
+    return layer === undefined ? [] : [freshSet(there, layer)];
   });
   return await whileFrozen(machine, run, async (frozen) => {
     onFrozen(frozen);
-    return await withFresh(work, below, async () => {
+    return await withFresh({ ...work, broker }, below, async () => {
       const status = await commands.queryStatus(session);
       if (!status.ok) return blockFailure(machine.name, 'its disks got no snapshot', status.message);
       const changes = opened.map((image) => ({

@@ -5,14 +5,13 @@
 import { commands } from '../../qmp/commands.ts';
 import { blockCommands } from '../../qmp/block-commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
-import type { Definitions } from '../definitions/definitions.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { success, type Outcome } from '../outcome.ts';
 import { dropJob, untilEqual, untilJob } from './block-job.ts';
 import { blockFailure } from './block-services.ts';
 import type { BlockWork, Swap } from './block-work.ts';
-import { settleWork } from './settle-blocks.ts';
+import { settleWork, type SettleServices } from './settle-blocks.ts';
 
 /** How long a guest stands at the most until its last writes are copied. */
 const equalMs = 10_000;
@@ -25,9 +24,7 @@ export interface SwapOrder {
   readonly swap: Omit<Swap, 'paused'>;
 }
 
-interface SwapServices {
-  readonly definitions: Pick<Definitions, 'putImages'>;
-}
+type SwapServices = SettleServices;
 
 /** The job is ready. Where it fails, all is as before. */
 export async function swapImages(
