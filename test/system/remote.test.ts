@@ -10,8 +10,10 @@ import { demoMachine } from '../support/demo-machine.ts';
 import { done, refused, remains } from '../support/driver.ts';
 import { run, type CommandOutcome } from '../support/instance.ts';
 import { RfbViewer } from '../support/rfb.ts';
+import { addGuestRunner } from '../support/guest-runner.ts';
 import { startSshd } from '../support/sshd.ts';
 import { makeImage } from '../support/test-launch.ts';
+import { throwawaysLeft } from '../support/throwaways.ts';
 
 const [vera, remo, fred, anna] = [910_000_021, 910_000_022, 910_000_023, 910_000_024];
 const instance = await startWithAccounts([
@@ -217,6 +219,24 @@ test('an image is made there, as a file of the user; with --sockets-only none is
   await refusedAs('remo', `disk create ${other} 10MiB`, 4);
   assert.equal(existsSync(other), false);
   assert.deepEqual(JSON.parse(await as('remo', 'claims --json')).length, 3);
+});
+
+test('a command runs in a throwaway machine there, as the user that ssh let in; what is of this host alone says so', async () => {
+  const path = ownImage('vera', vera, 'base.qcow2');
+  const { kernel, initrd, cmdline } = addGuestRunner(
+    instance.guest,
+    join(instance.paths.images, 'initrd-runner.cpio'),
+  );
+  const words = ['run', path, '--kernel', kernel, '--initrd', initrd, '--cmdline', cmdline];
+  const outcome = await instance.qward(
+    ['-H', at('vera'), ...words, '--memory', '144MiB', '--', 'sh', '-c', 'cat; exit 6'],
+    { env, stdin: 'over ssh\n', timeoutMs: 150_000 },
+  );
+  assert.deepEqual([outcome.status, outcome.stdout], [6, 'over ssh\n'], outcome.stderr);
+  assert.deepEqual(await throwawaysLeft(instance), []);
+  assert.match(await refusedAs('vera', 'run debian-12 true', 2), /"debian-12" is relative.*absolute/);
+  for (const here of ['create web --image x', 'ssh web', 'image list'])
+    assert.match(await refusedAs('vera', here, 2), /works on the host itself only.*\n.*ssh HOST qward/, here);
 });
 
 test('the restricted account has no shell, no command, no sftp, no terminal', async () => {

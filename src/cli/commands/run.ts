@@ -11,7 +11,8 @@ import type { Context } from '../context.ts';
 import { findImage, storesOf } from '../images/image-store.ts';
 import { parseEnvironment } from '../guest/environment.ts';
 import { interruptible } from '../interruptible.ts';
-import { failed, onlyHere, printed } from '../results.ts';
+import { relativePath } from '../remote-paths.ts';
+import { failed, printed, usage } from '../results.ts';
 import { joinCommand, terminalSize } from '../throwaway/join-command.ts';
 
 /** As of ssh and `exec`: no program of the guest's can be told from it but one that uses it too. */
@@ -30,7 +31,8 @@ export const run = defineCommand({
   details:
     'The machine starts from the image, which stays as it is, and is gone with all that it wrote when the command ends, when this command ends or is ' +
     'killed, or when its time is over. It has no network unless --net gives it one. Its walls are those of every machine. Standard input, output and ' +
-    "error go through as they come, and the exit status is the command's. The image needs cloud-init, as every image of the catalogue has it.",
+    "error go through as they come, and the exit status is the command's. The image needs cloud-init, as every image of the catalogue has it. On another " +
+    'host (-H) image, kernel and RAM disk are absolute paths there; --copy, and connections of --net allow=, are from here.',
   arguments: {
     IMAGE: { help: 'An image of `qward image list`, or the path of a qcow2 file.', complete: 'file' },
     COMMAND: { help: 'The program and its arguments.', complete: 'none', repeated: true, verbatim: 'rest' },
@@ -103,8 +105,9 @@ export const run = defineCommand({
     { line: 'qward run alpine-3.23 --ttl 1m wc -c', meaning: 'of what comes in by standard input' },
   ],
   async run(context, { arguments: { IMAGE: image, COMMAND: argv }, options }) {
-    const elsewhere = onlyHere(context, 'qward run');
-    if (elsewhere !== undefined) return elsewhere;
+    const { kernel, initrd } = options;
+    const there = relativePath(context, [image, ...[kernel, initrd].filter((path) => path !== undefined)]);
+    if (there !== undefined) return usage(`run: ${there}`);
     const environment = parseEnvironment(options.env);
     const copies = options.copy.map(copyOf);
     const net = netOf(options.net ?? 'none');

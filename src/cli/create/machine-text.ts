@@ -79,5 +79,5 @@ const desktopLines = (iso: string, uefi: boolean): readonly string[] => [
     : ['video:', '  model: virtio # with its driver in the guest the screen is as large as the window']),
   'clipboard: true # one with yours, where the guest has spice-vdagent; remove it, and the guest sees nothing of yours',
   'sound:',
-  '  model: ich9',
+  '  model: ich9 # in a session heard by: server: /run/user/UID/pulse/native',
 ];
