@@ -26,6 +26,7 @@ const recommends = [
   'nftables',
   'dnsmasq-base',
   'swtpm',
+  'qemu-system-common',
   'iproute2',
   'dbus-user-session',
 ];

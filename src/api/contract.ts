@@ -139,7 +139,7 @@ export const machineStatus = machineSummary
     beside: z
       .array(
         z.object({
-          name: z.enum(['tpm']),
+          name: z.string().describe('`tpm`, or `share TAG`.'),
           up: z.boolean(),
           fault: z.string().nullable().describe('Why it is down.'),
         }),

@@ -63,7 +63,7 @@ export const boundsThreads = (expected: ExpectedWalls, kernel: string): boolean 
 
 /** Image tools, hooks, network helpers and servers beside a machine are no QEMU. */
 export const hasNoGuest = (program: JailedProgram): boolean =>
-  ['qemu-img', 'hook', 'passt', 'dnsmasq', 'swtpm'].includes(program);
+  ['qemu-img', 'hook', 'passt', 'dnsmasq', 'swtpm', 'virtiofsd'].includes(program);
 
 /** It makes walls of its own, behind which it is seen: a user namespace, an empty root, a second filter (passt, isolation.c). */
 export const isPasst = (expected: ExpectedWalls): boolean => expected?.launch.program === 'passt';
@@ -73,6 +73,9 @@ export const isServer = (expected: ExpectedWalls): boolean => expected?.launch.p
 
 /** The TPM of a machine: nothing of its own but a second filter. */
 export const isTpm = (expected: ExpectedWalls): boolean => expected?.launch.program === 'swtpm';
+
+/** The server of a shared folder: root of a user namespace of its own without a capability in it, and of a root that is the folder. */
+export const isShare = (expected: ExpectedWalls): boolean => expected?.launch.program === 'virtiofsd';
 
 /** Capabilities in each of the five sets. */
 export const capabilitiesOf = (expected: ExpectedWalls): readonly string[] =>

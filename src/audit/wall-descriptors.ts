@@ -5,6 +5,7 @@ import {
   isPasst,
   isRootless,
   isServer,
+  isShare,
   isTpm,
   nodesOf,
   relaxedTo,
@@ -82,6 +83,8 @@ function faultOfPath(descriptor: OpenDescriptor, expected: MachineWalls): string
   const { launch } = expected;
   if (nodesOf(expected).includes(target)) return null;
   if (target === 'anon_inode:[vfio-device]' && relaxedTo(expected, 'pci').length > 0) return null;
+  // Its own, by which it opens files anew: it left the root in which they have names.
+  if (isShare(expected) && /^\/proc\/\d+\/(?:fd|task)$/.test(target) && !mayWrite(descriptor)) return null;
   // Counted in faultsOfCounts.
   if (target === '/dev/net/tun' || target === '/dev/vhost-net') return null;
   if (withoutDeleted(target) === expected.log) return null;
@@ -137,6 +140,20 @@ function faultsOfTpmSockets({ facts: { sockets, descriptors } }: ProcessState): 
   );
 }
 
+/** The one that its QEMU has connected; by it QEMU passes one of its own namespace. Its filter lets virtiofsd make none. */
+function faultsOfShareSockets({ facts: { sockets, descriptors } }: ProcessState): string[] {
+  const open = descriptors.filter(({ target }) => target.startsWith('socket:['));
+  const known = (inode: number) => sockets.find((one) => one.inode === inode);
+  const foreign = open.filter(({ inode }) => !(known(inode)?.path ?? '').endsWith('/share.sock'));
+  const [passed] = foreign.filter(({ inode }) => known(inode) === undefined);
+  return foreign.flatMap(({ fd, target }) =>
+    fd === passed?.fd ? [] : [`${fd}: ${target}, which was not planned`],
+  );
+}
+
+const isOfShare = (one: MachineWalls['launch']['descriptors'][number]): boolean =>
+  one.kind === 'netdev' && one.socket === 'share';
+
 const isOfTpm = (one: MachineWalls['launch']['descriptors'][number]): boolean =>
   one.kind === 'socket' && one.name === 'tpm';
 
@@ -144,6 +161,7 @@ const isOfTpm = (one: MachineWalls['launch']['descriptors'][number]): boolean =>
 function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] {
   if (isPasst(expected)) return faultsOfPasstSockets(state);
   if (isTpm(expected)) return faultsOfTpmSockets(state);
+  if (isShare(expected)) return faultsOfShareSockets(state);
   // All of its own network namespace, in which there is nothing but its network.
   if (isServer(expected))
     return state.facts.sockets.map((one) => `Unix socket ${one.path || one.inode}, which was not planned`);
@@ -156,7 +174,16 @@ function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] 
   );
   const { launch } = expected;
   const shows = (launch.shown ?? []).some(({ kind }) => kind === 'socket');
-  const made = (shows ? reach.connects : 0) + (launch.descriptors.some(isOfTpm) ? 1 : 0);
+  // To each virtiofsd one that the broker made, and one that QEMU makes.
+  const shares = launch.descriptors.filter(isOfShare).length;
+  const joined = sockets
+    .filter(
+      ({ path, namespace, listening, inode }) =>
+        path === '' && namespace === 'host' && !listening && !expected.handedSockets.includes(inode),
+    )
+    .slice(0, shares)
+    .map(({ inode }) => inode);
+  const made = (shows ? reach.connects : 0) + (launch.descriptors.some(isOfTpm) ? 1 : 0) + shares;
   const connects = unnamed.slice(0, made).map(({ inode }) => inode);
   return descriptors.flatMap(({ fd, target, inode }) => {
     if (!target.startsWith('socket:[')) return [];
@@ -165,7 +192,9 @@ function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] 
     if (reach.listening.includes(socket.path)) return [];
     // SECURITY: promise 5. The very sockets that the manager handed over, and no other in their place.
     if (socket.path === '' && socket.namespace === 'host')
-      return expected.handedSockets.includes(inode) ? [] : [`${fd}: ${target}, a Unix socket without a path`];
+      return expected.handedSockets.includes(inode) || joined.includes(inode)
+        ? []
+        : [`${fd}: ${target}, a Unix socket without a path`];
     const mine = connects.includes(inode);
     return paths.includes(socket.path) || mine
       ? []

@@ -3,12 +3,14 @@ import {
   capabilitiesOf,
   hasNoGuest,
   isPasst,
+  isShare,
   isTpm,
   relaxedTo,
   type ExpectedWalls,
   type Rootless,
 } from './expected-walls.ts';
 import { judge, missing, type Finding } from './finding.ts';
+import { shareCapabilities } from '../protocol/side-servers.ts';
 import { capabilityNames, capabilitySet } from './capability-names.ts';
 import { faultsOfThreads, type ProcessState } from './process-state.ts';
 
@@ -69,11 +71,28 @@ function compareOwnGroups(state: ProcessState, gid: number, { groups, kvmGroup }
 
 const capabilitySets = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'] as const;
 
+const isMain = (fields: ReadonlyMap<string, string>): boolean => fields.get('Pid') === fields.get('Tgid');
+
+/** The thread that its library makes first keeps two in its own user namespace, by which it comes back to the jail's root, and no further. */
+function compareShareCapabilities(state: ProcessState): Finding {
+  const kept = ['0'.repeat(16), capabilitySet(shareCapabilities)];
+  const faults = faultsOfThreads(state, (fields) =>
+    capabilitySets.flatMap((name) => {
+      const set = fields.get(name) ?? '';
+      return set === kept[0] || (!isMain(fields) && kept.includes(set))
+        ? []
+        : [`${name}: ${capabilityNames(set) || 'none'}`];
+    }),
+  );
+  return judge('none but, on one thread, sys_chroot and setpcap in a user namespace of its own', faults);
+}
+
 /**
  * SECURITY: promise 6. Just those that were asked for, in each of the sets: one more differs, and so does one less. What passt has in
  * its bounding set counts in its own user namespace alone, and it can execute nothing to get it.
  */
 export function compareCapabilities(state: ProcessState, expected: ExpectedWalls): Finding {
+  if (isShare(expected)) return compareShareCapabilities(state);
   const names = capabilitiesOf(expected);
   const planned = capabilitySet(names);
   const sets = isPasst(expected) ? capabilitySets.filter((name) => name !== 'CapBnd') : capabilitySets;
@@ -96,7 +115,7 @@ export function compareNoNewPrivileges(state: ProcessState): Finding {
 export function filtersOf(expected: ExpectedWalls): 0 | 1 | 2 {
   const [mode] = relaxedTo(expected, 'seccomp');
   if (mode !== undefined) return mode === 'off' ? 0 : 1;
-  if (isPasst(expected) || isTpm(expected)) return 2;
+  if (isPasst(expected) || isTpm(expected) || isShare(expected)) return 2;
   return expected === null || hasNoGuest(expected.launch.program) ? 1 : 2;
 }
 
@@ -107,7 +126,8 @@ export function compareSeccomp(state: ProcessState, expected: ExpectedWalls): Fi
     if (fields.get('Seccomp') !== '2') return atLeast === 0 ? [] : ['no filter'];
     // Before Linux 5.9 the kernel does not tell the number.
     const count = Number(fields.get('Seccomp_filters') ?? atLeast);
-    return count >= atLeast ? [] : [`${count} filter(s)`];
+    // A thread that was there before virtiofsd's own filter has the jail's.
+    return count >= (isShare(expected) && !isMain(fields) ? 1 : atLeast) ? [] : [`${count} filter(s)`];
   });
   if (atLeast === 0) return judge('no filter is asked for', faults);
   return judge(`filters on each of ${counts.length} threads: ${counts[0] ?? 'uncounted'}`, faults);

@@ -4,6 +4,7 @@ import {
   isPasst,
   isRootless,
   isServer,
+  isShare,
   relaxedTo,
   type ExpectedWalls,
   type MachineWalls,
@@ -64,7 +65,7 @@ function compareHostNetwork({ facts }: ProcessState, { uid, rootless }: MachineW
 export function compareUserNamespace(state: ProcessState, expected: ExpectedWalls): Finding {
   const fault = faultOfNamespace(state, 'user');
   if (fault === 'could not be read') return missing('the kernel has no user namespaces');
-  const planned = isRootless(expected) || isPasst(expected) || isServer(expected);
+  const planned = isRootless(expected) || isPasst(expected) || isServer(expected) || isShare(expected);
   if (fault !== null) return judge("the host's", planned ? ["the host's"] : []);
   return judge('its own', expected === null || planned ? [] : ['its own, which was not planned']);
 }

@@ -1,6 +1,13 @@
 /** What the process sees of the host's files: its root directory, what is mounted in it, and the program itself. */
 import { hookProgram } from '../protocol/hook.ts';
-import { isPasst, nodesOf, relaxedTo, type ExpectedWalls, type MachineWalls } from './expected-walls.ts';
+import {
+  isPasst,
+  isShare,
+  nodesOf,
+  relaxedTo,
+  type ExpectedWalls,
+  type MachineWalls,
+} from './expected-walls.ts';
 import { judge, type Finding } from './finding.ts';
 import { hostPaths, type Mount } from './mounts.ts';
 import type { ProcessState } from './process-state.ts';
@@ -24,6 +31,7 @@ export function compareRoot(state: ProcessState, expected: ExpectedWalls): Findi
   const { root } = state.facts;
   if (root.sameAsHost) return judge('', ["the host's own root directory"]);
   if (expected !== null && isPasst(expected)) return judge('its own, empty', faultsOfPasst(state, expected));
+  if (expected !== null && isShare(expected)) return judge('its folder', faultsOfShare(state, expected));
   const faults = expected === null ? faultsOfForeign(state) : faultsOfMachine(state, expected);
   return judge(`its own, ${state.mounts.length} mounts`, faults);
 }
@@ -44,6 +52,18 @@ function faultsOfPasst(
       target === '/' && type === 'tmpfs' && readOnly ? [] : [`${target} (${type})`],
     ),
   ];
+}
+
+/** It has gone into its folder by chroot: nothing is mounted that it sees but that, and what the owner has mounted beneath. */
+function faultsOfShare({ mounts, hostMounts }: ProcessState, { launch }: MachineWalls): string[] {
+  const [folder] = launch.shown ?? [];
+  const [root] = mounts;
+  if (folder === undefined || root?.target !== '/') return ['it is not in its folder'];
+  return mounts.flatMap((mount) => {
+    const place = `${folder.path}${mount.target === '/' ? '' : mount.target}`;
+    if (!hostPaths(mount, hostMounts).includes(place)) return [`${mount.target} is not ${place}`];
+    return folder.access === 'ro' && !mount.readOnly ? [`${place} can be written`] : [];
+  });
 }
 
 function faultsOfMachine(state: ProcessState, expected: MachineWalls): string[] {

@@ -6,6 +6,7 @@ import {
   isPasst,
   isRootless,
   isServer,
+  isShare,
   isTpm,
   relaxedTo,
   type ExpectedWalls,
@@ -75,6 +76,7 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     title: 'capabilities',
     mandatory: true,
     describe: (expected) => {
+      if (isShare(expected)) return 'none that it serves with, in its own user namespace';
       if (isPasst(expected)) return 'four sets empty; the bounding set of its own user namespace';
       const names = capabilitiesOf(expected);
       const within = isServer(expected) ? ', in its own user namespace' : '';
@@ -103,7 +105,9 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
         ? "its own, nothing of the host's data"
         : isPasst(expected)
           ? 'its own, an empty file system, read-only'
-          : `its own, ${expected.launch.root.length} read-only paths of the system${shownOf(expected)}`,
+          : isShare(expected)
+            ? `its folder ${folderOf(expected)?.path ?? ''}, and nothing else`
+            : `its own, ${expected.launch.root.length} read-only paths of the system${shownOf(expected)}`,
     compare: compareRoot,
   },
   dev: {
@@ -135,11 +139,12 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
   },
   'user-namespace': {
     title: 'user namespace',
-    mandatory: (expected) => isRootless(expected) || isPasst(expected) || isServer(expected),
+    mandatory: (expected) =>
+      isRootless(expected) || isPasst(expected) || isServer(expected) || isShare(expected),
     describe: (expected) => {
       if (expected === null) return "its own or the host's";
       if (isPasst(expected)) return 'its own, which passt makes';
-      if (isServer(expected)) return 'its own, made in the jail';
+      if (isServer(expected) || isShare(expected)) return 'its own, made in the jail';
       return isRootless(expected) ? 'its own' : "the host's, as in every system instance";
     },
     compare: compareUserNamespace,
@@ -179,11 +184,13 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
         ? 'what its arguments name'
         : isPasst(expected)
           ? 'a connection to QEMU, the log, and its own connections'
-          : isTpm(expected)
-            ? 'two connections to QEMU, its state, and the log'
-            : isServer(expected)
-              ? 'the log, and sockets of its own network namespace'
-              : `the ${expected.launch.descriptors.length} planned, the log, and what QEMU makes for itself`,
+          : isShare(expected)
+            ? 'a connection to QEMU, files of its folder, the memory of the guest, and the log'
+            : isTpm(expected)
+              ? 'two connections to QEMU, its state, and the log'
+              : isServer(expected)
+                ? 'the log, and sockets of its own network namespace'
+                : `the ${expected.launch.descriptors.length} planned, the log, and what QEMU makes for itself`,
     compare: compareDescriptors,
   },
   lsm: {
@@ -200,6 +207,8 @@ export const wallTable: Readonly<Record<WallName, Wall>> = {
     compare: compareGuestDevices,
   },
 };
+
+const folderOf = (expected: ExpectedWalls) => (expected?.launch.shown ?? [])[0];
 
 /** The walls in the order of `wallNames`. */
 export function listWalls(): readonly (Wall & { readonly wall: WallName })[] {

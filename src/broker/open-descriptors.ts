@@ -2,7 +2,7 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { openQueue, openTap } from '../linux/tap.ts';
-import { bindUnixSocket, blocking, connectUnixSocket } from '../linux/unix-socket.ts';
+import { bindUnixSocket, blocking, connectUnixSocket, listening } from '../linux/unix-socket.ts';
 import type { FileGrounds } from '../policy/file-rules.ts';
 import type { LaunchedMachine, Refusal } from '../protocol/broker.ts';
 import { firstDescriptor, type Descriptor, type LaunchRequest, type SocketName } from '../protocol/launch.ts';
@@ -29,6 +29,8 @@ interface Giving extends FileGiving {
   readonly fds: readonly number[];
   /** Descriptors of which there are further queues. */
   readonly queued: ReadonlySet<number>;
+  /** It is virtiofsd, which waits for its QEMU. */
+  readonly waits?: boolean;
 }
 
 export function socketPath(directory: string, name: SocketName): string {
@@ -134,7 +136,9 @@ function openOne(descriptor: Descriptor, giving: Giving): number | Refusal | Pro
         }),
       );
     case 'netdev':
-      return connectCard(descriptor, giving.directory);
+      return giving.waits === true
+        ? listening(bindUnixSocket(socketPath(giving.directory, descriptor.socket), 0o600))
+        : connectCard(descriptor, giving.directory);
   }
 }
 
@@ -147,7 +151,7 @@ function connectCard(
   if ('fd' in connected) return blocking(connected.fd);
   return {
     code: 'machine-not-running',
-    message: `the network card ${socket} of machine "${machine}" takes no connection (${connected.code})`,
+    message: `socket ${socket} of "${machine}" takes no connection (${connected.code})`,
     hint: 'start the machine; one card has one network',
   };
 }

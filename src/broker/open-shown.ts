@@ -23,7 +23,7 @@ export type ShownOutcome =
 
 /** All of them or none; `uid` is the machine's. */
 export async function openShown(
-  { shown = [] }: Pick<LaunchRequest, 'shown'>,
+  { shown = [], program }: Pick<LaunchRequest, 'shown' | 'program'>,
   grounds: FileGrounds,
   uid: number,
 ): Promise<ShownOutcome> {
@@ -31,7 +31,7 @@ export async function openShown(
   const refusals: Refusal[] = [];
   try {
     for (const one of shown) {
-      const opened = await openOne(one, shownGrant(one, grounds), uid);
+      const opened = await openOne(one, shownGrant(one, grounds), { uid, shares: program === 'virtiofsd' });
       if ('mount' in opened) mounts.push(opened);
       else refusals.push(opened);
     }
@@ -41,7 +41,11 @@ export async function openShown(
   }
 }
 
-async function openOne(one: Shown, grant: ShownGrant, uid: number): Promise<ShownMount | Refusal> {
+async function openOne(
+  one: Shown,
+  grant: ShownGrant,
+  { uid, shares }: { readonly uid: number; readonly shares: boolean },
+): Promise<ShownMount | Refusal> {
   if (!grant.ok) return grant.refusal;
   const { claimant } = grant;
   const open = (): OpenFile => openToShow(one.path, one.access, one.kind, grant.place?.ownedBy);
@@ -58,8 +62,11 @@ async function openOne(one: Shown, grant: ShownGrant, uid: number): Promise<Show
   const { fd, stats } = file;
   // SECURITY: promise 4. In a directory the machine has no more than the user has: only the user's own files are its own there.
   const owner = stats.isDirectory() && claimant !== null ? claimant : stats;
+  // SECURITY: promise 4. No guest is root of the host in a folder: what is root's it reads as everybody may, and writes nothing.
+  const ofRoot = shares && owner.uid === 0;
   try {
-    const mount = await clone(fd, one, { stats, owner, uid });
+    if (shares && (!stats.isDirectory() || (ofRoot && one.access === 'rw'))) return noFolder(one.path);
+    const mount = await clone(fd, one, { stats, owner: ofRoot ? null : owner, uid });
     return { mount, target: one.path, directory: stats.isDirectory() };
   } catch (error) {
     const code = errorCode(error);
@@ -74,6 +81,12 @@ async function openOne(one: Shown, grant: ShownGrant, uid: number): Promise<Show
   }
 }
 
+const noFolder = (path: string): Refusal => ({
+  code: 'file-kind',
+  message: `"${path}" is root's, or no folder: no guest writes in it`,
+  hint: 'give it to a user (chown), or share it with readonly: true',
+});
+
 type Stats = OpenFile['stats'];
 
 /** As the machine's own where its file system can show it so, else as it is, where everybody may use it so. */
@@ -86,7 +99,7 @@ async function clone(
     uid,
   }: {
     readonly stats: Stats;
-    readonly owner: { readonly uid: number; readonly gid: number };
+    readonly owner: { readonly uid: number; readonly gid: number } | null;
     readonly uid: number;
   },
 ): Promise<number> {

@@ -5,6 +5,7 @@ import { cgroupExists, killCgroup, processesIn, removeCgroup } from '../jail/cgr
 import { killVerified } from '../linux/pidfd.ts';
 import { processesOfUids } from '../linux/process.ts';
 import type { LaunchRequest } from '../protocol/launch.ts';
+import { helperJobPattern } from '../protocol/side-servers.ts';
 import { networksOf, serverName } from '../protocol/networks.ts';
 import type { BrokerContext } from './context.ts';
 import { returnDevices } from './pci-devices.ts';
@@ -21,11 +22,12 @@ export async function sweep(context: BrokerContext, machine: string, again = fal
   const record = context.records.read(machine);
   if (!(await context.means.end(machine, record))) return false;
   for (const helper of context.records.helpers())
-    if (helpedBy(helper.launch).includes(machine) && !(await sweep(context, helper.machine))) return false;
+    // A folder's server is there before its machine is.
+    if (helpedBy(helper.launch).includes(machine) && !(again && helper.launch.program === 'virtiofsd'))
+      if (!(await sweep(context, helper.machine))) return false;
   await returnDevices(record?.pci ?? {});
   removeFiles(context, machine);
-  if (record !== undefined && helpedBy(record.launch).length > 0 && !again)
-    forgetHelper(context, record.launch);
+  if (record !== undefined && helperJobPattern.test(machine) && !again) forgetHelper(context, record.launch);
   if (record !== undefined) await releaseNetworks(context, networksOf(record));
   return true;
 }

@@ -31,6 +31,7 @@ type ReadKey =
   | 'machine'
   | 'firmware'
   | 'secureBoot'
+  | 'shares'
   | 'machineVersion'
   | 'platform'
   | 'generationId'
@@ -119,6 +120,7 @@ export function draftOf(value: Plain): Draft {
     name: read(shape.name, input['name']),
     machine: read(shape.machine, input['machine']),
     firmware: read(shape.firmware, input['firmware']),
+    shares: read(shape.shares, input['shares']),
     secureBoot: read(shape.secureBoot, input['secureBoot']),
     machineVersion: read(shape.machineVersion, input['machineVersion']),
     platform: read(shape.platform, input['platform']),

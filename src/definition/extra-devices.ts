@@ -6,6 +6,7 @@ export const extraPlaces = 16;
 
 export type ExtraParts = Pick<
   MachineDefinition,
+  | 'shares'
   | 'serials'
   | 'vsock'
   | 'iommu'
@@ -30,6 +31,7 @@ export function extraDevices({
   serials,
   vsock,
   hostDevices,
+  shares,
 }: ExtraParts): readonly string[] {
   return [
     ...(iommu.model === 'virtio' ? ['iommu'] : []),
@@ -41,6 +43,7 @@ export function extraDevices({
     ...serials.flatMap(({ id, type }) => (type === 'pci' ? [`serial.${id}`] : [])),
     ...(vsock === undefined ? [] : ['vsock']),
     ...hostDevices.map(({ id }) => `host.${id}`),
+    ...shares.map((_, index) => `share.${index}`),
     ...(inputs ?? []).flatMap(({ bus }, index) => (bus === 'virtio' ? [`input.${index}`] : [])),
   ];
 }

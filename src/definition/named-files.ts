@@ -22,6 +22,7 @@ export interface PartsWithFiles {
     readonly backing: readonly { readonly path: string }[];
   }[];
   readonly cdroms: readonly { readonly id: string; readonly path?: string | undefined }[];
+  readonly shares?: readonly { readonly path: string; readonly readonly: boolean }[];
   readonly confinement?: {
     readonly files: readonly { readonly path: string; readonly access: NeededFile['access'] }[];
     readonly sockets: readonly (string | { readonly path: string })[];
@@ -62,7 +63,11 @@ export function shownFiles({
 
 /** Every host path of the definition for which a user's claim may be needed, once, with the widest access. */
 export function claimableFiles(parts: PartsWithFiles): readonly NeededFile[] {
-  return widest([...namedFiles(parts), ...shownFiles(parts)]);
+  const folders = (parts.shares ?? []).map(({ path, readonly }): NeededFile => ({
+    path,
+    access: readonly ? 'ro' : 'rw',
+  }));
+  return widest([...namedFiles(parts), ...shownFiles(parts), ...folders]);
 }
 
 /** Every mention of a file in the definition, in its order. */

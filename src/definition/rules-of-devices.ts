@@ -31,10 +31,30 @@ export function microvmHasFewDevices(draft: Draft): readonly Broken[] {
     ...when(draft.iommu !== undefined && draft.iommu.model !== 'none', () => no(['iommu', 'model'], 'IOMMU')),
     ...when(draft.vsock !== undefined, () => no(['vsock'], 'vsock')),
     ...when((draft.hostDevices ?? []).length > 0, () => no(['hostDevices'], 'PCI devices')),
+    ...when((draft.shares ?? []).length > 0, () => no(['shares'], 'shared folders')),
     ...(draft.serials ?? []).flatMap(({ type }, index) =>
       when(type !== 'isa', () => no(['serials', index, 'type'], 'such serial port')),
     ),
   ];
+}
+
+export function sharesHaveOwnTags({ shares = [] }: Draft): readonly Broken[] {
+  return shares.flatMap(({ tag, path }, index) => {
+    const first = shares.findIndex((one) => one.tag === tag);
+    return [
+      ...when(first < index, () =>
+        broken(['shares', index, 'tag'], `"${tag}" is the tag of shares[${first}] too`, 'Give each its own.'),
+      ),
+      // virtiofsd reads both as its own.
+      ...when(/[,\\]/.test(path), () =>
+        broken(
+          ['shares', index, 'path'],
+          'has a comma or a backslash, which virtiofsd does not take',
+          'Rename it.',
+        ),
+      ),
+    ];
+  });
 }
 
 export function screensAreWhole({ video, vnc, clipboard, firmware }: Draft): readonly Broken[] {
@@ -177,14 +197,26 @@ export function devicesHavePlaces(draft: Draft): readonly Broken[] {
     serials = [],
     vsock,
     hostDevices = [],
+    shares = [],
   } = draft;
   if (iommu === undefined || sound === undefined || watchdog === undefined || panic === undefined) return [];
-  const parts = { iommu, sound, watchdog, panic, inputs, scsiControllers, serials, vsock, hostDevices };
+  const parts = {
+    iommu,
+    sound,
+    watchdog,
+    panic,
+    inputs,
+    scsiControllers,
+    serials,
+    vsock,
+    hostDevices,
+    shares,
+  };
   const count = extraDevices(parts).length;
   return when(count > extraPlaces, () =>
     broken(
       ['inputs'],
-      `sound, watchdog, panic, IOMMU, vsock, virtio inputs, PCI serial ports, further SCSI controllers and devices of the host are ${count} devices, and there are ${extraPlaces} places`,
+      `sound, watchdog, panic, IOMMU, vsock, shared folders, virtio inputs, PCI serial ports, further SCSI controllers and devices of the host are ${count} devices, and there are ${extraPlaces} places`,
       'Use bus: usb for inputs.',
     ),
   );

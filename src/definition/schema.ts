@@ -25,6 +25,7 @@ import { memoryBackingSchema, memoryMaximum, numaCellSchema } from './schema-mem
 import { nicSchema } from './schema-nics.ts';
 import { hostDeviceSchema } from './schema-host-devices.ts';
 import { channelSchema, serialSchema, vsockSchema } from './schema-ports.ts';
+import { shareSchema } from './schema-shares.ts';
 import { cdromSchema, diskSchema, scsiControllerSchema } from './schema-disks.ts';
 
 const resourceLimits = z.strictObject({
@@ -253,6 +254,13 @@ export const machineSchema = z.strictObject({
     .default([])
     .describe(
       'PCI devices of the host that the machine has to itself (VFIO); each needs a line of the policy.',
+    ),
+  shares: z
+    .array(shareSchema)
+    .max(8)
+    .default([])
+    .describe(
+      'Folders of the host, by virtiofsd in a jail of its own for each. Root of the guest is the owner of the folder in it, and other users of the guest make nothing there.',
     ),
   console: z.boolean().default(true).describe('Serial console, reached by `qward console`.'),
   serials: z

@@ -40,6 +40,10 @@ function partsOf(value: Plain): PartsWithFiles {
       id: textAt(cdrom, ['id']) ?? '',
       path: textAt(cdrom, ['path']),
     })),
+    shares: itemsAt(value, ['shares']).flatMap((share) => {
+      const path = textAt(share, ['path']);
+      return path === undefined ? [] : [{ path, readonly: valueAt(share, ['readonly']) === true }];
+    }),
     confinement: {
       files: itemsAt(value, ['confinement', 'files']).flatMap((file) => {
         const path = textAt(file, ['path']);

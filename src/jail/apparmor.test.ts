@@ -37,13 +37,14 @@ test('profiles that are hidden from root are not taken for a host without AppArm
 });
 
 test('a machine that is given more has the profile for it, and one that names a profile that', () => {
-  assert.deepEqual(profilesOf({ devices: ['/dev/kvm'] }), []);
-  assert.deepEqual(profilesOf({ devices: ['/dev/foo'] }), ['qward-qemu-relaxed']);
+  assert.deepEqual(profilesOf({ program: 'qemu', devices: ['/dev/kvm'] }), []);
+  assert.deepEqual(profilesOf({ program: 'qemu', devices: ['/dev/foo'] }), ['qward-qemu-relaxed']);
   const relaxed = [{ relax: 'capability', to: 'sys_rawio' }] as const;
-  assert.deepEqual(profilesOf({ devices: [], relaxed }), ['qward-qemu-relaxed']);
-  assert.deepEqual(profilesOf({ devices: [], relaxed: [...relaxed, { relax: 'apparmor', to: 'mine' }] }), [
-    'mine',
-  ]);
+  assert.deepEqual(profilesOf({ program: 'qemu', devices: [], relaxed }), ['qward-qemu-relaxed']);
+  assert.deepEqual(
+    profilesOf({ program: 'qemu', devices: [], relaxed: [...relaxed, { relax: 'apparmor', to: 'mine' }] }),
+    ['mine'],
+  );
   assert.equal(labelFor('qemu', profiles, ['unconfined']), 'unconfined');
   assert.equal(labelFor('qemu', 'mine (enforce)\n', ['mine']), 'mine (enforce)');
   assert.equal(labelFor('qemu', undefined, ['mine']), undefined);

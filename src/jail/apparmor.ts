@@ -15,19 +15,22 @@ const profileOf: Readonly<Record<JailedProgram, string>> = {
   passt: 'qward-passt',
   dnsmasq: 'qward-dnsmasq',
   swtpm: 'qward-swtpm',
+  virtiofsd: 'qward-virtiofsd',
 };
 
 /** Of a machine that is given more than QEMU itself needs. */
 const relaxedProfile = 'qward-qemu-relaxed';
 
 /** Profiles that a launch asks for instead of its program's; none: it asks for no other. */
-export function profilesOf(launch: Pick<LaunchRequest, 'relaxed' | 'shown' | 'devices'>): readonly string[] {
+export function profilesOf(
+  launch: Pick<LaunchRequest, 'program' | 'relaxed' | 'shown' | 'devices'>,
+): readonly string[] {
   const named = relaxations(launch, 'apparmor');
   if (named.length > 0) return named;
   const devices = launch.devices.filter((path) => path !== '/dev/kvm');
-  const shown = (launch.shown ?? []).filter(({ kind }) => kind !== 'state');
-  const more = [...(launch.relaxed ?? []), ...shown, ...devices];
-  return more.length > 0 ? [relaxedProfile] : [];
+  const more = [...(launch.relaxed ?? []), ...(launch.shown ?? []), ...devices];
+  const server = launch.program === 'swtpm' || launch.program === 'virtiofsd';
+  return more.length > 0 && !server ? [relaxedProfile] : [];
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   type LaunchRequest,
 } from '../protocol/launch.ts';
 import { serverBeginner } from '../protocol/networks.ts';
+import { shareBeginner } from '../protocol/side-servers.ts';
 import { labelsIn } from './apparmor.ts';
 import { capabilitiesOf, filterOf, namespacesOf, type CapabilitySets } from './relaxations.ts';
 import type { OciSeccomp, SeccompProfile } from './seccomp.ts';
@@ -40,10 +41,14 @@ const profileOf: Readonly<Record<JailedProgram, SeccompProfile>> = {
   passt: 'passt',
   dnsmasq: 'dnsmasq',
   swtpm: 'swtpm',
+  virtiofsd: 'virtiofsd',
 };
 
 /** What begins a program, and makes what the runtime cannot. */
-const beginnersOf: Readonly<Partial<Record<JailedProgram, readonly string[]>>> = { dnsmasq: serverBeginner };
+export const beginnersOf: Readonly<Partial<Record<JailedProgram, readonly string[]>>> = {
+  dnsmasq: serverBeginner,
+  virtiofsd: shareBeginner,
+};
 
 const quotaPeriod = 100_000;
 
@@ -95,6 +100,8 @@ export interface OciConfig {
     readonly gidMappings?: readonly IdMapping[];
     readonly devices: readonly object[];
     readonly resources: { readonly devices: readonly OciDeviceRule[] } & Readonly<Record<string, unknown>>;
+    readonly maskedPaths?: readonly string[];
+    readonly readonlyPaths?: readonly string[];
     readonly seccomp?: OciSeccomp;
   };
 }
@@ -122,7 +129,7 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
     },
     root: { path: site.rootDirectory, readonly: true },
     ...(site.cgroup.startsWith('/') ? {} : { annotations: scopeAnnotations(launch.limits) }),
-    mounts: compileMounts(),
+    mounts: compileMounts(launch.program),
     linux: {
       // SECURITY: promise 2. Six namespaces of its own; without a path the runtime makes new ones.
       namespaces,
@@ -140,6 +147,7 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
         devices: deviceRules(launch, nodes),
         ...compileResources(launch.limits, site.cgroups),
       },
+      ...(launch.program === 'virtiofsd' ? restOfProc : {}),
       ...(seccomp === undefined ? {} : { seccomp }),
     },
   };
@@ -180,14 +188,27 @@ function compileRlimits(launch: LaunchRequest): { type: string; hard: number; so
   ];
 }
 
-function compileMounts(): OciMount[] {
+/** SECURITY: promise 2. Where all of /proc is, what is not of processes is to be read, or not even that. */
+const restOfProc = {
+  maskedPaths: ['/proc/kcore', '/proc/keys', '/proc/timer_list'],
+  readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
+};
+
+function compileMounts(program: JailedProgram): OciMount[] {
   return [
     // Only the process's own directories of /proc: no /proc/sys, no /proc/kcore, nothing to mask.
     {
       destination: '/proc',
       type: 'proc',
       source: 'proc',
-      options: ['nosuid', 'nodev', 'noexec', 'subset=pid', 'hidepid=ptraceable'],
+      // virtiofsd ends where it cannot read /proc/sys/fs/file-max, whatever it is told; it leaves this root for its folder.
+      options: [
+        'nosuid',
+        'nodev',
+        'noexec',
+        ...(program === 'virtiofsd' ? [] : ['subset=pid']),
+        'hidepid=ptraceable',
+      ],
     },
     {
       destination: '/dev',

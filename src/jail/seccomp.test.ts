@@ -88,8 +88,14 @@ test("a hook's filter lets it make processes, and no namespace, socket, mount or
   assert.ok(limits !== undefined && !allows(limits, [0n, 7n, 0x7fffn]));
 });
 
-/** Of files that it makes itself in its own directory, the manager's. */
-const ofState: Readonly<Record<string, readonly string[]>> = { swtpm: ['fchmod', 'rename', 'unlink'] };
+/** swtpm: of files that it makes itself in its own directory, the manager's. virtiofsd: of files of the folder, as their owner may. */
+const ofState: Readonly<Record<string, readonly string[]>> = {
+  swtpm: ['fchmod', 'rename', 'unlink'],
+  virtiofsd:
+    'mknodat mkdirat fchmod fchmodat fchownat linkat symlinkat unlinkat renameat renameat2 utimensat'.split(
+      ' ',
+    ),
+};
 
 // SECURITY: promise 3. Who has a file open may be its owner in the kernel's eyes: on a mount that maps ids it is.
 test('no profile allows a call that changes owner, mode, attributes or times of a file', () => {

@@ -8,6 +8,7 @@ import dnsmasq from '../../resources/seccomp/dnsmasq.json' with { type: 'json' }
 import passt from '../../resources/seccomp/passt.json' with { type: 'json' };
 import qemu from '../../resources/seccomp/qemu.json' with { type: 'json' };
 import swtpm from '../../resources/seccomp/swtpm.json' with { type: 'json' };
+import virtiofsd from '../../resources/seccomp/virtiofsd.json' with { type: 'json' };
 import relaxed from '../../resources/seccomp/relaxed.json' with { type: 'json' };
 
 /** A profile as it stands in resources/seccomp. */
@@ -65,7 +66,7 @@ export interface OciSyscall {
 export const profileErrnos: Readonly<Record<string, number>> = { EPERM: 1, ENOSYS: 38 };
 
 /** Names of the profiles in resources/seccomp. */
-export type SeccompProfile = 'qemu' | 'qemu-img' | 'hook' | 'passt' | 'dnsmasq' | 'swtpm';
+export type SeccompProfile = 'qemu' | 'qemu-img' | 'hook' | 'passt' | 'dnsmasq' | 'swtpm' | 'virtiofsd';
 
 /** The profiles by name, in the form in which they are written. */
 export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = {
@@ -75,6 +76,7 @@ export const seccompProfiles: Readonly<Record<SeccompProfile, ProfileData>> = {
   passt,
   dnsmasq,
   swtpm,
+  virtiofsd,
 };
 
 /** What a machine may call beside its profile: groups of resources/seccomp/relaxed.json, and calls with any arguments. */

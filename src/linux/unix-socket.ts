@@ -44,6 +44,14 @@ export function connectUnixSocket(path: string): { readonly fd: number } | { rea
   return { code };
 }
 
+const SYS_listen = 50;
+
+/** The same descriptor, on which one connection may wait until it is accepted. */
+export function listening(fd: number): number {
+  checked(syscall(SYS_listen, [fd, 1]), 'listen', 'a socket');
+  return fd;
+}
+
 const F_SETFL = 4;
 
 /** The same descriptor for who waits in its calls (fcntl(2)). */

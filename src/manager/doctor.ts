@@ -38,6 +38,7 @@ export interface DoctorServices {
   readonly host: () => Promise<HostBasics>;
   readonly userNetwork: () => Promise<UserNetworkFacts>;
   readonly swtpm: () => Promise<HostFacts['swtpm']>;
+  readonly virtiofsd: () => Promise<HostFacts['virtiofsd']>;
   readonly onStatus: (status: BrokerStatus) => void;
   readonly brokenFiles: () => readonly BrokenFile[];
   /** Of all machines. */
@@ -48,11 +49,12 @@ export interface DoctorServices {
 export async function examineHost(services: DoctorServices): Promise<readonly Check[]> {
   const status = await services.broker.call('status', {});
   if (status.ok) services.onStatus(status.value);
-  const [qemu, host, userNetwork, swtpm] = await Promise.all([
+  const [qemu, host, userNetwork, swtpm, virtiofsd] = await Promise.all([
     services.qemu(),
     services.host(),
     services.userNetwork(),
     services.swtpm(),
+    services.virtiofsd(),
   ]);
   // The proof runs a machine: without broker and QEMU it would only say the same again.
   const kvm = status.ok && qemu.ok ? await services.kvm() : { works: false, reason: 'not tried yet' };
@@ -65,7 +67,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
     kvmCheck(kvm),
     uefiCheck(host),
     tpmCheck(swtpm),
-    ...(services.instance === 'session' ? [] : [vhostCheck(host), passthroughCheck()]),
+    ...(services.instance === 'session' ? [] : [shareCheck(virtiofsd), vhostCheck(host), passthroughCheck()]),
     userNetworkCheck(userNetwork, services.instance === 'session'),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
     historyCheck(services.history.state),
@@ -241,6 +243,16 @@ function tpmCheck(swtpm: HostFacts['swtpm']): Check {
     state: 'degraded',
     found: 'there is no swtpm: machines with `tpm: true` cannot be started',
     cure: 'apt-get install swtpm',
+  };
+}
+
+function shareCheck(virtiofsd: HostFacts['virtiofsd']): Check {
+  if (virtiofsd !== null) return fine('shared folders', virtiofsd.binary);
+  return {
+    check: 'shared folders',
+    state: 'degraded',
+    found: 'there is no virtiofsd: machines with `shares` cannot be started',
+    cure: 'apt-get install qemu-system-common',
   };
 }
 

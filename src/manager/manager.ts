@@ -53,7 +53,7 @@ import { runHook } from './hooks/run-hook.ts';
 import { KvmProof } from './kvm-proof.ts';
 import { createLog, type Log } from './log.ts';
 import { createBeside, noneBeside } from './beside/side-servers.ts';
-import { tpmServer } from './facts/tpm-server.ts';
+import { mostOpenFiles, shareServer, sideServerOf, tpmServer } from './facts/side-servers.ts';
 import { createNetworkSources, type NetworkSources } from './networks/network-sources.ts';
 import { createNetworks, noNetworks, type Networks } from './networks/user-networks.ts';
 import { StartGate } from './lifecycle/start-gate.ts';
@@ -331,6 +331,7 @@ interface HostParts extends NetworkSources {
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: PlannerSources['kvm'];
   readonly swtpm: PlannerSources['swtpm'];
+  readonly virtiofsd: PlannerSources['virtiofsd'];
   readonly audit: StartServices['audit'];
   /** What the broker said of the policy. */
   readonly onStatus: (status: BrokerStatus) => void;
@@ -383,10 +384,11 @@ function createHostParts(
   const prove = (): ReturnType<PlannerSources['kvm']> => proof.verdict();
   const kvm = sources?.kvm ?? (session ? ownKvm(prove) : prove);
   const networks = createNetworkSources(broker, policy.current);
-  const swtpmTool = new ToolSource(policy.current, tpmServer);
-  const swtpm = async (): Promise<HostFacts['swtpm']> => {
-    const tool = await swtpmTool.read();
-    return tool.ok ? tool.value : null;
+  const swtpm = sideServerOf(policy, tpmServer);
+  const shareTool = sideServerOf(policy, shareServer);
+  const virtiofsd = async (): Promise<HostFacts['virtiofsd']> => {
+    const tool = await shareTool();
+    return tool === null ? null : { ...tool, openFiles: mostOpenFiles() };
   };
   const unbounded = createPlanner({
     broker,
@@ -394,6 +396,7 @@ function createHostParts(
     qemu,
     kvm,
     swtpm,
+    virtiofsd,
     ...networks,
     varsDirectory: paths.vars,
     ownState: paths.own,
@@ -407,7 +410,7 @@ function createHostParts(
   const onStatus = (status: BrokerStatus): void => {
     choice.update(status.qemuBinaries);
   };
-  return { planner, host, qemu, kvm, swtpm, ...networks, audit, onStatus };
+  return { planner, host, qemu, kvm, swtpm, virtiofsd, ...networks, audit, onStatus };
 }
 
 interface ApiParts extends DefinitionServices, OwnerParts {

@@ -85,6 +85,7 @@ export interface PlannerSources {
   readonly userNetwork: () => Promise<UserNetworkFacts>;
   readonly networks: () => Promise<Outcome<ManagedNetworkFacts>>;
   readonly swtpm: () => Promise<HostFacts['swtpm']>;
+  readonly virtiofsd: () => Promise<HostFacts['virtiofsd']>;
   /** Of every machine that runs. */
   readonly running: () => readonly LaunchRequest[];
 }
@@ -150,12 +151,13 @@ async function plan(
     ...file,
     claimant: claimants[file.path] ?? null,
   }));
-  const [qemu, kvm, userNetwork, networks, swtpm, probed] = await Promise.all([
+  const [qemu, kvm, userNetwork, networks, swtpm, virtiofsd, probed] = await Promise.all([
     sources.qemu(),
     definition.accel === 'tcg' ? notAsked : sources.kvm(),
     userNicsOf(definition).length === 0 ? noUserNetwork : sources.userNetwork(),
     networksNamedBy(definition).length === 0 ? success(noManagedNetworks) : sources.networks(),
     definition.tpm ? sources.swtpm() : null,
+    definition.shares.length === 0 ? null : sources.virtiofsd(),
     wanted.length === 0
       ? success([])
       : broker.call('probe', { machine: definition.name, paths: wanted, head: 1024 }),
@@ -179,6 +181,7 @@ async function plan(
       userNetwork,
       networks: networks.value,
       swtpm,
+      virtiofsd,
     },
     { incoming },
   );

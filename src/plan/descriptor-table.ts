@@ -68,6 +68,14 @@ export class DescriptorTable {
     return this.#add({ kind: 'socket', name }, { resource: `socket ${name}`, access: 'rw', ...purpose });
   }
 
+  /** A connection to the server of a shared folder. */
+  addServer(machine: string, purpose: Purpose): number {
+    return this.#add(
+      { kind: 'netdev', machine, socket: 'share' },
+      { resource: `server ${machine}`, access: 'rw', ...purpose },
+    );
+  }
+
   addTap(bridge: string, purpose: Purpose): number {
     return this.#add(
       { kind: 'tap', bridge },

@@ -8,6 +8,7 @@ import { guestMemoryMib } from './guest-memory.ts';
 import { threadsAtStart } from './limits.ts';
 import { managedNetworkFaults } from './network-server.ts';
 import { soundModules } from './small-devices.ts';
+import { shareFaults } from './shares.ts';
 import { tpmFaults } from './tpm.ts';
 import { userNetworkFaults } from './user-network.ts';
 
@@ -88,6 +89,7 @@ export function hostFaults(definition: MachineDefinition, facts: HostFacts): rea
     ...userNetworkFaults(definition, facts.userNetwork),
     ...managedNetworkFaults(definition, facts.networks),
     ...tpmFaults(definition, facts),
+    ...shareFaults(definition, facts),
   ];
 }
 

@@ -18,7 +18,7 @@ export interface LaunchPlan {
   readonly fdsets: readonly number[];
   /** Processes beside QEMU, each in a jail of its own: the user networks of its cards. */
   readonly helpers: readonly NetworkHelper[];
-  /** More of them, without which QEMU itself does not come up: its TPM. */
+  /** More of them, without which QEMU itself does not come up: its TPM, and what serves its shared folders. */
   readonly beside: readonly SideServerPlan[];
   /** What the user should know and need not act on. */
   readonly notes: readonly string[];
@@ -92,6 +92,7 @@ export interface HostFacts {
   /** Directory of the per-machine variable stores. */
   readonly varsDirectory: string;
   /** swtpm and what it needs of the system, looked at where the definition has a TPM; null: there is none that the policy lists. */
+  readonly virtiofsd: (NonNullable<HostFacts['swtpm']> & { readonly openFiles: number }) | null;
   readonly swtpm: { readonly binary: string; readonly closure: readonly SystemPath[] } | null;
   readonly vhostNet: boolean;
   /** Of an ordinary user's session: a jail without root's part in it. */
@@ -167,7 +168,7 @@ export interface ManagedNetworkFacts {
 /** A server beside the machine. */
 export interface SideServerPlan {
   /** What it is to the machine. */
-  readonly name: 'tpm';
+  readonly name: 'tpm' | `share ${string}`;
   readonly launch: LaunchRequest;
 }
 

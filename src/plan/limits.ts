@@ -59,8 +59,9 @@ function largestFile(definition: MachineDefinition, facts: HostFacts): number {
       return Math.ceil(Math.max(file.size, file.image.virtualSize) * 1.1);
     });
   const vars = facts.files[variableStorePath(facts.varsDirectory, definition)];
-  // Huge pages are a file of the kernel's own, in memory.
-  const pages = definition.memoryBacking.hugePages === 'none' ? 0 : definition.memory;
+  // Huge pages, and what is shared, are a file of the kernel's own, in memory.
+  const { memoryBacking, shares, memory } = definition;
+  const pages = memoryBacking.hugePages === 'none' && shares.length === 0 ? 0 : memory;
   return Math.max(0, pages, ...sizes, vars?.ok === true ? vars.size : 0);
 }
 

@@ -8,12 +8,14 @@ const mib = 1024 ** 2;
 const pageBytes = { '2MiB': 2 * mib, '1GiB': 1024 * mib } as const;
 
 /** Memory as an object of its own; the board has one of its own else. */
-function backend({ memoryBacking }: MachineDefinition, index: number, size: number): Option {
+/** SECURITY: promise 2. Shared with the servers of its folders alone, who are handed its descriptor by QEMU. */
+function backend({ memoryBacking, shares }: MachineDefinition, index: number, size: number): Option {
   const { hugePages, preallocate } = memoryBacking;
   return jsonOption('-object', {
-    'qom-type': hugePages === 'none' ? 'memory-backend-ram' : 'memory-backend-memfd',
+    'qom-type': hugePages === 'none' && shares.length === 0 ? 'memory-backend-ram' : 'memory-backend-memfd',
     id: `mem.${index}`,
     size,
+    ...(shares.length === 0 ? {} : { share: true, seal: false }),
     ...(hugePages === 'none'
       ? {} // Seals are for those who share the memory, and the filter of the jail refuses them.
       : { hugetlb: true, hugetlbsize: pageBytes[hugePages], seal: false }),
@@ -66,7 +68,7 @@ export function planMemory(definition: MachineDefinition): Memory {
     );
     return { options: [size, ...(nodes ?? []), ...(distances ?? [])], machine: {} };
   }
-  if (memoryBacking.hugePages === 'none' && !memoryBacking.preallocate)
+  if (memoryBacking.hugePages === 'none' && !memoryBacking.preallocate && definition.shares.length === 0)
     return { options: [size], machine: {} };
   return {
     options: [size, backend(definition, 0, guestMemoryMib(definition) * mib)],

@@ -6,6 +6,7 @@ import { cpuModel } from './cpus.ts';
 import { chainNotes } from './image-faults.ts';
 import type { HostFacts } from './launch-plan.ts';
 import { managedNetworkNotes } from './network-server.ts';
+import { shareNotes } from './shares.ts';
 import { tpmNotes } from './tpm.ts';
 import { userNetworkNotes } from './user-network.ts';
 
@@ -67,6 +68,7 @@ export function planNotes(
     ...userNetworkNotes(definition, facts.userNetwork, facts.session === true),
     ...managedNetworkNotes(definition, facts.networks),
     ...tpmNotes(definition),
+    ...shareNotes(definition),
     ...chainNotes(definition, facts.files),
   ];
 }

@@ -26,6 +26,7 @@ import { planPassthrough } from './passthrough/plan-passthrough.ts';
 import { keyOption, type Option } from './options.ts';
 import { iommuOptions, soundModules, soundOptions, watchdogOptions } from './small-devices.ts';
 import { pinsPart } from './pins.ts';
+import { planShares, shareOptions } from './shares.ts';
 import { planTpm, tpmOptions } from './tpm.ts';
 import { planHelpers } from './user-network.ts';
 import {
@@ -99,7 +100,7 @@ export function planLaunch(
       accel,
       fdsets: table.fdsets,
       helpers: planHelpers(definition, facts.userNetwork),
-      beside: planTpm(definition, facts),
+      beside: [...planTpm(definition, facts), ...planShares(definition, facts)],
       notes: planNotes(definition, facts, accel),
       ...(relaxations.length === 0 ? {} : { relaxations }),
       ...(passthrough.findings.length === 0 ? {} : { passthrough: passthrough.findings }),
@@ -125,6 +126,7 @@ function commandLine(
   const clocks = planClocks(definition, facts.time, accel);
   const drives = driveOptions(definition, table, indexes);
   const tpm = tpmOptions(definition, table);
+  const shares = shareOptions(definition, table);
   const nics = nicOptions(definition, table, { vhostNet: facts.vhostNet, bootIndexes: indexes });
   return {
     firmware,
@@ -157,6 +159,7 @@ function commandLine(
       ...panicOptions(definition),
       ...watchdogOptions(definition),
       ...tpm,
+      ...shares,
       ...displayOptions(definition),
       ...soundOptions(definition),
     ],

@@ -62,6 +62,11 @@ export function sampleFacts(definition: MachineDefinition, overrides: Partial<Ho
       code: '/usr/share/OVMF/OVMF_CODE_4M.secboot.fd',
       varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.ms.fd',
     },
+    virtiofsd: {
+      binary: '/usr/lib/qemu/virtiofsd',
+      openFiles: 524_288,
+      closure: [{ source: '/usr/lib/qemu/virtiofsd', target: '/usr/lib/qemu/virtiofsd' }],
+    },
     swtpm: { binary: '/usr/bin/swtpm', closure: [{ source: '/usr/bin/swtpm', target: '/usr/bin/swtpm' }] },
     varsDirectory,
     vhostNet: false,

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Fault } from '../definition/fault.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
-import { sideJobPrefix, swtpmArguments } from '../protocol/side-servers.ts';
+import { tpmJobPrefix, swtpmArguments } from '../protocol/side-servers.ts';
 import type { DescriptorTable } from './descriptor-table.ts';
 import type { HostFacts, SideServerPlan } from './launch-plan.ts';
 import { jsonOption, keyOption, type Option } from './options.ts';
@@ -15,7 +15,7 @@ export const tpmStatePath = (varsDirectory: string, machine: string): string =>
 
 /** The broker's name for the swtpm of a machine. */
 export const tpmJob = (machine: string): string =>
-  sideJobPrefix + createHash('sha256').update(machine).digest('hex').slice(0, 16);
+  tpmJobPrefix + createHash('sha256').update(machine).digest('hex').slice(0, 16);
 
 /** QEMU waits for swtpm before it makes the machine: there is no guest that had to do without. */
 export function tpmOptions({ tpm, tpmModel }: MachineDefinition, table: DescriptorTable): readonly Option[] {

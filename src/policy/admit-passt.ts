@@ -7,7 +7,7 @@ import { policyRefusal } from './refusals.ts';
 
 export function admitPasst(launch: LaunchRequest, { forwards }: Pick<Policy, 'forwards'>): Refusal[] {
   if (launch.program !== 'passt') {
-    const joined = launch.program !== 'swtpm' && launch.descriptors.some(({ kind }) => kind === 'netdev');
+    const joined = launch.descriptors.some((one) => one.kind === 'netdev' && one.socket.startsWith('net'));
     return joined
       ? [policyRefusal(`"${launch.machine}" is no user network`, 'only passt is joined to a card')]
       : [];

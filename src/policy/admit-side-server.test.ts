@@ -39,6 +39,14 @@ test('any other word is refused', () => {
 
 test('no other program has the state of a TPM', () => {
   assert.ok(refused({ program: 'qemu' }));
-  assert.ok(refused({ program: 'virtiofsd' as 'qemu' }));
-  assert.equal(refused({ program: 'qemu', shown: [] }), false);
+  assert.ok(refused({ program: 'virtiofsd' }));
+  assert.ok(refused({ program: 'qemu', shown: [] }));
+  assert.ok(
+    refused({
+      program: 'passt',
+      shown: [],
+      descriptors: [{ kind: 'netdev', machine: 'web', socket: 'share' }],
+    }),
+  );
+  assert.equal(refused({ program: 'qemu', shown: [], descriptors: [] }), false);
 });

@@ -1,29 +1,41 @@
 /** Admission of a server beside a machine: one connection to its QEMU, one directory, and words that are made of these. */
 import type { Refusal } from '../protocol/broker.ts';
-import type { LaunchRequest } from '../protocol/launch.ts';
-import { helperJobPattern, swtpmArguments } from '../protocol/side-servers.ts';
+import type { LaunchRequest, Shown } from '../protocol/launch.ts';
+import { helperJobPattern, swtpmArguments, virtiofsdArguments } from '../protocol/side-servers.ts';
 import { policyRefusal } from './refusals.ts';
 
-/** SECURITY: promise 2. No word of the manager's own reaches it, and nothing of the host but its state. */
+const kinds = {
+  swtpm: { what: 'a TPM', socket: 'tpm', shown: 'state', words: swtpmArguments },
+  virtiofsd: { what: 'a shared folder', socket: 'share', shown: 'file', words: virtiofsdArguments },
+} as const;
+
+/** virtiofsd takes both for its own in a path. */
+const plainPath = /^[^,\\]+$/;
+
+/** SECURITY: promise 2. No word of the manager's own reaches it, and nothing of the host but its state, or its folder. */
 export function admitSideServer(launch: LaunchRequest): Refusal[] {
   const { machine, program, argv, env, descriptors, devices, relaxed = [], shown = [], pins = [] } = launch;
-  const [state] = shown;
-  if (program !== 'swtpm')
-    return state?.kind === 'state'
-      ? [policyRefusal(`"${machine}" is no TPM`, 'only swtpm has its state')]
-      : [];
-  const given = [...Object.keys(env), ...devices, ...relaxed, ...pins, ...shown.slice(1)].length;
-  const [joined, ...more] = descriptors.map((one) => (one.kind === 'netdev' ? one.socket : ''));
-  const plain =
-    state?.kind === 'state' &&
-    state.claimant === null &&
-    argv.join('\n') === swtpmArguments(state.path).join('\n');
-  if (plain && given === 0 && joined === 'tpm' && more.length === 0 && helperJobPattern.test(machine))
-    return [];
+  const joined = descriptors.map((one) => (one.kind === 'netdev' ? one.socket : ''));
+  if (program !== 'swtpm' && program !== 'virtiofsd') {
+    const served = program === 'qemu' || program === 'drill' ? ['tpm'] : ['tpm', 'share'];
+    const own = shown.every(({ kind }) => kind !== 'state') && joined.every((one) => !served.includes(one));
+    return own
+      ? []
+      : [policyRefusal(`"${machine}" is no TPM, and joined to none`, 'only swtpm has its state')];
+  }
+  const kind = kinds[program];
+  const fits = ({ kind: is, path, claimant }: Shown): boolean =>
+    is === kind.shown &&
+    plainPath.test(path) &&
+    (program === 'virtiofsd' || claimant === null) &&
+    argv.join('\n') === kind.words(path).join('\n');
+  const given = [...Object.keys(env), ...devices, ...relaxed, ...pins].length;
+  const alone = shown.length === 1 && shown.every(fits) && joined.join() === kind.socket;
+  if (alone && given === 0 && helperJobPattern.test(machine)) return [];
   return [
     policyRefusal(
-      `"${machine}" asks for more than a TPM gets`,
-      'it gets its state, and a connection to its machine',
+      `"${machine}" asks for more than ${kind.what} gets`,
+      'it gets one directory, and a connection to its machine',
     ),
   ];
 }

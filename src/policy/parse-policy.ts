@@ -168,6 +168,7 @@ const parseWhole = record<Policy>(
     networkHelpers: list(maxItems, path),
     networkServers: list(maxItems, path),
     tpmServers: list(maxItems, path),
+    shareServers: list(maxItems, path),
     forwards: list(
       maxItems,
       record<ForwardRule>(

@@ -80,6 +80,8 @@ export interface Policy {
   readonly networkServers: readonly string[];
   /** Servers of TPMs by path: swtpm. */
   readonly tpmServers: readonly string[];
+  /** Servers of shared folders by path: virtiofsd. */
+  readonly shareServers: readonly string[];
   /** Ports of the host that user networks may lead to guests. */
   readonly forwards: readonly ForwardRule[];
   readonly qemuBinaries: readonly string[];
@@ -120,6 +122,7 @@ export const defaultPolicy: Policy = {
   networkHelpers: ['/usr/bin/passt', '/usr/bin/passt.avx2'],
   networkServers: ['/usr/sbin/dnsmasq'],
   tpmServers: ['/usr/bin/swtpm'],
+  shareServers: ['/usr/lib/qemu/virtiofsd'],
   forwards: [{ addresses: ['127.0.0.1', '::1'], from: 1024, to: 65_535, who: null }],
   qemuBinaries: ['/usr/bin/qemu-system-x86_64'],
   sockets: [],

@@ -16,7 +16,7 @@ const taken = ['/usr', '/lib', '/lib64', '/bin', '/sbin', '/proc', '/dev', '/sys
 
 export function admitShown(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
   const { shown = [], program, machine } = launch;
-  if (shown.length > 0 && !['qemu', 'drill', 'swtpm'].includes(program))
+  if (shown.length > 0 && !['qemu', 'drill', 'swtpm', 'virtiofsd'].includes(program))
     return [policyRefusal(`"${machine}" is no machine's QEMU, and is shown no file`, 'ask for none')];
   return shown.flatMap((one, index) => {
     const { path } = one;

@@ -57,7 +57,10 @@ export type Descriptor =
       readonly kind: 'vhost-net';
     }
   | {
-      /** A connection to a socket on which a running machine's QEMU waits for a helper: of a network card, or of its TPM. */
+      /**
+       * Of a helper: a connection to a socket on which a running machine's QEMU waits for it, of a network card or the TPM. Of virtiofsd: the
+       * socket on which it waits for that machine's QEMU. Of QEMU: a connection to that of the virtiofsd with this name.
+       */
       readonly kind: 'netdev';
       readonly machine: string;
       readonly socket: HelperSocketName;
@@ -70,8 +73,8 @@ export const netSocketNames: readonly NetSocketName[] = Array.from(
   { length: 32 },
   (_, index) => `net${index}` as const,
 );
-export type HelperSocketName = NetSocketName | 'tpm';
-export const helperSocketNames: readonly HelperSocketName[] = [...netSocketNames, 'tpm'];
+export type HelperSocketName = NetSocketName | 'tpm' | 'share';
+export const helperSocketNames: readonly HelperSocketName[] = [...netSocketNames, 'tpm', 'share'];
 export type SocketName = 'qmp' | 'console' | 'agent' | 'runner' | HelperSocketName;
 export const socketNames: readonly SocketName[] = ['qmp', 'console', 'agent', 'runner', ...helperSocketNames];
 
@@ -170,9 +173,18 @@ export interface LaunchLimits {
  * What runs in the jail. qemu: a QEMU that the policy lists. qemu-img: an image tool that it lists. drill: the broker's own
  * prober at `drillProgram`, in the jail of the machine's QEMU. hook: a program of the administrator's that the policy names.
  * passt: the user network of one card of a running machine. dnsmasq: the server of a managed network.
- * swtpm: the TPM of a running machine.
+ * swtpm: the TPM of a running machine. virtiofsd: one shared folder of a machine.
  */
-export const jailedPrograms = ['qemu', 'qemu-img', 'drill', 'hook', 'passt', 'dnsmasq', 'swtpm'] as const;
+export const jailedPrograms = [
+  'qemu',
+  'qemu-img',
+  'drill',
+  'hook',
+  'passt',
+  'dnsmasq',
+  'swtpm',
+  'virtiofsd',
+] as const;
 export type JailedProgram = (typeof jailedPrograms)[number];
 
 /** Where the prober stands in its jail. */

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { blocking, connectUnixSocket } from '../../src/linux/unix-socket.ts';
 import { seccompProfiles } from '../../src/jail/seccomp.ts';
 import { gatherTool } from '../../src/manager/facts/tool.ts';
-import { tpmServer } from '../../src/manager/facts/tpm-server.ts';
+import { tpmServer } from '../../src/manager/facts/side-servers.ts';
 import { gatherQemu } from '../../src/manager/facts/qemu-facts.ts';
 import { definitionOf, sampleFacts } from '../../src/plan/sample-facts.ts';
 import { planLaunch } from '../../src/plan/plan-launch.ts';

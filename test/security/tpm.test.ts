@@ -7,7 +7,7 @@ import { chownSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, 
 import { lstatSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { gatherTool } from '../../src/manager/facts/tool.ts';
-import { tpmServer } from '../../src/manager/facts/tpm-server.ts';
+import { tpmServer } from '../../src/manager/facts/side-servers.ts';
 import { tpmJob } from '../../src/plan/tpm.ts';
 import type { LaunchedMachine } from '../../src/protocol/broker.ts';
 import type { LaunchRequest, Shown } from '../../src/protocol/launch.ts';

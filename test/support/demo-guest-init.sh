@@ -14,6 +14,7 @@
 #   qward.runner       does what the seed of a throwaway machine says, where guest-runner.ts has put Python
 #   qward.hog=memory   touches all of the guest's memory
 #   qward.hog=pids     forks until the guest refuses
+#   qward.shares       virtiofs can be mounted
 #   qward.net          the first network card is set up by DHCP, and its page `hello from MAC` is served on port 80
 #   qward.pour=ADDRESS:PORT  zeroes are sent there as fast as they are taken, with qward.net or from qward.address=ADDRESS
 export PATH=/bin
@@ -33,6 +34,8 @@ after() { sed -n "s/.*qward\.$1=\([0-9]*\).*/\1/p" /proc/cmdline; }
 load base
 # virtio-scsi or the IDE controller of `pc`: only then is it worth the second that SCSI takes under TCG.
 grep -q -s -i -E '^0x(1004|1048|7010)$' /sys/bus/pci/devices/*/device && load scsi
+
+has qward.shares && load shares
 
 say "Linux $(uname -r), $(nproc) CPU, $(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo) MiB"
 for disk in /sys/class/block/vd? /sys/class/block/sd? /sys/class/block/nvme*n1; do

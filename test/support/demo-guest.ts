@@ -35,6 +35,7 @@ const moduleLists = {
     // Tells QEMU of a panic, where the board has the ACPI device QEMU0001.
     'pvpanic-mmio',
   ],
+  shares: ['virtiofs'],
   scsi: ['virtio_scsi', 'ata_piix', 'sd_mod', 'sr_mod', 'isofs'],
 } as const;
 
@@ -59,6 +60,7 @@ const dependencies = [
   'crc64-rocksoft_generic',
   'rng-core',
   'pvpanic',
+  'fuse',
 ];
 
 const underscored = (name: string): string => name.replaceAll('-', '_');

@@ -39,6 +39,7 @@ export function localFacts(definition: MachineDefinition, varsDirectory: string)
       varsTemplate: '/usr/share/OVMF/OVMF_VARS_4M.ms.fd',
     },
     swtpm: null,
+    virtiofsd: null,
     varsDirectory,
     vhostNet: false,
     userNetwork: noUserNetwork,

@@ -90,7 +90,7 @@ test('the audit sees its walls, explain and status say that it is there', async 
   const found = Object.fromEntries((server?.rows ?? []).map(({ wall, verdict }) => [wall, verdict]));
   for (const wall of ['uid', 'capabilities', 'seccomp', 'root', 'descriptors', 'network-namespace'])
     assert.equal(found[wall], 'ok', JSON.stringify(server));
-  assert.match(await done(instance, 'explain web'), /Beside it, for its tpm\n +\S*swtpm/);
+  assert.match(await done(instance, 'explain web'), /Beside it, for tpm\n +\S*swtpm/);
   assert.match(await done(instance, 'status web'), /beside it +tpm up/);
 });
 

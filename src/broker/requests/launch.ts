@@ -1,6 +1,6 @@
 /** launch: admits the request, opens what it names, makes the jail, and tells where the machine is. */
 import { closeSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
-import type { JailSite } from '../../jail/bundle.ts';
+import { beginnersOf, type JailSite } from '../../jail/bundle.ts';
 import { runDetached } from '../../jail/runtime.ts';
 import { deviceNumbers } from '../../linux/block-device.ts';
 import { isAlive, startTimeOf } from '../../linux/process.ts';
@@ -8,7 +8,7 @@ import { admit } from '../../policy/admit.ts';
 import type { Policy } from '../../policy/policy.ts';
 import type { LaunchedMachine, Refusal } from '../../protocol/broker.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
-import { serverBeginner, servedNetwork } from '../../protocol/networks.ts';
+import { servedNetwork } from '../../protocol/networks.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
 import { writeWhole } from '../files.ts';
@@ -22,7 +22,7 @@ import { placesOf, runtimeRoot, type MachinePlaces } from '../places.ts';
 import type { LaunchRecord } from '../records.ts';
 import { NoRuntime } from '../runtime-choice.ts';
 import { identityFor, type Identity } from '../relaxed-identity.ts';
-import { sweep } from '../sweep.ts';
+import { helpedBy, sweep } from '../sweep.ts';
 import { running, stuck } from './lifecycle.ts';
 
 const runtimeDeadlineMs = 30_000;
@@ -40,8 +40,9 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   const policy = context.readPolicy();
   if (!policy.ok) return policy;
   const refusals = [
-    ...admit(launch, groundsOf(context, launch.machine, policy.policy)),
+    ...admit(launch, groundsOf(context, servedBy(launch), policy.policy)),
     ...admitProgram(launch),
+    ...admitJoined(context, launch),
     ...refuseHook(launch),
   ];
   if (refusals.length > 0) return { ok: false, refusals };
@@ -69,10 +70,25 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   }
 }
 
+/** The machine whose claims count: of a shared folder, that which it is shared with. */
+const servedBy = (launch: LaunchRequest): string =>
+  (launch.program === 'virtiofsd' ? helpedBy(launch)[0] : undefined) ?? launch.machine;
+
+/** SECURITY: promise 4. A folder is for the machine for which it was claimed, and no other is joined to its server. */
+function admitJoined({ records }: BrokerContext, launch: LaunchRequest): readonly Refusal[] {
+  if (!['qemu', 'drill'].includes(launch.program)) return [];
+  return helpedBy(launch).flatMap((server) => {
+    const found = records.read(server)?.launch;
+    if (found?.program === 'virtiofsd' && helpedBy(found).includes(launch.machine)) return [];
+    return refuse('policy-refused', `"${server}" serves no folder to "${launch.machine}"`, 'start it again')
+      .refusals;
+  });
+}
+
 /** SECURITY: promise 1. What the jail shows at the program's path is the very file that the policy lists, no other of /usr. */
 function admitProgram({ program, binary, root }: LaunchRequest): readonly Refusal[] {
   if (program === 'drill' || program === 'hook') return [];
-  const beginners = program === 'dnsmasq' ? serverBeginner.filter((word) => word.startsWith('/')) : [];
+  const beginners = (beginnersOf[program] ?? []).filter((word) => word.startsWith('/'));
   return [binary, ...beginners].flatMap((path) => {
     const shown = root.find(({ target }) => target === path)?.source;
     if (shown !== undefined && shown === realPath(path)) return [];
@@ -150,7 +166,7 @@ async function launchSwept(
   context.records.write(record);
   mkdirSync(places.bundle, { recursive: true, mode: 0o700 });
   const { means } = context;
-  const grounds = groundsOf(context, launch.machine, policy);
+  const grounds = groundsOf(context, servedBy(launch), policy);
   const kept = await takeDevices(pci.devices);
   if (kept !== undefined) return kept;
   const devices = [...launch.devices, ...nodesOfDevices(pci.devices)];
@@ -167,7 +183,13 @@ async function launchSwept(
     if (open.length > 0) return { ok: false, refusals: open };
     means.makeDirectory(places);
     const directory = places.directory;
-    const opened = await openDescriptors(launch.descriptors, { directory, grounds, ids, means });
+    const opened = await openDescriptors(launch.descriptors, {
+      directory,
+      grounds,
+      ids,
+      means,
+      waits: launch.program === 'virtiofsd',
+    });
     if (!opened.ok) return opened;
     try {
       const site = {

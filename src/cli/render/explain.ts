@@ -123,7 +123,7 @@ export function renderPlan(plan: Plan, style: Style): string {
     section('Limits', limitsText(launch, style), style),
     section('Walls', walls, style),
     ...plan.helpers.map((helper) => helperText(`network card ${helper.nic}`, helper, style)),
-    ...plan.beside.map((server) => helperText(`its ${server.name}`, server, style)),
+    ...plan.beside.map((server) => helperText(server.name, server, style)),
     section('Notes', indented(plan.notes.map((note) => hangingText(escapeLine(note), 2, style))), style),
   ].join('');
 }

@@ -1,4 +1,5 @@
 /** What a machine has once, and what it cannot have. */
+import { isHostPath } from '../host-path.ts';
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
 import { attributeOf, childOf } from '../xml/xml-node.ts';
 import { tuning, wholeNotYet } from './phrases.ts';
@@ -42,6 +43,30 @@ function watchdogAction(place: Place): Verdict {
     return changed('no memory dump is made: the machine is reset');
   }
   return place.setMachine('watchdog.action', place.value);
+}
+
+/** 9p too: the guest then mounts `-t virtiofs`. */
+function folder(place: Place): Verdict {
+  const { element, draft } = place;
+  const path = attributeOf(childOf(element, 'source'), 'dir') ?? '';
+  const tag = attributeOf(childOf(element, 'target'), 'dir') ?? '';
+  const kind = attributeOf(childOf(element, 'driver'), 'type') ?? 'path';
+  if (draft.board === 'microvm') return wholeNotYet('no shared folders on microvm');
+  if (!isHostPath(path) || /[,\\]/.test(path))
+    return wholeNotYet('no folder of the host that virtiofsd could share');
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,35}$/.test(tag))
+    return wholeNotYet(
+      `no share with the tag "${tag.slice(0, 40)}"`,
+      'letters, digits and "_.-", 36 at most',
+    );
+  const shares = Array.isArray(draft.machine.values['shares']) ? draft.machine.values['shares'] : [];
+  const readonly = childOf(element, 'readonly') === undefined ? {} : { readonly: true };
+  place.setMachine('shares', [...shares, { tag, path, ...readonly }]);
+  return whole(
+    changed(
+      `${kind === 'virtiofs' ? '' : 'virtiofs in place of 9p: `mount -t virtiofs`; '}root of the guest is the owner of the folder, and its other users make nothing there`,
+    ),
+  );
 }
 
 function tpm(place: Place): Verdict {
@@ -148,7 +173,7 @@ export const rulesOfDevices: Rules = {
       : wholeNotYet('no USB devices of other hosts'),
   'devices/redirfilter': whole(changed('nothing of SPICE: no USB devices of the viewer’s host')),
   'devices/smartcard': wholeNotYet('no smart cards'),
-  'devices/filesystem': wholeNotYet('no shared folders'),
+  'devices/filesystem': folder,
   'devices/tpm': tpm,
   'devices/shmem': wholeNotYet('no memory shared between machines'),
   'devices/nvram': wholeNotYet('for POWER only'),

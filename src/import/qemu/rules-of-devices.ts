@@ -216,8 +216,8 @@ export const deviceRules: Readonly<Record<string, OptionRule>> = {
   'vfio-pci': ({ draft, piece, leaves }) => draft.hostDevice(piece, valueOf(leaves, 'host') ?? ''),
   'usb-host': always(unsupported('no USB devices of the host')),
   'usb-redir': always(changed('nothing of SPICE: no USB devices of the viewer’s host')),
-  'virtio-9p-pci': always(unsupported('no shared folders')),
-  'vhost-user-fs-pci': always(unsupported('no shared folders')),
+  'virtio-9p-pci': always(unsupported('no 9p: a folder of the host is one of `shares`')),
+  'vhost-user-fs-pci': always(unsupported('its folder is known to its virtiofsd alone: name it in `shares`')),
   'tpm-tis': tpm('tis'),
   'tpm-crb': tpm('crb'),
 };

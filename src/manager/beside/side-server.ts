@@ -3,14 +3,17 @@
  * wall by wall, and watched. QEMU 7.2 takes no second one, so that its end is told, and cured by the next start.
  */
 import type { AuditReport } from '../../audit/report.ts';
+import type { Fault } from '../../definition/fault.ts';
 import type { SideServerPlan } from '../../plan/launch-plan.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import { printable } from '../../qmp/printable.ts';
 import { readJobLog } from '../jailed-job.ts';
 import type { Run } from '../lifecycle/run.ts';
 import {
   auditLive,
   launchWalled,
+  untilWalled,
   liveOf,
   type LaunchServices,
   type Live,
@@ -35,6 +38,15 @@ const watchEveryMs = 1_000;
 /** One whose QEMU ends, ends with it. */
 const qemuGraceMs = 500;
 const maxShown = 300;
+
+const lastWords = ({ program }: Pick<LaunchRequest, 'program'>, log: string): string =>
+  `${program} ended: ${printable(log.trim().split('\n').at(-1) || 'it said nothing', maxShown)}`;
+
+export const endedFault = (launch: LaunchRequest, log: string): Fault => ({
+  code: 'helper-failed',
+  message: lastWords(launch, log),
+  hint: `try \`${launch.binary} --version\`, and see \`qward doctor\``,
+});
 
 export class SideServer {
   readonly #services: SideServices;
@@ -62,16 +74,17 @@ export class SideServer {
     return { name: this.#name, up, fault: up ? null : this.#fault };
   }
 
-  async begin({ launch }: SideServerPlan): Promise<Outcome<void>> {
-    const begun = await launchWalled(this.#services, launch, {
+  /** `opened`: it was launched before its QEMU, and has its walls since that is joined to it. */
+  async begin({ launch }: SideServerPlan, opened?: Live): Promise<Outcome<void>> {
+    const told = {
       title: this.#title,
       subject: `${this.#name}: ${launch.program}`,
-      explain: (log) => ({
-        code: 'helper-failed',
-        message: `${this.#name}: ${this.#ended(launch.program, log)}`,
-        hint: `try \`${launch.binary} --version\`, and see \`qward doctor\``,
-      }),
-    });
+      explain: (log: string) => endedFault(launch, log),
+    };
+    const begun =
+      opened === undefined
+        ? await launchWalled(this.#services, launch, told)
+        : await untilWalled(this.#services, opened, told);
     if (!begun.ok) {
       this.release();
       return begun;
@@ -108,11 +121,6 @@ export class SideServer {
     return `${this.#run.launched.machine}, ${this.#name}`;
   }
 
-  #ended(program: string, log: string): string {
-    const last = log.trim().split('\n').at(-1) ?? '';
-    return `${program} ended: ${printable(last === '' ? 'it said nothing' : last, maxShown)}`;
-  }
-
   /** Until the run is over, or the server has ended while its QEMU goes on. */
   async #watch(): Promise<void> {
     const { released, process, launched } = this.#run;
@@ -121,7 +129,7 @@ export class SideServer {
     while (!(await live.process.gone(watchEveryMs))) if (released.aborted) return;
     if (released.aborted || (await process.gone(qemuGraceMs)) || released.aborted) return;
     const log = await readJobLog(live.launched.log);
-    this.#fault = `${this.#ended(live.launched.launch.program, log)}; the machine has it again after a stop and a start`;
+    this.#fault = `${lastWords(live.launched.launch, log)}; the machine has it again after a stop and a start`;
     this.#live = undefined;
     live.process[Symbol.dispose]();
     this.#services.note(launched.machine, `${this.#name}: ${this.#fault}`);

@@ -3,7 +3,7 @@ import type { BrokerStatus } from '../../protocol/broker.ts';
 import { diskJobPattern, diskJobPrefix } from '../../protocol/disk-job.ts';
 import { hookJobPrefix } from '../../protocol/hook.ts';
 import { servedNetwork, serverPrefix } from '../../protocol/networks.ts';
-import { sideJobPrefix } from '../../protocol/side-servers.ts';
+import { shareJobPrefix, tpmJobPrefix } from '../../protocol/side-servers.ts';
 import { passtJobPrefix } from '../../protocol/passt.ts';
 import type { BrokerPort } from '../broker-port.ts';
 
@@ -15,7 +15,7 @@ export interface SweepOptions {
 
 /** A run of an image tool or of a hook, or a network helper: no machine of anybody's. */
 export const isJob = (machine: string): boolean =>
-  [diskJobPrefix, hookJobPrefix, passtJobPrefix, serverPrefix, sideJobPrefix].some((prefix) =>
+  [diskJobPrefix, hookJobPrefix, passtJobPrefix, serverPrefix, tpmJobPrefix, shareJobPrefix].some((prefix) =>
     machine.startsWith(prefix),
   );
 

@@ -46,6 +46,7 @@ export function planKvmProbe(qemu: QemuFacts, imagePath: string, accel: 'kvm' | 
     uefi: null,
     secureUefi: null,
     swtpm: null,
+    virtiofsd: null,
     varsDirectory: '/nonexistent',
     vhostNet: false,
     userNetwork: noUserNetwork,

@@ -10,7 +10,7 @@ import { resolveSystemPath, targetInJail, type DirectoryFindings } from './syste
 
 /** What a tool is for: the key of the policy that lists it, and what is said where there is none. */
 export interface ToolKind {
-  readonly key: 'imageTools' | 'networkHelpers' | 'networkServers' | 'tpmServers';
+  readonly key: 'imageTools' | 'networkHelpers' | 'networkServers' | 'tpmServers' | 'shareServers';
   readonly code: 'qemu-missing' | 'helper-missing';
   /** `image tool`. */
   readonly what: string;

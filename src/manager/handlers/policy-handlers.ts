@@ -141,6 +141,7 @@ async function launchWithoutPlan(
       userNetwork: noUserNetwork,
       networks: noManagedNetworks,
       swtpm: null,
+      virtiofsd: null,
       claimants: ownership.ok ? claimantsOf(paths, ownership.value) : {},
       varsDirectory: storage.path,
     },

@@ -11,7 +11,7 @@ import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { Planned, Planner } from '../planner.ts';
-import type { Beside } from '../beside/side-servers.ts';
+import type { Beside, OpenedServers } from '../beside/side-servers.ts';
 import type { Networks } from '../networks/user-networks.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Restore } from '../saved/restore.ts';
@@ -97,8 +97,12 @@ async function launchAndBringUp(
 ): Promise<StartOutcome> {
   const { definition } = request;
   const { planned } = prepared;
+  const opened = await services.beside.open(planned.plan.beside);
+  if (!opened.ok) return { ...opened, log: [] };
   const launched = await services.broker.call('launch', { launch: planned.plan.launch });
   if (!launched.ok) {
+    const ended = await services.beside.close(opened.value);
+    if (ended.length > 0) return { ok: false, faults: ended, log: [] };
     const codes = new Set(launched.faults.map(({ code }) => code));
     // The broker may have died half-way: whatever it had made goes.
     if (codes.has('broker-unreachable') || codes.has('timed-out')) await killRest(services, definition.name);
@@ -116,7 +120,7 @@ async function launchAndBringUp(
   });
   let finished = false;
   try {
-    const brought = await bringUp(services, request, { run, ...prepared });
+    const brought = await bringUp(services, request, { run, opened: opened.value, ...prepared });
     if (brought.ok) {
       finished = true;
       return brought;
@@ -131,10 +135,10 @@ async function launchAndBringUp(
 async function bringUp(
   services: StartServices,
   request: StartRequest,
-  { run, planned, leave }: Prepared & { readonly run: Run },
+  { run, planned, leave, opened }: Prepared & { readonly run: Run; readonly opened: OpenedServers },
 ): Promise<Outcome<Started>> {
   const { signal, paused, definition } = request;
-  const joined = await services.beside.begin(run, planned.plan.beside);
+  const joined = await services.beside.begin(run, planned.plan.beside, opened);
   if (!joined.ok) return joined;
   const connected = await run.connect(signal);
   if (signal.aborted) return cancelled(definition.name);

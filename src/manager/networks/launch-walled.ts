@@ -49,11 +49,22 @@ export async function launchWalled(
   launch: LaunchRequest,
   told: Told,
 ): Promise<Launched> {
-  const { broker } = services;
+  const launched = await launchServer(services, launch);
+  return launched.ok ? await untilWalled(services, launched.value, told) : launched;
+}
+
+/** Its walls are not all there when this returns. */
+export async function launchServer(
+  { broker }: LaunchServices,
+  launch: LaunchRequest,
+): Promise<Outcome<Live>> {
   // The broker may just be ending the one before, whose last machine is gone.
   const launched = await whenNotBusy(() => broker.call('launch', { launch }));
-  if (!launched.ok) return launched;
-  const live = liveOf(launched.value);
+  return launched.ok ? success(liveOf(launched.value)) : launched;
+}
+
+export async function untilWalled(services: LaunchServices, live: Live, told: Told): Promise<Launched> {
+  const { broker } = services;
   const begunAt = performance.now();
   for (let pollMs = firstPollMs; ; pollMs = Math.min(lastPollMs, pollMs * 1.5)) {
     await wait(pollMs);
@@ -61,9 +72,9 @@ export async function launchWalled(
     const report = alive ? await auditLive(services, live, told.title) : undefined;
     if (report?.ok === true && report.value.ok && live.process.alive) return success(live);
     if (alive && performance.now() - begunAt < settledWithinMs) continue;
-    const fault = alive ? notWalled(told, report) : told.explain(await readJobLog(launched.value.log));
+    const fault = alive ? notWalled(told, report) : told.explain(await readJobLog(live.launched.log));
     live.process[Symbol.dispose]();
-    await broker.call('kill', { machine: launch.machine });
+    await broker.call('kill', { machine: live.launched.machine });
     return { ok: false, faults: [fault] };
   }
 }

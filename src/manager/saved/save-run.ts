@@ -72,6 +72,13 @@ export async function saveRun(services: SaveServices, request: SaveRequest): Pro
   const { run, record } = request;
   const { session } = run;
   if (session === undefined) return monitorFailure(run, 'its monitor does not answer');
+  // QEMU 7.2 would say so too, at the end: what virtiofsd knows of open files is in no stream.
+  if (run.launched.launch.descriptors.some(({ kind }) => kind === 'netdev'))
+    return failure(
+      'save-failed',
+      `machine "${run.launched.machine}" has shared folders, and QEMU saves no machine that has one`,
+      'take `shares` out of its definition, and start it anew',
+    );
   // A disc that is changed meanwhile would be in no plan.
   return await run.media.alone(async () => {
     const status = await commands.queryStatus(session);
