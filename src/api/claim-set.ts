@@ -1,5 +1,5 @@
 /** The caller's claims for one machine while its definition changes: claimed before, taken back where it fails. */
-import type { NeededFile } from '../definition/named-files.ts';
+import { widest, type NeededFile } from '../definition/named-files.ts';
 import type { Reply } from './client.ts';
 import type { ClaimsClient } from './claims-client.ts';
 import type { Owned } from './own-files.ts';
@@ -16,6 +16,8 @@ export interface ClaimChange {
   readonly like?: string;
   /** What the machine needs once it is changed: claims for anything else are taken back. Undefined: not known. */
   readonly keep: Files | (() => Promise<Files | undefined>);
+  /** Where the call fails it may have been done all the same: what the machine needs then stays claimed, all where that is not known. */
+  readonly unsure?: true;
 }
 
 export class ClaimSet {
@@ -35,7 +37,7 @@ export class ClaimSet {
   /** Claims, calls, and leaves the claims as they were where the call fails or throws. */
   async around<Result>(
     call: () => Promise<Reply<Result>>,
-    { files, like, keep }: ClaimChange,
+    { files, like, keep, unsure }: ClaimChange,
   ): Promise<Owned<Result>> {
     const before = await this.#claims.claims(this.#machine);
     if (!before.ok) return { reply: before, notes: [] };
@@ -51,7 +53,8 @@ export class ClaimSet {
         notes: await this.#settle(before.result, typeof keep === 'function' ? await keep() : keep),
       };
     } finally {
-      if (!kept) await this.#restore(before.result);
+      if (!kept)
+        await this.#restore(before.result, unsure === true && typeof keep === 'function' ? keep : undefined);
     }
   }
 
@@ -98,8 +101,9 @@ export class ClaimSet {
     if (smaller.length > 0) await this.#claims.claim(this.#machine, smaller);
   }
 
-  async #restore(before: Files): Promise<void> {
-    await this.#narrow(await this.#listed(), before);
+  async #restore(before: Files, needed: (() => Promise<Files | undefined>) | undefined): Promise<void> {
+    const more = needed === undefined ? [] : await needed().catch(() => undefined);
+    if (more !== undefined) await this.#narrow(await this.#listed(), widest([...before, ...more]));
   }
 
   async #listed(): Promise<Files> {

@@ -110,7 +110,7 @@ export class OwnFiles {
     const { name, path } = input;
     return await new ClaimSet(this.#claims, name).around(
       () => this.#client.call('mirror', input, { signal }),
-      { files: [{ path, access: 'rw' }], keep: () => this.#filesInUse(name) },
+      { files: [{ path, access: 'rw' }], keep: () => this.#filesInUse(name), unsure: true },
     );
   }
 
@@ -128,6 +128,7 @@ export class OwnFiles {
     return await new ClaimSet(this.#claims, name).around(() => this.#client.call('overlay', input), {
       files: disks.map(({ path }) => ({ path, access: 'rw' })),
       keep: () => this.#filesInUse(name),
+      unsure: true,
     });
   }
 
@@ -140,7 +141,7 @@ export class OwnFiles {
     const { name } = input;
     return await new ClaimSet(this.#claims, name).around(
       () => this.#client.call('commit', input, { signal }),
-      { files: [{ path: below, access: 'rw' }], keep: () => this.#filesInUse(name) },
+      { files: [{ path: below, access: 'rw' }], keep: () => this.#filesInUse(name), unsure: true },
     );
   }
 
@@ -149,6 +150,7 @@ export class OwnFiles {
     return await new ClaimSet(this.#claims, name).around(() => this.#client.call('pull', input, { signal }), {
       files: [],
       keep: () => this.#filesInUse(name),
+      unsure: true,
     });
   }
 
