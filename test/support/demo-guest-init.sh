@@ -4,7 +4,7 @@
 #   qward.services=SECONDS  the power button is heard, and shutting down takes so long, as services of an ordinary guest do
 #   qward.counter      writes a counter to the first sector of the first disk, with fsync, for ever
 #   qward.synced       the same, and says each number once it is synced
-#   qward.discard      discards the first mebibyte of the first SCSI disk, and says whether it could
+#   qward.raw-command  runs /sbin/raw-command, where a test has put it, and says whether it succeeded
 #   qward.panic=SECONDS  panics after so long
 #   qward.reboot=SECONDS reboots after so long
 #   qward.poweroff     powers off as soon as it is up
@@ -140,7 +140,7 @@ has qward.runner && follow_seed &
   [ -b "$disk" ] && count_on_disk "$disk" &
   [ -b "$disk" ] && break
 done
-has qward.discard && { blkdiscard -o 0 -l 1048576 /dev/sda && say discarded || say "discard refused"; }
+has qward.raw-command && { /sbin/raw-command && say "raw command done" || say "raw command refused"; }
 has qward.hog=memory && { say "filling memory"; dd if=/dev/zero of=/tmp/fill bs=1M 2>/dev/null; say "memory full"; } &
 has qward.hog=pids && { say "forking"; while sleep 1000 & do :; done; say "forks refused"; } &
 
