@@ -82,6 +82,11 @@ export async function dropJob(session: QmpSession, id: string): Promise<void> {
 export async function dropAllJobs(session: QmpSession): Promise<boolean> {
   const jobs = await blockCommands.queryJobs(session);
   for (const { id } of jobs.ok ? jobs.value : []) await dropJob(session, id);
-  const left = await blockCommands.queryJobs(session);
-  return left.ok && left.value.length === 0;
+  return await hasNoJobs(session);
+}
+
+/** False also where QEMU does not say. */
+export async function hasNoJobs(session: QmpSession): Promise<boolean> {
+  const jobs = await blockCommands.queryJobs(session);
+  return jobs.ok && jobs.value.length === 0;
 }

@@ -8,7 +8,7 @@ import type { Work } from '../hotplug/hotplug-services.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import { giveFile } from '../lifecycle/give-file.ts';
 import type { HeldFile } from '../lifecycle/held-files.ts';
-import { failure, type Outcome } from '../outcome.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
 
 /** Both ways to open it, as the broker is asked for them. */
 export function filesOfLayer({ held }: DeviceThere, { path }: Layer): readonly HeldFile[] {
@@ -52,6 +52,15 @@ export async function withFresh<Result>(
       }
     return await work();
   } finally {
-    for (const { set } of sets) await commands.removeFd(session, { set });
+    await withoutFresh(session, sets);
   }
+}
+
+/** What was given to the sets before is closed, and nothing is given. */
+export async function withoutFresh(
+  session: Work['session'],
+  sets: readonly FreshSet[],
+): Promise<Outcome<undefined>> {
+  for (const { set } of sets) await commands.removeFd(session, { set });
+  return success(undefined);
 }

@@ -11,9 +11,9 @@ import { dropParts } from '../hotplug/drop-disk.ts';
 import type { Hotplug } from '../hotplug/hotplug.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { dropAllJobs } from './block-job.ts';
+import { dropAllJobs, hasNoJobs } from './block-job.ts';
 import type { BlockWork, Swap } from './block-work.ts';
-import { withFresh } from './fresh-layers.ts';
+import { withFresh, withoutFresh } from './fresh-layers.ts';
 import { thaw } from './frozen.ts';
 
 export interface SettleServices {
@@ -46,11 +46,13 @@ export async function settleWork(
   hotplug.workIsOrphan = true;
   if (work.frozen) await thaw(run);
   // SECURITY: promise 7. As long as a job has an image, its node tells nothing of what the disk uses.
-  const ended = await withFresh(
-    { machine, session, broker: services.broker },
-    work.reopened ?? [],
-    async () => ((await dropAllJobs(session)) ? success(undefined) : unsettled(machine.name, work)),
-  );
+  const sets = work.reopened ?? [];
+  // Without a job nothing is opened anew, and the broker, which may be what died, need not give anything.
+  const ended = (await hasNoJobs(session))
+    ? await withoutFresh(session, sets)
+    : await withFresh({ machine, session, broker: services.broker }, sets, async () =>
+        (await dropAllJobs(session)) ? success(undefined) : unsettled(machine.name, work),
+      );
   if (!ended.ok) return ended;
   const { swap } = work;
   const swapped = swap === null ? undefined : await settleSwap(services, machine, { session, work, swap });
