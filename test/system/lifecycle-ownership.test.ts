@@ -14,6 +14,7 @@ import {
 } from '../support/driver.ts';
 import { startInstance } from '../support/instance.ts';
 import { makeImage } from '../support/test-launch.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const instance = await startInstance();
 after(() => instance[Symbol.asyncDispose]());
@@ -93,7 +94,7 @@ test('owner, mode, ACL and labels of every file are the same before, during and 
 
   await done(instance, 'start web');
   const crash = await nextEvent(instance, ({ event }) => event === 'machine.crashed');
-  process.kill((await statusOf(instance, 'web')).pid ?? 0, 'SIGKILL');
+  sendKill((await statusOf(instance, 'web')).pid);
   await crash.arrived;
   same('QEMU was killed');
 
@@ -106,7 +107,7 @@ test('owner, mode, ACL and labels of every file are the same before, during and 
     same(`the ${daemon} is back`);
   }
   for (const daemon of ['broker', 'manager'] as const) process.kill(instance.daemon(daemon), 'SIGKILL');
-  process.kill(processesOf(instance, 'web')[0] ?? 0, 'SIGKILL');
+  sendKill(processesOf(instance, 'web')[0]);
   same('everything was killed');
   await instance.up();
   assert.match(await done(instance, 'wait web'), /^web: (?:crashed|stopped)$/);

@@ -12,6 +12,7 @@ import {
   statusOf,
 } from '../support/driver.ts';
 import { startInstance } from '../support/instance.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const instance = await startInstance();
 after(() => instance[Symbol.asyncDispose]());
@@ -81,7 +82,7 @@ test('a QEMU that is killed from outside is crashed, with the signal, and leaves
   await done(instance, 'start victim');
   const { pid } = await statusOf(instance, 'victim');
   const crash = await nextEvent(instance, ({ event }) => event === 'machine.crashed');
-  process.kill(pid ?? 0, 'SIGKILL');
+  sendKill(pid);
   await crash.arrived;
   assert.equal(await exitOf('victim'), 11);
   const { lastEnd } = await statusOf(instance, 'victim');

@@ -31,6 +31,7 @@ import {
   statusOf,
 } from '../support/driver.ts';
 import { makeImage } from '../support/test-launch.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const [alice, bob, operator] = [910_000_011, 910_000_012, 910_000_013];
 const instance = await startWithAccounts([
@@ -138,7 +139,7 @@ test('a machine of images in a home that is closed to all others: nothing in it 
 
   await done(instance, 'start web', as);
   const crash = await nextEvent(instance, ({ event }) => event === 'machine.crashed');
-  process.kill((await statusOf(instance, 'web')).pid ?? 0, 'SIGKILL');
+  sendKill((await statusOf(instance, 'web')).pid);
   await crash.arrived;
   same('QEMU was killed');
 
@@ -151,7 +152,7 @@ test('a machine of images in a home that is closed to all others: nothing in it 
     same(`the ${daemon} was killed`);
   }
   for (const daemon of ['broker', 'manager'] as const) process.kill(instance.daemon(daemon), 'SIGKILL');
-  process.kill(processesOf(instance, 'web')[0] ?? 0, 'SIGKILL');
+  sendKill(processesOf(instance, 'web')[0]);
   await instance.up();
   assert.match(await done(instance, 'wait web', as), /^web: (?:crashed|stopped)$/);
   same('everything was killed');

@@ -6,6 +6,7 @@ import { after, test } from 'node:test';
 import type { CallResult } from '../../src/api/calls.ts';
 import { consoleShows, defineBare, defineDemo, done, remains, statusOf } from '../support/driver.ts';
 import { startInstance } from '../support/instance.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const instance = await startInstance();
 after(() => instance[Symbol.asyncDispose]());
@@ -38,7 +39,7 @@ test('a QEMU that is killed again and again is started again until the ceiling, 
       (status) => status.state === 'running' && status.pid !== last,
     );
     last = pid;
-    process.kill(pid ?? 0, 'SIGKILL');
+    sendKill(pid);
   }
   const given = await until('victim', 'given up', ({ notRestarted }) => notRestarted !== null);
   assert.deepEqual([given.state, given.lastEnd?.how, given.pid], ['crashed', 'crashed', null]);
@@ -48,7 +49,7 @@ test('a QEMU that is killed again and again is started again until the ceiling, 
   await done(instance, 'start victim');
   assert.equal((await statusOf(instance, 'victim')).uid, uid);
   await done(instance, 'set victim restart.maxDelay=1h restart.delay=1h');
-  process.kill((await statusOf(instance, 'victim')).pid ?? 0, 'SIGKILL');
+  sendKill((await statusOf(instance, 'victim')).pid);
   await until('victim', 'waiting', (status) => status.restart !== null);
   assert.match((await instance.qward(['status', 'victim'])).stdout, /restarts in 3[56]\d\d s, 1 of 2/);
   assert.match(await done(instance, 'list'), /victim\s+crashed, restarts \(1\/2\)/);
@@ -130,7 +131,7 @@ test('hooks of the policy run around every life of a machine, in a jail, with wh
   await defineBare(instance, 'hooked', 'onCrash: restart', restart, 'hooks: {start: prepare, stop: tidy}');
   await done(instance, 'start hooked');
   const { pid } = await statusOf(instance, 'hooked');
-  process.kill(pid ?? 0, 'SIGKILL');
+  sendKill(pid);
   await until('hooked', 'running again', (status) => status.state === 'running' && status.pid !== pid);
   await done(instance, 'kill hooked');
   const said = (await logOf('hooked'))

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { processesOfUids } from '../../src/linux/process.ts';
 import { run } from '../support/instance.ts';
 import { sessionUser, titleOf } from '../support/session.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const user = await sessionUser();
 after(() => user[Symbol.asyncDispose]());
@@ -107,7 +108,7 @@ test('no process of a session is root, has a capability or can get one', async (
 test('killed manager, broker, both: the machine goes on, is taken over, and every file is as it was', async () => {
   const { pid } = await auditOf('web');
   for (const names of [['manager'], ['broker'], ['manager', 'broker']] as const) {
-    for (const name of names) process.kill(user.daemon(name) ?? 0, 'SIGKILL');
+    for (const name of names) sendKill(user.daemon(name));
     const audit = await until(
       async () => {
         const { status, stdout } = await user.qward(['audit', 'web', '--json']);

@@ -9,6 +9,7 @@ import { consoleShows, defineDemo, done, refused, remains, statusOf, untilGone }
 import { guestRuns } from '../support/guest-shell.ts';
 import { startInstance } from '../support/instance.ts';
 import { killProcess } from '../support/small-machine.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const instance = await startInstance();
 after(() => instance[Symbol.asyncDispose]());
@@ -149,7 +150,7 @@ test('a manager and a broker that are killed leave it as it is, and take it over
 
 test('when a virtiofsd is killed the machine and the other share go on, and the next start has it again', async () => {
   const { pid } = await statusOf(instance, 'web');
-  process.kill(pidsOf()[0] ?? 0, 'SIGKILL');
+  sendKill(pidsOf()[0]);
   const down = async () => (await statusOf(instance, 'web')).beside.filter(({ fault }) => fault !== null);
   await until(async () => (await down()).length === 1, 'it is not seen');
   const now = await statusOf(instance, 'web');
@@ -168,8 +169,8 @@ test('nothing is left when QEMU is killed, nor after manager, broker, QEMU and v
     const [{ pid }, pids, names] = [await statusOf(instance, 'web'), pidsOf(), servers()];
     assert.equal(pids.length, 2);
     for (const victim of victims) await killProcess(instance.daemon(victim));
-    process.kill(pid ?? 0, 'SIGKILL');
-    if (victims.length > 0) process.kill(pids[0] ?? 0, 'SIGKILL');
+    sendKill(pid);
+    if (victims.length > 0) sendKill(pids[0]);
     if (victims.length > 0) await instance.up();
     await untilGone(instance, 'web');
     for (const name of names) await untilGone(instance, name);

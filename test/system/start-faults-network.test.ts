@@ -15,6 +15,7 @@ import {
 } from '../support/driver.ts';
 import { startInstance } from '../support/instance.ts';
 import { createNetwork } from '../support/network.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const bridge = 'qwbr0';
 const network = await createNetwork();
@@ -83,7 +84,7 @@ test('a TAP goes with a QEMU that is killed', async () => {
   assert.equal(taps().length, 1);
   const { pid } = await statusOf(instance, 'web');
   const crash = await nextEvent(instance, ({ event }) => event === 'machine.crashed');
-  process.kill(pid ?? 0, 'SIGKILL');
+  sendKill(pid);
   await crash.arrived;
   assert.deepEqual(taps(), []);
   assert.deepEqual(remains(instance, 'web'), []);

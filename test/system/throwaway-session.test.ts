@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { processesOfUids } from '../../src/linux/process.ts';
 import { addGuestRunner } from '../support/guest-runner.ts';
 import { sessionUser } from '../support/session.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const user = await sessionUser();
 after(() => user[Symbol.asyncDispose]());
@@ -63,7 +64,7 @@ test('when the session’s manager is killed, the guest is gone without another,
   const child = spawn(program, first, { env: user.environment, stdio: ['ignore', 'pipe', 'ignore'] });
   await once(child.stdout, 'data');
   const ended = once(child, 'close');
-  process.kill(user.daemon('manager') ?? 0, 'SIGKILL');
+  sendKill(user.daemon('manager'));
   assert.deepEqual(await ended, [255, null]);
   for (let times = 0; qemus().length > 0; times += 1) {
     assert.ok(times < 300, `the guest of a dead manager goes on: ${left().join(', ')}`);

@@ -10,6 +10,7 @@ import { createDemoDisk } from '../support/demo-guest.ts';
 import { guestRuns } from '../support/guest-shell.ts';
 import { startInstance } from '../support/instance.ts';
 import { killProcess } from '../support/small-machine.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const instance = await startInstance();
 after(() => instance[Symbol.asyncDispose]());
@@ -157,7 +158,7 @@ test('nothing is left of it when QEMU is killed, nor after manager, broker, QEMU
   for (const victims of [[], ['manager', 'broker']] as const) {
     const [{ pid }, server, [name = '']] = [await statusOf(instance, 'web'), serverPid(), servers()];
     for (const victim of victims) await killProcess(instance.daemon(victim));
-    process.kill(pid ?? 0, 'SIGKILL');
+    sendKill(pid);
     if (victims.length > 0) process.kill(server, 'SIGKILL');
     if (victims.length > 0) await instance.up();
     await untilGone(instance, 'web');

@@ -22,6 +22,7 @@ import { guestRuns } from '../support/guest-shell.ts';
 import { startInstance } from '../support/instance.ts';
 import { killProcess } from '../support/small-machine.ts';
 import { createUplink } from '../support/uplink.ts';
+import { sendKill } from '../support/send-kill.ts';
 
 const uplink = await createUplink();
 after(() => uplink[Symbol.dispose]());
@@ -212,7 +213,7 @@ test('nothing is left of it when QEMU is killed, nor after manager, broker, QEMU
     assert.notEqual(tables(), '');
     const [{ pid }, helper, [name = '']] = [await statusOf(instance, 'web'), passtPid(), helpers()];
     for (const victim of victims) await killProcess(instance.daemon(victim));
-    process.kill(pid ?? 0, 'SIGKILL');
+    sendKill(pid);
     if (victims.length > 0) process.kill(helper, 'SIGKILL');
     if (victims.length > 0) await instance.up();
     await untilGone(instance, 'web');
