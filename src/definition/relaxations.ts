@@ -55,11 +55,12 @@ export function relaxationsOf(definition: {
   readonly rawio: MachineDefinition['rawio'];
   readonly disks: Disks;
   readonly memoryBacking: MachineDefinition['memoryBacking'];
+  readonly numa: MachineDefinition['numa'];
   readonly vsock?: MachineDefinition['vsock'];
   readonly sound?: MachineDefinition['sound'];
   readonly hostDevices: MachineDefinition['hostDevices'];
 }): readonly Relaxation[] {
-  const { confinement, rawio, disks, memoryBacking, vsock, sound, hostDevices } = definition;
+  const { confinement, rawio, disks, memoryBacking, numa, vsock, sound, hostDevices } = definition;
   return [
     ...disks.flatMap((disk, index) =>
       disk.rawio === true ? [one('capability', 'sys_rawio', ['disks', index, 'rawio'], {})] : [],
@@ -70,6 +71,12 @@ export function relaxationsOf(definition: {
     ...(memoryBacking.hugePages === 'none'
       ? []
       : [one('syscall', 'memfd_create', ['memoryBacking', 'hugePages'], {})]),
+    ...(memoryBacking.hostNodes === undefined
+      ? []
+      : [one('syscall', 'mbind', ['memoryBacking', 'hostNodes'], {})]),
+    ...numa.flatMap(({ hostNodes }, index) =>
+      hostNodes === undefined ? [] : [one('syscall', 'mbind', ['numa', index, 'hostNodes'], {})],
+    ),
     ...(vsock === undefined ? [] : [one('device', '/dev/vhost-vsock', ['vsock'], {})]),
     ...(sound?.server === undefined
       ? []

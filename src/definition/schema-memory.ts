@@ -13,6 +13,18 @@ const memorySize = { from: '8MiB', to: '64TiB', step: '1MiB', examples: ['4GiB',
 
 export const memoryMaximum = byteSize(memorySize);
 
+/** Where the memory lies on the host (mbind(2)). */
+const hostNodesSchema = z.strictObject({
+  nodes: numberRanges.describe('NUMA nodes of the host.').meta({ examples: ['0'] }),
+  policy: z
+    .enum(['bind', 'preferred', 'interleave'])
+    .default('bind')
+    .describe('There alone, there first, or spread over them.'),
+});
+const hostNodes = hostNodesSchema
+  .optional()
+  .describe('NUMA nodes of the host for it. The policy must allow the system call mbind.');
+
 export const memoryBackingSchema = z.strictObject({
   hugePages: z
     .enum(['none', '2MiB', '1GiB'])
@@ -26,6 +38,7 @@ export const memoryBackingSchema = z.strictObject({
     .describe(
       'All memory is taken at the start; with `hugePages` a start then fails where there are too few.',
     ),
+  hostNodes,
 });
 
 export const numaCellSchema = z.strictObject({
@@ -42,4 +55,5 @@ export const numaCellSchema = z.strictObject({
     .optional()
     .describe('Distance to each cell, in their order: 10 to itself, more to others.')
     .meta({ examples: [[10, 20]] }),
+  hostNodes,
 });

@@ -7,10 +7,13 @@ import { jsonOption, keyOption, type Option } from './options.ts';
 const mib = 1024 ** 2;
 const pageBytes = { '2MiB': 2 * mib, '1GiB': 1024 * mib } as const;
 
-/** Memory as an object of its own; the board has one of its own else. */
-/** SECURITY: promise 2. Shared with the servers of its folders alone, who are handed its descriptor by QEMU. */
-function backend({ memoryBacking, shares }: MachineDefinition, index: number, size: number): Option {
+/**
+ * Memory as an object of its own; the board has one of its own else. SECURITY: promise 2. Shared with the servers of its
+ * folders alone, who are handed its descriptor by QEMU.
+ */
+function backend({ memoryBacking, shares, numa }: MachineDefinition, index: number, size: number): Option {
   const { hugePages, preallocate } = memoryBacking;
+  const place = numa[index]?.hostNodes ?? memoryBacking.hostNodes;
   return jsonOption('-object', {
     'qom-type': hugePages === 'none' && shares.length === 0 ? 'memory-backend-ram' : 'memory-backend-memfd',
     id: `mem.${index}`,
@@ -19,6 +22,7 @@ function backend({ memoryBacking, shares }: MachineDefinition, index: number, si
     ...(hugePages === 'none'
       ? {} // Seals are for those who share the memory, and the filter of the jail refuses them.
       : { hugetlb: true, hugetlbsize: pageBytes[hugePages], seal: false }),
+    ...(place === undefined ? {} : { 'host-nodes': numbersOf(place.nodes), policy: place.policy }),
     prealloc: preallocate ? true : undefined,
     // SECURITY: promise 2. As for the board: other machines could measure what equal pages hold.
     merge: false,
@@ -68,8 +72,9 @@ export function planMemory(definition: MachineDefinition): Memory {
     );
     return { options: [size, ...(nodes ?? []), ...(distances ?? [])], machine: {} };
   }
-  if (memoryBacking.hugePages === 'none' && !memoryBacking.preallocate && definition.shares.length === 0)
-    return { options: [size], machine: {} };
+  const { hugePages, preallocate, hostNodes } = memoryBacking;
+  const usual = hugePages === 'none' && !preallocate && hostNodes === undefined;
+  if (usual && definition.shares.length === 0) return { options: [size], machine: {} };
   return {
     options: [size, backend(definition, 0, guestMemoryMib(definition) * mib)],
     machine: { 'memory-backend': 'mem.0' },

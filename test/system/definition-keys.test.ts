@@ -93,6 +93,26 @@ test('huge pages and Linux asynchronous I/O start where the policy has their lin
   await instance.qward(['kill', 'pages']);
 });
 
+test('memory lies on the nodes of the host that were asked for, where the policy has the line for it', async () => {
+  await define(
+    instance,
+    smallMachine('placed', [
+      "memoryBacking: {hostNodes: {nodes: '0', policy: preferred}}",
+      "numa: [{cpus: '0', memory: 32MiB, hostNodes: {nodes: '0'}}, {memory: 32MiB}]",
+    ]).replace(/^memory: .*$/m, 'memory: 64MiB'),
+  );
+  const refused = await instance.qward(['start', 'placed']);
+  assert.match(refused.stderr, /relaxation "syscall mbind" is not one that the policy gives/);
+  instance.writePolicy({ relaxations: [{ relax: 'syscall', to: 'mbind', machines: ['placed'] }] });
+  const pid = await start(instance, 'placed');
+  await allWallsStand('placed');
+  // numa(7): the policy of each mapping.
+  const maps = readFileSync(`/proc/${pid}/numa_maps`, 'utf8');
+  assert.match(maps, /^[0-9a-f]+ bind:0 /m);
+  assert.match(maps, /^[0-9a-f]+ prefer(?:red)?(?:=|:| \(many\):)0 /m);
+  await instance.qward(['kill', 'placed']);
+});
+
 test('threads of a machine run on the CPUs that were asked for, and the audit expects it', async () => {
   await define(
     instance,

@@ -1,4 +1,5 @@
 /** Quantities as libvirt writes them. */
+import { attributeOf, type XmlElement } from '../xml/xml-node.ts';
 
 const units: Readonly<Record<string, number>> = {
   b: 1,
@@ -63,4 +64,12 @@ export function cpuListOf(text: string): string | undefined {
     else ranges.push([cpu, cpu]);
   }
   return ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(',') || undefined;
+}
+
+/** NUMA nodes of the host of `<memory>` or `<memnode>`. */
+export function hostNodes(element: XmlElement | undefined): { nodes: string; policy: string } | undefined {
+  const nodes = cpuListOf(attributeOf(element, 'nodeset') ?? '');
+  const mode = attributeOf(element, 'mode') ?? 'strict';
+  if (nodes === undefined) return undefined;
+  return { nodes, policy: mode === 'preferred' || mode === 'interleave' ? mode : 'bind' };
 }

@@ -1,9 +1,9 @@
 /** CPUs, their features, NUMA, the clock, and what the board has. */
-import type { Plain } from '../../definition/key-path.ts';
+import type { Plain, PlainMap } from '../../definition/key-path.ts';
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
 import { attributeOf, childOf, childrenOf, textOf, type XmlElement } from '../xml/xml-node.ts';
 import { noKey, nothingShares } from './phrases.ts';
-import { bytesOf, cpuListOf, isOn, memoryText, wholeNumberOf } from './quantities.ts';
+import { bytesOf, cpuListOf, hostNodes, isOn, memoryText, wholeNumberOf } from './quantities.ts';
 import type { Place, Rules } from './rule-table.ts';
 
 const mib = 1024 ** 2;
@@ -86,6 +86,13 @@ function dimmsOf(devices: XmlElement | undefined, cell: string): number {
     }, 0);
 }
 
+/** Where a cell's memory lies on the host, which another part of the document says. */
+function hostNodesOf(root: XmlElement, cell: string): PlainMap {
+  const tune = childrenOf(childOf(root, 'numatune'), 'memnode');
+  const place = hostNodes(tune.find((one) => attributeOf(one, 'cellid') === cell));
+  return place === undefined ? {} : { hostNodes: place };
+}
+
 function numaCells(place: Place): Verdict {
   const cells = childrenOf(place.element, 'cell');
   let sum = 0;
@@ -106,6 +113,7 @@ function numaCells(place: Place): Verdict {
       ...(cpus === undefined ? {} : { cpus }),
       memory: memoryText(bytes),
       ...(siblings.length > 0 && row.length === cells.length ? { distances: row } : {}),
+      ...hostNodesOf(place.draft.root, attributeOf(cell, 'id') ?? String(index)),
     };
   });
   // The cells are what the guest has, as under libvirt.

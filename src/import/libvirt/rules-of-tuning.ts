@@ -1,8 +1,8 @@
 /** What a machine may use of the host: CPU time, memory, disk time, where it runs. */
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
-import { attributeOf, childOf, textOf } from '../xml/xml-node.ts';
+import { attributeOf, childOf, childrenOf, textOf } from '../xml/xml-node.ts';
 import { noKey, nothingShares } from './phrases.ts';
-import { bytesOf, cpuListOf, memoryText, wholeNumberOf } from './quantities.ts';
+import { bytesOf, cpuListOf, hostNodes, memoryText, wholeNumberOf } from './quantities.ts';
 import type { Place, Rules } from './rule-table.ts';
 
 /** cgroup v1's shares (1024 is usual) as v2's weight (100 is usual), as systemd and crun reckon. */
@@ -72,6 +72,28 @@ function hugePages(place: Place): Verdict {
   return bytes === 4096 ? imported : unsupported('huge pages have 2 MiB or 1 GiB');
 }
 
+const memoryMode = ({ value }: Place): Verdict =>
+  value === 'restrictive' ? changed('bound to these nodes by QEMU, as with strict') : imported;
+
+function memoryNodes({ element, draft }: Place): Verdict {
+  // numad's choice is said by its own attribute.
+  if (attributeOf(element, 'nodeset') === undefined) return imported;
+  const place = hostNodes(element);
+  return place === undefined
+    ? unsupported('no list of NUMA nodes such as 0-1')
+    : draft.set(draft.machine, 'memoryBacking.hostNodes', place, element);
+}
+
+/** Its cell takes it (rules-of-the-cpu.ts). */
+function cellNodes({ element, draft }: Place): Verdict {
+  if (hostNodes(element) === undefined) return whole(unsupported('no list of NUMA nodes such as 0-1'));
+  const cells = childrenOf(childOf(draft.root, 'cpu', 'numa'), 'cell');
+  const id = attributeOf(element, 'cellid');
+  return cells.some((cell, index) => (attributeOf(cell, 'id') ?? String(index)) === id)
+    ? imported
+    : whole(unsupported('there is no such cell in <cpu><numa>'));
+}
+
 const flag = (key: string) => (place: Place) => place.setMachine(`memoryBacking.${key}`, true);
 
 export const rulesOfTuning: Rules = {
@@ -117,10 +139,14 @@ export const rulesOfTuning: Rules = {
     place.value === 'immediate' ? place.setMachine('memoryBacking.preallocate', true) : imported,
   'memoryBacking/allocation@threads': changed('memory is allocated by one thread'),
   'memoryBacking/discard': changed('what memory the guest does not use goes back to the host by the balloon'),
-  'numatune/memory@mode': imported,
-  'numatune/memory@nodeset': unsupported('memory is not bound to NUMA nodes of the host'),
+  'numatune/memory': memoryNodes,
+  'numatune/memory@mode': memoryMode,
+  'numatune/memory@nodeset': imported,
   'numatune/memory@placement': changed('no placement by numad'),
-  'numatune/memnode': whole(unsupported('memory is not bound to NUMA nodes of the host')),
+  'numatune/memnode': cellNodes,
+  'numatune/memnode@cellid': imported,
+  'numatune/memnode@mode': memoryMode,
+  'numatune/memnode@nodeset': imported,
   'idmap/**': unsupported('for containers only'),
   'throttlegroups/**': unsupported(noKey),
 };

@@ -50,6 +50,22 @@ function numa(values: Values): XmlTree | undefined {
   return filled(element('numa', {}, ...cells));
 }
 
+const modes: Readonly<Record<string, string>> = { preferred: 'preferred', interleave: 'interleave' };
+
+/** Where memory lies on the host: all of it, and that of cells. */
+export function exportNumaTuning(values: Values): XmlTree | undefined {
+  const placed = (name: string, place: Values | undefined, cellid?: number): XmlTree | undefined =>
+    place === undefined
+      ? undefined
+      : element(name, {
+          cellid,
+          mode: modes[place.text('policy') ?? ''] ?? 'strict',
+          nodeset: place.text('nodes'),
+        });
+  const cells = values.items('numa').map((cell, id) => placed('memnode', cell.group('hostNodes'), id));
+  return filled(element('numatune', {}, placed('memory', values.group('memoryBacking.hostNodes')), ...cells));
+}
+
 /** Names of features that elements of their own say. */
 const saidElsewhere = new Set(['kvm-pv-eoi', 'kvm-pv-unhalt', 'kvm-pv-ipi']);
 

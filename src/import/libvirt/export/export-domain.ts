@@ -11,7 +11,14 @@ import { element, textElement, writeXml, type XmlTree } from '../../xml/write-xm
 import { importDomains } from '../import-domain.ts';
 import { Values } from './definition-values.ts';
 import { differences, type OwnKey } from './differences.ts';
-import { exportClock, exportCpu, exportCpuTune, exportFeatures, exportMemoryBacking } from './export-cpu.ts';
+import {
+  exportClock,
+  exportCpu,
+  exportCpuTune,
+  exportFeatures,
+  exportMemoryBacking,
+  exportNumaTuning,
+} from './export-cpu.ts';
 import {
   exportInputs,
   exportNic,
@@ -152,6 +159,7 @@ function domain(values: Values, own: readonly OwnKey[]): XmlTree {
     metadata(own),
     ...memory(values),
     exportMemoryBacking(values),
+    exportNumaTuning(values),
     textElement('vcpu', most, {
       placement: 'static',
       cpuset: values.text('cpu.pinning.machine'),
