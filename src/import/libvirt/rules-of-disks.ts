@@ -246,6 +246,12 @@ function readonlyDisk(place: Place): Verdict {
   return place.part.list === 'cdroms' ? imported : place.set('readonly', true);
 }
 
+/** What nobody writes, several machines read anyway. */
+function shareable(place: Place): Verdict {
+  const read = place.part.list === 'cdroms' || childOf(place.element.parent, 'readonly') !== undefined;
+  return read ? imported : place.set('shared', true);
+}
+
 export const rulesOfDisks: Rules = {
   'devices/disk': disk,
   'devices/disk@type': imported,
@@ -303,7 +309,7 @@ export const rulesOfDisks: Rules = {
   'devices/disk/target@removable': diskKey('removable', (value) => isOn(value)),
   'devices/disk/target@rotation_rate': diskKey('rotationRate', number),
   'devices/disk/readonly': readonlyDisk,
-  'devices/disk/shareable': (place) => (place.part.list === 'cdroms' ? imported : place.set('shared', true)),
+  'devices/disk/shareable': shareable,
   'devices/disk/transient/**': unsupported('what the guest writes is kept: give it an overlay to throw away'),
   'devices/disk/serial#': diskKey('serial', text),
   'devices/disk/wwn#': diskKey('wwn', text),
