@@ -45,7 +45,7 @@ type Arguments<Input> = unknown extends Input
 export const defaultSocketPath = '/run/qward/api.sock';
 
 const defaultTimeoutMs = 60_000;
-/** Stop and wait take as long as they are told to, a day at most; a start runs QEMU and audits it, a drill has a jail made for some eighty attempts. */
+/** Stop, wait and detach take as long as they are told to, a day at most, and what is done to images or memory as long as that has bytes; a start runs QEMU and audits it, a drill has a jail made for some eighty attempts. */
 const longestMs = 86_400_000 + defaultTimeoutMs;
 const timeouts: Readonly<Partial<Record<CallName, number>>> = {
   start: 300_000,
@@ -58,6 +58,15 @@ const timeouts: Readonly<Partial<Record<CallName, number>>> = {
   wait: longestMs,
   hostShutdown: longestMs,
   hostBoot: longestMs,
+  save: longestMs,
+  snapshotCreate: longestMs,
+  snapshotRevert: longestMs,
+  detach: longestMs,
+  mirror: longestMs,
+  backup: longestMs,
+  overlay: longestMs,
+  commit: longestMs,
+  pull: longestMs,
   diskInfo: longestMs,
   diskCreate: longestMs,
   diskConvert: longestMs,

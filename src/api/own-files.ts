@@ -132,17 +132,20 @@ export class OwnFiles {
     });
   }
 
-  /** `below` is written: the image that the user was told of. */
+  /** `below` is written, which the manager says: where the user named it for the machine before, and only there, it may be. */
   async commit(
     input: CallInput<'commit'>,
     below: string,
     signal: AbortSignal,
   ): Promise<Owned<CallResult<'commit'>>> {
     const { name } = input;
-    return await new ClaimSet(this.#claims, name).around(
-      () => this.#client.call('commit', input, { signal }),
-      { files: [{ path: below, access: 'rw' }], keep: () => this.#filesInUse(name), unsure: true },
-    );
+    const set = new ClaimSet(this.#claims, name);
+    const files = (await set.paths()).has(below) ? [{ path: below, access: 'rw' as const }] : [];
+    return await set.around(() => this.#client.call('commit', input, { signal }), {
+      files,
+      keep: () => this.#filesInUse(name),
+      unsure: true,
+    });
   }
 
   async pull(input: CallInput<'pull'>, signal: AbortSignal): Promise<Owned<CallResult<'pull'>>> {

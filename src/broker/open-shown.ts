@@ -63,10 +63,10 @@ async function openOne(
   // SECURITY: promise 4. In a directory the machine has no more than the user has: only the user's own files are its own there.
   const owner = stats.isDirectory() && claimant !== null ? claimant : stats;
   // SECURITY: promise 4. No guest is root of the host in a folder: what is root's it reads as everybody may, and writes nothing.
-  const ofRoot = shares && owner.uid === 0;
+  const ofRoot = shares && (owner.uid === 0 || owner.gid === 0);
   try {
     if (shares && (!stats.isDirectory() || (ofRoot && one.access === 'rw'))) return noFolder(one.path);
-    const mount = await clone(fd, one, { stats, owner: ofRoot ? null : owner, uid });
+    const mount = await clone(fd, one, { stats, owner: ofRoot ? null : owner, uid, shares });
     return { mount, target: one.path, directory: stats.isDirectory() };
   } catch (error) {
     const code = errorCode(error);
@@ -84,7 +84,7 @@ async function openOne(
 const noFolder = (path: string): Refusal => ({
   code: 'file-kind',
   message: `"${path}" is root's, or no folder: no guest writes in it`,
-  hint: 'give it to a user (chown), or share it with readonly: true',
+  hint: 'give it to a user and a group of users (chown USER:), or share it with readonly: true',
 });
 
 type Stats = OpenFile['stats'];
@@ -97,10 +97,12 @@ async function clone(
     stats,
     owner,
     uid,
+    shares,
   }: {
     readonly stats: Stats;
     readonly owner: { readonly uid: number; readonly gid: number } | null;
     readonly uid: number;
+    readonly shares: boolean;
   },
 ): Promise<number> {
   const wanted = access === 'rw' ? 0o006 : 0o004;
@@ -109,7 +111,8 @@ async function clone(
   try {
     return await cloneMount(fd, { access, owner, uid });
   } catch (error) {
-    if (!forAll || errorCode(error) === '') throw error;
+    // SECURITY: promise 2. What a guest writes never belongs to a uid that is another machine's later.
+    if (!forAll || (shares && access === 'rw') || errorCode(error) === '') throw error;
     return await cloneMount(fd, { access, owner: null, uid });
   }
 }

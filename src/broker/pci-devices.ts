@@ -2,10 +2,9 @@
  * PCI devices of the host for a machine (Linux: Documentation/driver-api/vfio.rst): bound to vfio-pci while it runs, and given
  * back to their drivers. A device that is with vfio-pci already is somebody else's doing, and stays there.
  */
+import { spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode } from '../linux/errno.ts';
 import { cloneMount } from '../linux/idmapped.ts';
 import { pciAddress, relaxations, type LaunchRequest } from '../protocol/launch.ts';
@@ -84,13 +83,27 @@ export const nodesOfDevices = (devices: TakenDevices): string[] => {
   return groups.size === 0 ? [] : ['/dev/vfio/vfio', ...groups];
 };
 
-/** False where the kernel did not do it in time. */
-async function tell(path: string, words: string): Promise<boolean> {
-  const written = writeFile(path, words).then(
-    () => true,
-    () => false,
-  );
-  return await Promise.race([written, delay(bindDeadlineMs, false, { ref: false })]);
+/**
+ * False where the kernel did not do it in time. By a process of its own: a driver that does not let go holds whoever told it to, and
+ * would hold the broker when that ends.
+ */
+function tell(path: string, words: string): Promise<boolean> {
+  const child = spawn('/bin/sh', ['-c', 'printf %s "$2" >"$1"', 'sh', path, words], {
+    stdio: 'ignore',
+    env: {},
+  });
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      child.unref();
+      resolve(false);
+    }, bindDeadlineMs);
+    child.once('error', () => resolve(false));
+    child.once('exit', (status) => {
+      clearTimeout(timer);
+      resolve(status === 0);
+    });
+  });
 }
 
 /** What was taken before a refusal is in the record, and goes back with the sweep. */
@@ -111,14 +124,17 @@ export async function takeDevices(devices: TakenDevices): Promise<Refused | unde
   return undefined;
 }
 
-/** Once nobody has them open any more. */
-export async function returnDevices(devices: TakenDevices): Promise<void> {
+/** Once nobody has them open any more. False where one is with vfio-pci still: it is not forgotten, and told again by the next sweep. */
+export async function returnDevices(devices: TakenDevices): Promise<boolean> {
   for (const [address, { driver }] of Object.entries(devices)) {
     if (driver === own) continue;
     await tell(`${place(address)}/driver_override`, '\n');
     if (driverOf(address) === own) await tell(`${place(address)}/driver/unbind`, address);
     if (driver !== '' && driverOf(address) === '') await tell(`${bus}/drivers_probe`, address);
   }
+  return Object.entries(devices).every(
+    ([address, { driver }]) => driver === own || driverOf(address) !== own,
+  );
 }
 
 /** QEMU finds the group of a device by its directory; read-only. The caller closes the mounts. */

@@ -25,3 +25,10 @@ export function withNotes<Result extends { readonly notes: readonly string[] }>(
     ? { ok: true, result: { ...reply.result, notes: [...reply.result.notes, ...notes] } }
     : reply;
 }
+
+/** What the user has named for the machine before; nothing for root, who claims nothing. */
+export async function ownPaths(context: Context, machine: string): Promise<ReadonlySet<string>> {
+  if (await claimsNothing(context)) return new Set();
+  const listed = await (await context.client.claims()).claims(machine);
+  return new Set(listed.ok ? listed.result.map(({ path }) => path) : []);
+}

@@ -133,8 +133,10 @@ export function compileBundle(launch: LaunchRequest, site: JailSite): OciConfig 
     linux: {
       // SECURITY: promise 2. Six namespaces of its own; without a path the runtime makes new ones.
       namespaces,
-      // What is mounted later beneath a directory that is shown appears; nothing goes back.
-      rootfsPropagation: (launch.shown ?? []).length > 0 ? 'rslave' : 'private',
+      // What is mounted later beneath a directory that is shown appears; nothing goes back. In a shared folder it does not: it
+      // would come with the host's own options.
+      rootfsPropagation:
+        (launch.shown ?? []).length > 0 && launch.program !== 'virtiofsd' ? 'rslave' : 'private',
       cgroupsPath: site.cgroup,
       // SECURITY: promise 3. Nodes are made inside the jail; the host's /dev keeps its owners and modes.
       devices: nodes.map((node) => ({

@@ -1,6 +1,7 @@
 /** Admission of a server beside a machine: one connection to its QEMU, one directory, and words that are made of these. */
 import type { Refusal } from '../protocol/broker.ts';
 import type { LaunchRequest, Shown } from '../protocol/launch.ts';
+import { sameWords } from '../protocol/same-words.ts';
 import { helperJobPattern, swtpmArguments, virtiofsdArguments } from '../protocol/side-servers.ts';
 import { policyRefusal } from './refusals.ts';
 
@@ -28,7 +29,7 @@ export function admitSideServer(launch: LaunchRequest): Refusal[] {
     is === kind.shown &&
     plainPath.test(path) &&
     (program === 'virtiofsd' || claimant === null) &&
-    argv.join('\n') === kind.words(path).join('\n');
+    sameWords(argv, kind.words(path));
   const given = [...Object.keys(env), ...devices, ...relaxed, ...pins].length;
   const alone = shown.length === 1 && shown.every(fits) && joined.join() === kind.socket;
   if (alone && given === 0 && helperJobPattern.test(machine)) return [];
@@ -38,4 +39,14 @@ export function admitSideServer(launch: LaunchRequest): Refusal[] {
       'it gets one directory, and a connection to its machine',
     ),
   ];
+}
+
+const helperPrograms: readonly string[] = ['passt', 'swtpm', 'virtiofsd'];
+
+/** SECURITY: promise 1. Helpers end with what they serve: a helper that served helpers, or was called as one, would end without end. */
+export function admitHelperNames({ machine, program, descriptors }: LaunchRequest): Refusal[] {
+  const helps = helperPrograms.includes(program);
+  const serves = descriptors.some((one) => one.kind === 'netdev' && helperJobPattern.test(one.machine));
+  if (helps ? !serves : !helperJobPattern.test(machine)) return [];
+  return [policyRefusal(`"${machine}" would serve what serves machines`, 'a helper is for one machine')];
 }

@@ -4,7 +4,7 @@ import { hookJobPattern, hookWord, maxHookWords } from '../protocol/hook.ts';
 import { drillProgram, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
 import { admitPasst } from './admit-passt.ts';
 import { admitServer } from './admit-server.ts';
-import { admitSideServer } from './admit-side-server.ts';
+import { admitHelperNames, admitSideServer } from './admit-side-server.ts';
 import { admitRelaxations } from './admit-relaxations.ts';
 import { admitShown } from './shown-rules.ts';
 import { grantOf, type FileGrounds } from './file-rules.ts';
@@ -19,6 +19,7 @@ export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
     ...admitPasst(launch, policy),
     ...admitServer(launch),
     ...admitSideServer(launch),
+    ...admitHelperNames(launch),
     ...launch.descriptors.flatMap((descriptor) => admitDescriptor(descriptor, grounds)),
     ...launch.devices.flatMap((device) => admitDevice(device, policy)),
     ...launch.root.flatMap(({ source, target }) => admitSystemPath(source, target)),

@@ -3,6 +3,7 @@
  * host to it. The manager makes the arguments; the broker takes them apart again and looks at each.
  */
 
+import { sameWords } from './same-words.ts';
 import { sentinelAddress, sentinelRule } from './sentinel.ts';
 
 /** No machine has a name that begins so. */
@@ -77,7 +78,7 @@ export function readPasstArguments(argv: readonly string[]): PasstSettings | und
     }
   }
   const settings = { forwards, dns };
-  return passtArguments(settings).join('\n') === argv.join('\n') ? settings : undefined;
+  return sameWords(passtArguments(settings), argv) ? settings : undefined;
 }
 
 interface UidRange {
@@ -85,10 +86,12 @@ interface UidRange {
   readonly count: number;
 }
 
-/** Metadata services of clouds: the link-local network, and those that lie elsewhere (Alibaba, AWS, Google, Oracle). */
+/** Metadata services of clouds: the link-local network, and those that lie elsewhere (Alibaba, AWS, Azure, Google, Oracle). */
 const metadata = [
   'ip daddr 169.254.0.0/16',
   'ip daddr 100.100.100.200',
+  'ip daddr 168.63.129.16',
+  'ip daddr 192.0.0.192',
   'ip6 daddr fe80::/10',
   'ip6 daddr fd00:ec2::254',
   'ip6 daddr fd20:ce::254',

@@ -22,12 +22,27 @@ const secret = '/home/alice/.ssh/id_rsa';
 const disk = (path: string): string => `disks: [{ id: root, path: ${path}, format: raw }]\n`;
 const evil = `name: web\nmemory: 1GiB\n${disk(secret)}`;
 
+const image = (path: string) => ({ path, format: 'qcow2' as const, access: 'rw' as const });
+/** The user's own disk, standing on what she never named. */
+const lyingChain = { disk: 'root', size: 1 << 20, images: [image('/home/alice/a'), image(secret)] };
+
 const handlers = (source: string): Handlers => ({
   definition: ({ name }) =>
     ok({ name, source: source.replace('name: web\n', `name: ${name}\n`), revision: 'r' }),
   define: () => ok({ name: 'web', outcome: 'defined', notes: [`claim ${secret}`] }),
   edit: ({ name }) => ok({ name, outcome: 'changed', notes: [] }),
   set: ({ name }) => ok({ name, applied: [], atNextStart: ['memory'] }),
+  devices: ({ name }) =>
+    ok({
+      name,
+      disks: [
+        { id: 'root', bus: '', attached: false, detachable: false, files: [{ path: secret, access: 'rw' }] },
+      ],
+      cards: [],
+      ports: { all: 0, free: 0 },
+    }),
+  chain: ({ name }) => ok({ name, running: true, busy: null, disks: [lyingChain] }),
+  commit: ({ name }) => ok({ name, disk: 'root', left: '/home/alice/a' }),
   clone: ({ to }) => ok({ name: to, state: 'stopped', outcome: 'cloned' }),
 });
 
@@ -67,6 +82,11 @@ test('set, clone and edit of other things claim nothing that only the manager na
   assert.deepEqual(await claimedBy(manager, ['set', 'web', 'disks.root.readonly=false']), []);
   assert.deepEqual(await claimedBy(manager, ['clone', 'web', 'web2', '--disk', 'root=/home/alice/b']), []);
   assert.deepEqual(await claimedBy(manager, ['edit', 'web'], { editor: 'sed -i s/1GiB/2GiB/' }), []);
+});
+
+test('commit claims no image that only the manager names', async () => {
+  await using manager = await lyingManager();
+  assert.deepEqual(await claimedBy(manager, ['commit', 'web', 'root']), []);
 });
 
 test('what the user names is claimed, and nothing beside it', async () => {

@@ -109,7 +109,10 @@ test('a folder that no policy and no claim for this machine gives is not shared,
   mkdirSync(`${broker.images}/of-root`);
   writeFileSync(`${broker.images}/file`, '');
   chownSync(`${broker.images}/file`, bob, bob);
-  for (const name of ['of-root', 'file'])
+  // Root of the guest would be of root's group in it.
+  mkdirSync(`${broker.images}/of-roots-group`);
+  chownSync(`${broker.images}/of-roots-group`, bob, 0);
+  for (const name of ['of-root', 'of-roots-group', 'file'])
     await refused(
       broker,
       await launchOf(folder(`${broker.images}/${name}`, null)),
@@ -130,6 +133,8 @@ test('a manager that asks for more in the name of a share gets nothing', async (
     [{ argv: words.map((word) => word.replace('sandbox=chroot', 'sandbox=namespace')) }, /more than/],
     [{ argv: words.filter((word) => !word.startsWith('modcaps')) }, /more than/],
     [{ argv: virtiofsdArguments('/') }, /more than/],
+    [{ argv: [words.join('\n')] }, /more than/],
+    [{ argv: [...words.slice(0, 2), words.slice(2).join('\n')] }, /more than/],
     [{ env: { LD_PRELOAD: 'x' } }, /more than/],
     [{ descriptors: [netdev, netdev] }, /more than/],
     [{ descriptors: [{ ...netdev, socket: 'tpm' }] }, /more than/],
@@ -186,5 +191,52 @@ test('another machine is not joined to the server of a folder, and what it is to
   const { uid: still, mode } = lstatSync(`${own}/own`);
   assert.deepEqual([still, mode & 0o7777], [alice, 0o600]);
   for (const machine of ['one', job]) await broker.ask({ v: 1, call: 'kill', machine });
+  assert.deepEqual(traces(broker.site), []);
+});
+
+// SECURITY: promise 4. What was agreed to when the server began holds no longer than the agreement.
+test('nobody is joined to a folder whose claim was taken back, and its name is nobody else’s while it is served', async () => {
+  await using broker = await startTestBroker();
+  const own = `${base}/alice/data`;
+  claim(broker, 'one', own);
+  const reply = await broker.ask({ v: 1, call: 'launch', launch: await launchOf(folder(own)) });
+  assert.ok(reply.ok, JSON.stringify(reply));
+  const forgotten = await broker.ask({ v: 1, call: 'forget', machine: 'one' });
+  assert.ok(!forgotten.ok, 'a machine with a server is not forgotten');
+  const register = openClaims(`${broker.site.paths.brokerState}/claims.json`, () => new Date());
+  register.remove({ machine: 'one', uid: alice }, null);
+  const joined = { kind: 'netdev', machine: job, socket: 'share' } as const;
+  await refused(broker, await testLaunch('one', [joined]), /did not claim/);
+  await broker.ask({ v: 1, call: 'kill', machine: job });
+  assert.deepEqual(traces(broker.site), []);
+});
+
+// SECURITY: promise 1. Each of these once made a broker that did nothing else any more.
+test('a helper that serves itself, or another helper, is refused, and the broker answers at once', async () => {
+  await using broker = await startTestBroker();
+  const own = `${base}/alice/data`;
+  claim(broker, 'one', own);
+  claim(broker, job, own);
+  const other = shareJob('one', 'other');
+  for (const machine of [job, other])
+    await refused(
+      broker,
+      await launchOf(folder(own), { descriptors: [{ kind: 'netdev', machine, socket: 'share' }] }),
+      /would serve what serves machines/,
+    );
+  await refused(broker, await testLaunch(job), /would serve what serves machines/);
+  const plain = await testLaunch('one');
+  await refused(
+    broker,
+    {
+      ...plain,
+      machine: 'qward-net-aaaaaaaaaaaa',
+      program: 'passt',
+      descriptors: [{ kind: 'netdev', machine: 'qward-net-aaaaaaaaaaaa', socket: 'net0' }],
+    },
+    /would serve what serves machines/,
+  );
+  const status = await broker.ask({ v: 1, call: 'status' });
+  assert.ok(status.ok);
   assert.deepEqual(traces(broker.site), []);
 });

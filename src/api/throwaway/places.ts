@@ -40,6 +40,8 @@ for (const [network, bits] of [
   ['169.254.0.0', 16],
   ['224.0.0.0', 3],
   ['100.100.100.200', 32],
+  ['168.63.129.16', 32],
+  ['192.0.0.192', 32],
 ] as const)
   closed.addSubnet(network, bits);
 for (const [network, bits] of [
@@ -55,7 +57,10 @@ for (const [network, bits] of [
 
 /** Mapped IPv4 addresses count as what they are: BlockList sees to it. */
 export function isClosed({ address, family }: LookupAddress, own: readonly string[]): boolean {
-  return closed.check(address, family === 6 ? 'ipv6' : 'ipv4') || own.includes(address);
+  const mine = new BlockList();
+  for (const one of own) mine.addAddress(one, isIP(one) === 6 ? 'ipv6' : 'ipv4');
+  const kind = family === 6 ? 'ipv6' : 'ipv4';
+  return closed.check(address, kind) || mine.check(address, kind);
 }
 
 const ownAddresses = (): readonly string[] =>

@@ -5,6 +5,7 @@ import { runDetached } from '../../jail/runtime.ts';
 import { deviceNumbers } from '../../linux/block-device.ts';
 import { isAlive, startTimeOf } from '../../linux/process.ts';
 import { admit } from '../../policy/admit.ts';
+import { admitShown } from '../../policy/shown-rules.ts';
 import type { Policy } from '../../policy/policy.ts';
 import type { LaunchedMachine, Refusal } from '../../protocol/broker.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
@@ -42,7 +43,7 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
   const refusals = [
     ...admit(launch, groundsOf(context, servedBy(launch), policy.policy)),
     ...admitProgram(launch),
-    ...admitJoined(context, launch),
+    ...admitJoined(context, launch, policy.policy),
     ...refuseHook(launch),
   ];
   if (refusals.length > 0) return { ok: false, refusals };
@@ -75,11 +76,13 @@ const servedBy = (launch: LaunchRequest): string =>
   (launch.program === 'virtiofsd' ? helpedBy(launch)[0] : undefined) ?? launch.machine;
 
 /** SECURITY: promise 4. A folder is for the machine for which it was claimed, and no other is joined to its server. */
-function admitJoined({ records }: BrokerContext, launch: LaunchRequest): readonly Refusal[] {
+function admitJoined(context: BrokerContext, launch: LaunchRequest, policy: Policy): readonly Refusal[] {
   if (!['qemu', 'drill'].includes(launch.program)) return [];
   return helpedBy(launch).flatMap((server) => {
-    const found = records.read(server)?.launch;
-    if (found?.program === 'virtiofsd' && helpedBy(found).includes(launch.machine)) return [];
+    const found = context.records.read(server)?.launch;
+    // What was agreed to when the server began may have been taken back.
+    if (found?.program === 'virtiofsd' && helpedBy(found).includes(launch.machine))
+      return admitShown(found, groundsOf(context, launch.machine, policy));
     return refuse('policy-refused', `"${server}" serves no folder to "${launch.machine}"`, 'start it again')
       .refusals;
   });

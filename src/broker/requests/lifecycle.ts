@@ -5,7 +5,7 @@ import { killVerified } from '../../linux/pidfd.ts';
 import { isAlive } from '../../linux/process.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import type { LaunchRecord } from '../records.ts';
-import { sweep } from '../sweep.ts';
+import { helpedBy, sweep } from '../sweep.ts';
 import { withRegister } from './claims.ts';
 
 /** SIGKILL to all of the machine, and everything of it removed. Succeeds where nothing is left to kill. */
@@ -44,8 +44,12 @@ export function handlePin(context: BrokerContext, machine: string): HandlerOutco
   return { ok: true, result: {} };
 }
 
+/** Of the machine, or of a server that was begun for it. */
+const recordOf = ({ records }: BrokerContext, machine: string): LaunchRecord | undefined =>
+  records.read(machine) ?? records.helpers().find(({ launch }) => helpedBy(launch).includes(machine));
+
 export function handleForget(context: BrokerContext, machine: string): HandlerOutcome {
-  const record = context.records.read(machine);
+  const record = recordOf(context, machine);
   if (record !== undefined) return running(record);
   return withRegister(() => {
     checkRegisters(context);
@@ -60,7 +64,7 @@ export function handleForget(context: BrokerContext, machine: string): HandlerOu
 
 export function handleRename(context: BrokerContext, machine: string, to: string): HandlerOutcome {
   for (const name of [machine, to]) {
-    const record = context.records.read(name);
+    const record = recordOf(context, name);
     if (record !== undefined) return running(record);
   }
   if (context.slots.list().some((slot) => slot.machine === to)) {

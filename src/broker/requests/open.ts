@@ -29,7 +29,10 @@ export async function handleOpen(context: BrokerContext, request: OpenRequest): 
   const refusals = descriptors.flatMap((one) => admitDescriptor(one, grounds)).concat(barred);
   if (refusals.length > 0) return { ok: false, refusals };
   // The network stays as long as the machine runs.
-  if (card !== null) context.records.write({ ...record, joined: [...(record.joined ?? []), card.network] });
+  if (card !== null && context.networks.find(card.network) !== undefined) {
+    const joined = [...new Set([...(record.joined ?? []), card.network])];
+    context.records.write({ ...record, joined });
+  }
   const opened = await openDescriptors(descriptors, {
     directory: placesOf(context, machine).directory,
     grounds,

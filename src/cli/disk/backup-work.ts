@@ -81,7 +81,7 @@ async function create(context: Context, order: Creating): Promise<Reply<Backup>>
     );
     const { reply } = await withMemoryProgress(context, name, call, tell);
     if (!reply.ok) await undo();
-    return reply.ok ? await finish(await context.client.disks(), reply, signal) : reply;
+    return reply.ok ? await finish(await context.client.disks(), { name, disks, reply }, signal) : reply;
   } catch (error) {
     await undo();
     throw error;
@@ -109,12 +109,23 @@ async function chooseDisks(
 /** The header of each names what it stands on, and its own tables agree. */
 async function finish(
   client: DiskClient,
-  reply: Extract<Reply<Backup>, { readonly ok: true }>,
+  {
+    name,
+    disks,
+    reply,
+  }: {
+    readonly name: string;
+    /** The images that the user made for it. */
+    readonly disks: readonly { readonly disk: string; readonly path: string }[];
+    readonly reply: Extract<Reply<Backup>, { readonly ok: true }>;
+  },
   signal: AbortSignal,
 ): Promise<Reply<Backup>> {
-  for (const { path, onto } of reply.result.disks) {
+  for (const { disk, path } of disks) {
+    const onto = reply.result.disks.find((one) => one.disk === disk)?.onto ?? [];
     if (onto.length > 0) {
-      const named = await nameBelow(client, { path, onto: onto.map(layer) }, signal);
+      const known = (below: string): boolean => isBackup(name, disk, below);
+      const named = await nameBelow(client, { path, onto: onto.map(layer), known }, signal);
       if (!named.ok) return named;
     }
     const checked = await client.run('diskCheck', { path }, { files: [{ path, access: 'ro' }], signal });
@@ -124,6 +135,15 @@ async function finish(
     return { ok: false, status: 0, faults: [{ code: 'disk-failed', message, hint: 'back it up anew' }] };
   }
   return reply;
+}
+
+/** SECURITY: promise 4. By the name that `createBackup` gives: of what the manager says, nothing else is claimed. */
+function isBackup(name: string, disk: string, path: string): boolean {
+  const file = path.slice(path.lastIndexOf('/') + 1);
+  const start = `${name}-${disk}-`;
+  return (
+    file.startsWith(start) && /^\d{8}T\d{6}Z-(?:whole|incremental)\.qcow2$/.test(file.slice(start.length))
+  );
 }
 
 const layer = (path: string) => ({ path, format: 'qcow2' as const });
@@ -177,7 +197,8 @@ async function restore(
   const { disk, at, onto } = found;
   const format = /\.(?:raw|img)$/.test(target) ? ('raw' as const) : ('qcow2' as const);
   const image = { ...layer(file), backing: onto.map(layer) };
-  const files = [file, ...onto].map((path) => ({ path, access: 'ro' as const }));
+  const known = [file, ...onto.filter((path) => isBackup(name, disk, path))];
+  const files = known.map((path) => ({ path, access: 'ro' as const }));
   const made = await client.run(
     'diskConvert',
     { image, target: { path: target, format }, compress: false },

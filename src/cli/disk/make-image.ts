@@ -56,10 +56,17 @@ export async function makeImage(
   return { ok: true, result: { undo: () => undo(context, name, path) } };
 }
 
-/** Writes into the header of an image what it stands on; nothing of that is read. */
+/**
+ * Writes into the header of an image what it stands on; nothing of that is read.
+ * SECURITY: promise 4. The manager says what that is: it is claimed only where it is one of `known`, which the user has named before.
+ */
 export async function nameBelow(
   client: DiskClient,
-  { path, onto }: { readonly path: string; readonly onto: readonly Image[] },
+  {
+    path,
+    onto,
+    known,
+  }: { readonly path: string; readonly onto: readonly Image[]; readonly known: (path: string) => boolean },
   signal: AbortSignal,
 ): Promise<Reply<unknown>> {
   // The nearest alone gets into the header.
@@ -67,7 +74,7 @@ export async function nameBelow(
   const image = { path, format: 'qcow2' as const, backing: [] };
   const files = [
     { path, access: 'rw' as const },
-    ...below.map((one) => ({ path: one.path, access: 'ro' as const })),
+    ...below.flatMap((one) => (known(one.path) ? [{ path: one.path, access: 'ro' as const }] : [])),
   ];
   return await client.run('diskRebase', { image, onto: below, metadataOnly: true }, { files, signal });
 }
@@ -93,5 +100,9 @@ async function undo(context: Context, name: string, path: string): Promise<void>
     return;
   const definition = await context.client.call('definition', { name }).catch(() => undefined);
   if (definition?.ok !== true || definition.result.source.includes(path)) return;
+  // Nor what counts as a backup by now.
+  const backups = await context.client.call('backups', { name }).catch(() => undefined);
+  if (backups?.ok !== true) return;
+  if (backups.result.backups.some(({ disks }) => disks.some((one) => one.path === path))) return;
   await context.client.reach.targets.discard?.(path);
 }

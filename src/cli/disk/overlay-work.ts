@@ -4,7 +4,7 @@ import type { Reply } from '../../api/client.ts';
 import type { CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import { interruptible } from '../interruptible.ts';
-import { withClaims } from '../own-files.ts';
+import { ownPaths, withClaims } from '../own-files.ts';
 import { escapeLine } from '../render/escape.ts';
 import { done, failed } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
@@ -52,6 +52,8 @@ async function take(
   const chain = await context.client.call('chain', { name });
   if (!devices.ok) return none(devices);
   if (!chain.ok) return none(chain);
+  const own = await ownPaths(context, name);
+  const known = (path: string): boolean => own.has(path);
   const made: MadeImage[] = [];
   const undo = async (): Promise<void> => {
     for (const one of made) await one.undo();
@@ -61,13 +63,15 @@ async function take(
     for (const { id, files } of devices.result.disks) {
       const images = chain.result.disks.find(({ disk }) => disk === id)?.images ?? [];
       const [top] = images;
+      // SECURITY: promise 4. It becomes part of a file's name.
+      if (!/^[a-z][a-z0-9-]{0,30}$/.test(id)) continue;
       if (top === undefined || !files.some(({ path, access }) => path === top.path && access === 'rw'))
         continue;
       const path = `${directory ?? top.path.slice(0, top.path.lastIndexOf('/'))}/${name}-${id}-${snapshot}.qcow2`;
       const image = await makeImage(context, { name, disk: id, path, format: 'qcow2' }, signal);
       if (image.ok) made.push(image.result);
       const below = image.ok
-        ? await nameBelow(await context.client.disks(), { path, onto: images }, signal)
+        ? await nameBelow(await context.client.disks(), { path, onto: images, known }, signal)
         : image;
       if (!below.ok) {
         await undo();

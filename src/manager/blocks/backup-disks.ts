@@ -64,11 +64,14 @@ export async function backUpDisks(
   const signal = AbortSignal.any([call.signal, run.released]);
   return await machine.working('backing up', async (onProgress) => {
     const fault = await untilAll(session, begun.value.jobs, { signal, onProgress });
-    const kept = fault === undefined ? await services.backups.add(machine.name, backup) : undefined;
-    await run.media.alone(async () => {
-      await settleWork(services, machine, session);
+    const kept = await run.media.alone(async () => {
+      // SECURITY: promise 7. With its nodes closed it is on disk; only then it counts as a backup.
+      const settled = await settleWork(services, machine, session);
+      const added =
+        fault === undefined && settled.ok ? await services.backups.add(machine.name, backup) : undefined;
       // SECURITY: promise 7. What was written since the backup before is known until this one is kept.
-      await dropRecords(session, kept?.ok === true ? begun.value.old : begun.value.made);
+      await dropRecords(session, added?.ok === true ? begun.value.old : begun.value.made);
+      return settled.ok ? added : settled;
     });
     if (fault !== undefined) return blockFailure(machine.name, 'it was not backed up', fault);
     if (kept?.ok === false) return kept;

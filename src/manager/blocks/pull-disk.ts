@@ -62,6 +62,12 @@ export async function pullDisk(
         const settled = await settleWork(services, machine, session);
         // Where QEMU is gone the header is looked at before the next start.
         if (!settled.ok) return settled;
+        if (machine.run !== run)
+          return blockFailure(
+            machine.name,
+            what,
+            'QEMU ended; its header says at the next start what it stands on',
+          );
         await services.pulls.remove(machine.name);
         return settled.value === 'done'
           ? success('done')
@@ -86,6 +92,9 @@ async function finish(
   if (!status.ok || work === undefined) return status.ok ? 'it was given up' : status.message;
   run.hotplug.work = { ...work, swap: { ...swap, paused: !status.value.running } };
   await machine.life.keepNote();
+  // SECURITY: promise 7. A stop writes out all that was copied (QEMU: do_vm_stop), before the header forgets what lay below.
+  const stopped = await commands.stop(session);
+  if (!stopped.ok) return stopped.message;
   const noted = await pulls.write(machine.name, { disk, from, to });
   if (!noted.ok) return noted.faults[0]?.message;
   const finalized = await blockCommands.finalizeJob(session, { job });
@@ -95,7 +104,10 @@ async function finish(
     onProgress: () => undefined,
   });
   await dropJob(session, job);
-  return ended.ok ? undefined : ended.message;
+  if (!ended.ok) return ended.message;
+  // And the header, before the definition says the same.
+  const flushed = await commands.stop(session);
+  return flushed.ok ? undefined : flushed.message;
 }
 
 async function begin(

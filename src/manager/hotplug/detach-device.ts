@@ -31,7 +31,7 @@ async function detach(work: Work, { id, timeoutMs }: DetachOrder): Promise<Outco
   // It may be gone already: the guest let go of it after the time limit of the last attempt.
   const before = run.hotplug.device(id);
   if (before === undefined) return unknownDevice(work, id);
-  if (run.hotplug.work?.disk === id)
+  if (run.hotplug.work?.disk.split(', ').includes(id) === true)
     return failure(
       'machine-busy',
       `disk "${id}" of machine "${machine.name}" stays: something is done to its images (${run.hotplug.work.doing})`,
