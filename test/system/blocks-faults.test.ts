@@ -185,6 +185,12 @@ for (let round = 1; round <= rounds; round += 1)
     assert.deepEqual(headerImages(images[0] ?? ''), images, `${before.join(', ')} before`);
     for (const image of images) checkImage(image);
     assert.ok(counterIn(instance, images[0] ?? '') >= last, `synced ${last}`);
+    // What the guest never wrote is there too, in whichever image by now.
+    const read = execFileSync('qemu-io', ['-r', '-c', 'read -P 7 1M 24M', images[0] ?? ''], {
+      encoding: 'utf8',
+    });
+    assert.match(read, /^read 25165824\/25165824 bytes/m);
+    assert.doesNotMatch(read, /failed/i);
     for (const name of readdirSync(home))
       if (/\.qcow2(?:\.|$)|qward-disk/.test(name) && !images.includes(join(home, name)))
         rmSync(join(home, name));
