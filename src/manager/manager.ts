@@ -474,6 +474,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         holderOf: (...of) => machines.holderOf(...of),
         backups: new BackupRegister(paths.managerState),
         pulls: new PullNotes(paths.managerState),
+        snapshots: new SnapshotStore(paths.managerState),
       }),
       ...createDefinitionHandlers(definitions, {
         ...parts,

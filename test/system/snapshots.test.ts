@@ -50,6 +50,11 @@ test('a snapshot is made while the guest counts, and it counts on without a numb
   await done(instance, 'audit web');
   assert.match(await done(instance, 'snapshot list web'), /^first .*MiB/m);
   assert.match(await refused(instance, 'snapshot create web first'), /has a snapshot "first" already/);
+  for (const call of ['commit', 'pull'])
+    assert.match(
+      await refused(instance, `${call} web root`),
+      /keeps its images: snapshot "first" stands on them/,
+    );
   assert.match(
     await refused(instance, 'snapshot create web Bad_Name', { status: 2 }),
     /no name of a snapshot/,

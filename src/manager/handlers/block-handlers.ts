@@ -7,12 +7,29 @@ import { pullDisk, type PullDiskServices } from '../blocks/pull-disk.ts';
 import { snapshotDisks } from '../blocks/snapshot-disks.ts';
 import type { EventHistory } from '../events.ts';
 import type { Machine } from '../lifecycle/machine.ts';
-import { success } from '../outcome.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import type { SnapshotStore } from '../snapshots/snapshot-store.ts';
 import type { Identity } from '../roles.ts';
 import type { Handlers } from '../server/call.ts';
 
 export interface BlockHandlerServices extends BackupServices, PullDiskServices {
   readonly events: Pick<EventHistory, 'emit'>;
+  readonly snapshots: Pick<SnapshotStore, 'list'>;
+}
+
+/** SECURITY: promise 7. A snapshot with memory stands on the images that the machine had: nothing is written into them, or left behind. */
+async function snapshotsStand(
+  { snapshots }: Pick<BlockHandlerServices, 'snapshots'>,
+  { name }: Machine,
+  disk: string,
+): Promise<Outcome<undefined>> {
+  const [first] = await snapshots.list(name);
+  if (first === undefined) return success(undefined);
+  return failure(
+    'machine-saved',
+    `disk "${disk}" of machine "${name}" keeps its images: snapshot "${first.snapshot}" stands on them`,
+    `go back to it, or remove it: \`qward snapshot rm ${name} ${first.snapshot}\``,
+  );
 }
 
 type BlockCalls = 'chain' | 'mirror' | 'backup' | 'backups' | 'overlay' | 'commit' | 'pull';
@@ -26,6 +43,8 @@ export function createBlockHandlers(services: BlockHandlerServices): Pick<Handle
     chain: ({ machine }) => chainOf(machine),
     mirror: async ({ machine, identity, body, closed }) => {
       const { disk, path } = body;
+      const stands = await snapshotsStand(services, machine, disk);
+      if (!stands.ok) return stands;
       const mirrored = await mirrorDisk(services, machine, body, { identity, signal: closed() });
       if (!mirrored.ok) return mirrored;
       tell(machine, identity, disk, `mirrored from ${mirrored.value} to ${path}`);
@@ -60,6 +79,8 @@ export function createBlockHandlers(services: BlockHandlerServices): Pick<Handle
     },
     commit: async ({ machine, identity, body, closed }) => {
       const { disk } = body;
+      const stands = await snapshotsStand(services, machine, disk);
+      if (!stands.ok) return stands;
       const left = await commitDisk(services, machine, body, { identity, signal: closed() });
       if (!left.ok) return left;
       tell(machine, identity, disk, `committed; ${left.value} is not used any more`);
@@ -67,6 +88,8 @@ export function createBlockHandlers(services: BlockHandlerServices): Pick<Handle
     },
     pull: async ({ machine, identity, body, closed }) => {
       const { disk } = body;
+      const stands = await snapshotsStand(services, machine, disk);
+      if (!stands.ok) return stands;
       const path = await pullDisk(services, machine, body, { identity, signal: closed() });
       if (!path.ok) return path;
       tell(machine, identity, disk, `pulled: ${path.value} stands alone`);
