@@ -27,7 +27,7 @@ export function announce(): string[] {
 /** What the prober wrote, as far as it came. The last part may be one that ended it. */
 export function readOutput(output: Buffer, parts: readonly (readonly Step[])[]): PartOutcome[] {
   const outcomes: PartOutcome[] = [];
-  let at = 0;
+  let at = linesBefore(output);
   for (const [index, steps] of parts.entries()) {
     if (output.length < at + markBytes || Number(output.readBigInt64LE(at)) !== index) break;
     at += markBytes;
@@ -44,6 +44,13 @@ export function readOutput(output: Buffer, parts: readonly (readonly Step[])[]):
   }
   return outcomes;
 }
+
+/**
+ * What the runtime and its helpers said before the prober began, lines of text: newuidmap(1) of a user without further uids does. The prober
+ * begins with a zero.
+ */
+const linesBefore = (output: Buffer): number =>
+  /^(?:[\t\u0020-\u007e]*\n)*/.exec(output.toString('latin1'))?.[0].length ?? 0;
 
 /** How one process ended. */
 export interface Sitting {
