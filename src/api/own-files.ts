@@ -10,6 +10,7 @@ import { accessOfKey, writtenFiles } from '../definition/written-files.ts';
 import type { CallInput, CallResult } from './calls.ts';
 import type { QwardClient, Reply } from './client.ts';
 import { ClaimSet, type Claims } from './claim-set.ts';
+import { settledChain } from './settled-chain.ts';
 
 /** The answer of the call, and what changed among the caller's claims for the machine, a line each. */
 export interface Owned<Result> {
@@ -110,7 +111,7 @@ export class OwnFiles {
     const { name, path } = input;
     return await new ClaimSet(this.#claims, name).around(
       () => this.#client.call('mirror', input, { signal }),
-      { files: [{ path, access: 'rw' }], keep: () => this.#filesInUse(name), unsure: true },
+      { files: [{ path, access: 'rw' }], keep: () => this.#filesAfterWork(name), unsure: true },
     );
   }
 
@@ -127,7 +128,7 @@ export class OwnFiles {
     const { name, disks } = input;
     return await new ClaimSet(this.#claims, name).around(() => this.#client.call('overlay', input), {
       files: disks.map(({ path }) => ({ path, access: 'rw' })),
-      keep: () => this.#filesInUse(name),
+      keep: () => this.#filesAfterWork(name),
       unsure: true,
     });
   }
@@ -143,7 +144,7 @@ export class OwnFiles {
     const files = (await set.paths()).has(below) ? [{ path: below, access: 'rw' as const }] : [];
     return await set.around(() => this.#client.call('commit', input, { signal }), {
       files,
-      keep: () => this.#filesInUse(name),
+      keep: () => this.#filesAfterWork(name),
       unsure: true,
     });
   }
@@ -152,7 +153,7 @@ export class OwnFiles {
     const { name } = input;
     return await new ClaimSet(this.#claims, name).around(() => this.#client.call('pull', input, { signal }), {
       files: [],
-      keep: () => this.#filesInUse(name),
+      keep: () => this.#filesAfterWork(name),
       unsure: true,
     });
   }
@@ -210,6 +211,12 @@ export class OwnFiles {
       ...discs.map((path): NeededFile => ({ path, access: 'ro' })),
       ...devices.result.disks.filter(({ attached }) => attached).flatMap((disk) => disk.files),
     ]);
+  }
+
+  /** SECURITY: promise 7. What is given up is undone with these files: until then nothing of what they are claimed for is taken back. */
+  async #filesAfterWork(name: string): Promise<readonly NeededFile[] | undefined> {
+    const settled = await settledChain(this.#client, name);
+    return settled === undefined ? undefined : await this.#filesInUse(name);
   }
 
   async #readonlyDisks(name: string): Promise<ReadonlySet<string>> {

@@ -1,7 +1,7 @@
 /** A new image of the size of a machine's disk, made by the user, for the machine to be given. */
-import type { CallResult } from '../../api/calls.ts';
 import type { DiskClient } from '../../api/disk-client.ts';
 import type { Reply } from '../../api/client.ts';
+import { settledChain } from '../../api/settled-chain.ts';
 import type { Context } from '../context.ts';
 
 interface Image {
@@ -79,22 +79,8 @@ export async function nameBelow(
   return await client.run('diskRebase', { image, onto: below, metadataOnly: true }, { files, signal });
 }
 
-/** When nothing is done with the image any more; undefined: not known. */
-async function settledChain(
-  context: Context,
-  name: string,
-  path: string,
-): Promise<Reply<CallResult<'chain'>> | undefined> {
-  for (let times = 0; times < 100; times += 1) {
-    const reply = await context.client.call('chain', { name }).catch(() => undefined);
-    if (reply?.ok !== true || !(reply.result.busy?.files.includes(path) ?? false)) return reply;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  return undefined;
-}
-
 async function undo(context: Context, name: string, path: string): Promise<void> {
-  const now = await settledChain(context, name, path);
+  const now = await settledChain(context.client, name, ({ files }) => files.includes(path));
   // SECURITY: promise 7. What the machine has, or may have, is never taken away.
   if (now?.ok !== true || now.result.disks.some(({ images }) => images.some((image) => image.path === path)))
     return;
