@@ -34,13 +34,14 @@ function linkOf(path: string): string {
 
 const driverOf = (address: string): string => linkOf(`${place(address)}/driver`);
 
-/** What will be taken; nothing is changed. `others`: the records of all machines. */
+/** What will be taken; nothing is changed. `records`: of all machines, read only where a device is wanted. */
 export function lookAtDevices(
   launch: LaunchRequest,
-  others: readonly LaunchRecord[],
+  records: () => readonly LaunchRecord[],
 ): { readonly ok: true; readonly devices: TakenDevices } | Refused {
   const wanted = relaxations(launch, 'pci');
   const devices: Record<string, TakenDevices[string]> = {};
+  const others = wanted.length === 0 ? [] : records();
   for (const address of wanted) {
     if (!pciAddress.test(address))
       return refuse('broker-refused', `"${address}" is no PCI address`, 'give it as lspci -D prints it');

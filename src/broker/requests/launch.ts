@@ -142,10 +142,10 @@ async function launchSwept(
 ): Promise<HandlerOutcome> {
   const places = placesOf(context, launch.machine);
   const runtime = await context.runtime();
-  const pci = lookAtDevices(launch, context.records.list());
+  const pci = lookAtDevices(launch, context.records.list);
   if (!pci.ok) return pci;
-  const absent = nodesOf(launch.devices);
-  if (!absent.ok) return absent;
+  const own = nodesOf(launch.devices);
+  if (!own.ok) return own;
   const cards = launch.descriptors.filter((descriptor) => descriptor.kind === 'card');
   // A register that cannot be used holds up nobody without a card.
   if (cards.length > 0) context.networks.keep(launch.machine, cards);
@@ -172,9 +172,10 @@ async function launchSwept(
   const grounds = groundsOf(context, servedBy(launch), policy);
   const kept = await takeDevices(pci.devices);
   if (kept !== undefined) return kept;
-  const devices = [...launch.devices, ...nodesOfDevices(pci.devices)];
-  const nodes = nodesOf(devices);
-  if (!nodes.ok) return nodes;
+  // They are there only now.
+  const groups = nodesOf(nodesOfDevices(pci.devices));
+  if (!groups.ok) return groups;
+  const deviceNumbers = { ...own.numbers, ...groups.numbers };
   const shown = await means.openShown(launch, grounds, ids.uid);
   if (!shown.ok) return shown;
   const mounts = [...shown.mounts, ...(await showDevices(pci.devices, ids.uid))];
@@ -202,14 +203,14 @@ async function launchSwept(
         cgroups: context.cgroups.layout,
         runtime: runtime.name,
         label,
-        deviceNumbers: nodes.numbers,
+        deviceNumbers,
       };
       writeWhole(
         `${places.bundle}/config.json`,
-        JSON.stringify(means.compile({ ...launch, devices }, site, root)),
+        JSON.stringify(means.compile({ ...launch, devices: Object.keys(deviceNumbers) }, site, root)),
         false,
       );
-      const numbered = { ...record, deviceNumbers: nodes.numbers };
+      const numbered = { ...record, deviceNumbers };
       return await run(context, { places, record: numbered, opened, binary: runtime.binary });
     } finally {
       for (const fd of opened.fds) closeSync(fd);
