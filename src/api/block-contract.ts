@@ -1,5 +1,6 @@
 /** The calls on the images of running machines: rows of the contract. */
 import * as z from 'zod';
+import { imagePath as path } from './disk-contract.ts';
 import { endpoints } from './endpoints.ts';
 
 /** What may be under way with the images of a machine. */
@@ -9,13 +10,6 @@ export type BlockDoing = (typeof blockDoings)[number];
 const onMachine = z.strictObject({ name: z.string().min(1).max(63) });
 const name = z.string();
 const id = z.string().min(1).max(31);
-const path = z
-  .string()
-  .max(4095)
-  .regex(
-    /^(?:\/(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+)+$/,
-    'an absolute path without "." and ".." parts expected',
-  );
 const speed = z
   .int()
   .min(0)

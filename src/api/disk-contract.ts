@@ -4,13 +4,15 @@ import { diskFormats, importFormats, snapshotPattern } from '../plan/disk-job.ts
 import { diskJobPattern } from '../protocol/disk-job.ts';
 import { endpoints } from './endpoints.ts';
 
-const path = z
+/** Of an image, as the caller names it. */
+export const imagePath = z
   .string()
   .max(4095)
   .regex(
     /^(?:\/(?!\.{1,2}(?:\/|$))[^/\u0000-\u001f\u007f]+)+$/,
     'an absolute path without "." and ".." parts expected',
   );
+const path = imagePath;
 const job = z
   .string()
   .regex(diskJobPattern)

@@ -436,6 +436,7 @@ interface ApiParts extends DefinitionServices, OwnerParts {
 function createApi(parts: ApiParts): FastifyInstance {
   const { machines, broker, paths, now, log, host, brokenFiles, events, history, definitions } = parts;
   const images = new ToolSource(parts.policy.current, imageTool);
+  const snapshots = new SnapshotStore(paths.managerState);
   const stats = { machines, stats: new StatsReader({ broker, now }) };
   return createServer({
     machines,
@@ -474,7 +475,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         holderOf: (...of) => machines.holderOf(...of),
         backups: new BackupRegister(paths.managerState),
         pulls: new PullNotes(paths.managerState),
-        snapshots: new SnapshotStore(paths.managerState),
+        snapshots,
       }),
       ...createDefinitionHandlers(definitions, {
         ...parts,
@@ -490,7 +491,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         planner: host.planner,
         states: parts.states,
         space: parts.space,
-        snapshots: new SnapshotStore(paths.managerState),
+        snapshots,
         varsDirectory: paths.vars,
         tool: () => images.read(),
       }),

@@ -1,5 +1,6 @@
 import type { CallResult } from '../../api/calls.ts';
 import { defineCommand, type CommandResult } from '../command.ts';
+import { speedOf } from '../disk/change-chain.ts';
 import type { Context } from '../context.ts';
 import { oneMachine } from '../machine-arguments.ts';
 import { pathsThere, relativePath } from '../remote-paths.ts';
@@ -7,7 +8,6 @@ import { escapeLine } from '../render/escape.ts';
 import { renderTable, type Column } from '../render/table.ts';
 import { fromReply, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
-import { DiskUsage, sizeOf } from '../disk/disk-input.ts';
 
 interface Row {
   readonly backup: string;
@@ -107,12 +107,8 @@ export const backup = defineCommand({
     }
     if (to === undefined || files.length > 0) return usage('backup create: NAME and --to DIR expected');
     const [directory = to] = pathsThere(context, [to]);
-    try {
-      const speed = rate === undefined ? 0 : sizeOf(rate).bytes;
-      return await work.createBackup(context, { name, directory, disks, incremental, speed });
-    } catch (error) {
-      if (error instanceof DiskUsage) return usage(`backup: ${error.message}`);
-      throw error;
-    }
+    const speed = speedOf(rate);
+    if (typeof speed === 'string') return usage(`backup: ${speed}`);
+    return await work.createBackup(context, { name, directory, disks, incremental, speed });
   },
 });

@@ -1,5 +1,5 @@
 import { defineCommand } from '../command.ts';
-import { changeChain, speedOf } from '../disk/change-chain.ts';
+import { chainShows, changeChain, speedOf } from '../disk/change-chain.ts';
 import { oneMachine } from '../machine-arguments.ts';
 import { usage } from '../results.ts';
 
@@ -21,6 +21,7 @@ export const commit = defineCommand({
     const input = { name, disk, speed };
     return await changeChain(context, {
       name,
+      interrupted: chainShows,
       doing: `committing ${disk} of ${name}`,
       plain: (signal) => context.client.call('commit', input, { signal }),
       owned: async (files, signal) => {

@@ -1,14 +1,9 @@
 import { defineCommand } from '../command.ts';
-import { DiskUsage, sizeOf } from '../disk/disk-input.ts';
+import { changeChain, speedOf } from '../disk/change-chain.ts';
 import { makeImage } from '../disk/make-image.ts';
-import { interruptible } from '../interruptible.ts';
 import { oneMachine } from '../machine-arguments.ts';
-import { withMemoryProgress } from '../memory-progress.ts';
-import { withClaims } from '../own-files.ts';
 import { pathsThere, relativePath } from '../remote-paths.ts';
-import { escapeLine } from '../render/escape.ts';
-import { done, failed, usage } from '../results.ts';
-import { withNearestName } from '../select-machines.ts';
+import { usage } from '../results.ts';
 import { formatByName } from './attach.ts';
 
 export const mirror = defineCommand({
@@ -47,42 +42,16 @@ export const mirror = defineCommand({
         `mirror: the name of ${path} does not say its format`,
         'give --format qcow2 or --format raw',
       );
-    let speed: number;
-    try {
-      speed = rate === undefined ? 0 : sizeOf(rate).bytes;
-    } catch (error) {
-      if (error instanceof DiskUsage) return usage(`mirror: ${error.message}`);
-      throw error;
-    }
-    return await interruptible(async (signal) => {
-      const label = `moving ${disk} of ${name}`;
-      const moved = await context.progressing(label, async (progress) => {
-        const made = await makeImage(context, { name, disk, path, format }, signal);
-        if (!made.ok) return { reply: made, notes: [] };
-        const input = { name, disk, path, format, speed };
-        const call = withClaims(
-          context,
-          () => context.client.call('mirror', input, { signal }),
-          (files) => files.mirror(input, signal),
-        );
-        const owned = await withMemoryProgress(context, name, call, (text) =>
-          progress.label(label + text),
-        ).catch(async (error: unknown) => {
-          // It may have been done: what the machine has now is its image.
-          await made.result.undo();
-          throw error;
-        });
-        if (!owned.reply.ok) await made.result.undo();
-        return owned;
-      });
-      const told = await withNearestName(context, name, moved.reply);
-      if (!told.ok) return failed(told.faults);
-      const { before } = told.result;
-      const lines = [
-        `${name}: ${disk} is in ${path}; ${before} is not used any more`,
-        ...moved.notes.map((note) => `${name} ${note}`),
-      ];
-      return done(told.result, () => `${lines.map(escapeLine).join('\n')}\n`);
+    const speed = speedOf(rate);
+    if (typeof speed === 'string') return usage(`mirror: ${speed}`);
+    const input = { name, disk, path, format, speed };
+    return await changeChain(context, {
+      name,
+      doing: `moving ${disk} of ${name}`,
+      image: (signal) => makeImage(context, { name, disk, path, format }, signal),
+      plain: (signal) => context.client.call('mirror', input, { signal }),
+      owned: (files, signal) => files.mirror(input, signal),
+      done: ({ before }) => `${disk} is in ${path}; ${before} is not used any more`,
     });
   },
 });

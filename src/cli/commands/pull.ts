@@ -1,5 +1,5 @@
 import { defineCommand } from '../command.ts';
-import { changeChain, speedOf } from '../disk/change-chain.ts';
+import { chainShows, changeChain, speedOf } from '../disk/change-chain.ts';
 import { oneMachine } from '../machine-arguments.ts';
 import { usage } from '../results.ts';
 
@@ -20,6 +20,7 @@ export const pull = defineCommand({
     const input = { name, disk, speed };
     return await changeChain(context, {
       name,
+      interrupted: chainShows,
       doing: `pulling ${disk} of ${name}`,
       plain: (signal) => context.client.call('pull', input, { signal }),
       owned: (files, signal) => files.pull(input, signal),

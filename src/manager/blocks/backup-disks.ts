@@ -13,15 +13,12 @@ import { untilJob } from './block-job.ts';
 import {
   beginBlockWork,
   blockFailure,
-  findDisk,
-  noteWork,
-  usedElsewhere,
   type BlockCall,
   type BlockServices,
   type DiskThere,
 } from './block-services.ts';
 import { whileFrozen } from './frozen.ts';
-import { filesOfImage, openImage, planImage, type NewImage, type OpenedImage } from './new-image.ts';
+import { noteImages, openImages, planImages, type NewImage } from './new-image.ts';
 import { settleWork } from './settle-blocks.ts';
 
 export interface BackupServices extends BlockServices {
@@ -108,29 +105,17 @@ async function begin(
   const { machine, session, run } = work;
   if (await settleDisks(work, session)) await machine.life.keepNote();
   const id = randomBytes(6).toString('hex');
-  const images: NewImage[] = [];
-  for (const [index, { disk, path }] of disks.entries()) {
-    const twice = disks.findIndex((one) => one.path === path || one.disk === disk) !== index;
-    const found = findDisk(work, disk);
-    if (!found.ok) return found;
-    if (twice) return failure('request-invalid', `"${disk}" or "${path}" is named twice`, 'name each once');
-    const elsewhere = usedElsewhere(services, identity, path);
-    if (!elsewhere.ok) return elsewhere;
-    const image = { path, format: 'qcow2', backing: [] } as const;
-    const planned = await planImage(work, found.value, image, `copy.${id}.${index}`);
-    if (!planned.ok) return planned;
-    images.push(planned.value);
-  }
+  const planned = await planImages(work, services, {
+    identity,
+    disks,
+    images: (_found, path) => success({ path, format: 'qcow2', backing: [] }),
+    tag: `copy.${id}`,
+  });
+  if (!planned.ok) return planned;
+  const images = planned.value;
   const records = await recordsOf(services, work, { images, incremental });
   if (!records.ok) return records;
-  await noteWork(work, {
-    disk: disks.map((one) => one.disk).join(', '),
-    doing: 'backing up',
-    nodes: images.flatMap(({ nodes }) => nodes),
-    files: images.flatMap(filesOfImage),
-    swap: null,
-    frozen: false,
-  });
+  await noteImages(work, 'backing up', images);
   const started = await start(work, { id, images, ...records.value, speed });
   if (!started.ok) {
     await settleWork(services, machine, session);
@@ -226,18 +211,12 @@ async function start(
   { id, images, since, speed }: Starting,
 ): Promise<Outcome<{ readonly jobs: readonly string[]; readonly frozen: boolean }>> {
   const { machine, session, run } = work;
-  const opened: OpenedImage[] = [];
-  for (const image of images) {
-    const one = await openImage(work, image);
-    if (!one.ok) return one;
-    opened.push(one.value);
-  }
-  const noted = run.hotplug.work;
-  if (noted !== undefined) await noteWork(work, { ...noted, files: opened.flatMap(({ files }) => files) });
+  const opened = await openImages(work, images);
+  if (!opened.ok) return opened;
   return await whileFrozen(machine, run, async (frozen) => {
     const begun = await blockCommands.backUp(session, {
       records: madeRecords(id, images),
-      jobs: opened.map(({ found, layer }, index) => ({
+      jobs: opened.value.opened.map(({ found, layer }, index) => ({
         job: `copy.${id}.${index}`,
         node: found.there.layers[0]?.node ?? '',
         target: layer.node,

@@ -3,6 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { errorCode } from '../../linux/errno.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { replaceFile } from '../store/atomic-file.ts';
+import { texts } from './block-work.ts';
 
 export interface BackupOfDisk {
   readonly disk: string;
@@ -56,9 +57,6 @@ export class BackupRegister {
     return await replaceFile(this.#path(machine), `${JSON.stringify({ version: 1, backups })}\n`);
   }
 }
-
-const texts = (value: unknown): readonly string[] =>
-  Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
 
 function parseBackup(value: unknown): readonly Backup[] {
   const field = (name: string): unknown => Reflect.get(Object(value), name);

@@ -41,7 +41,7 @@ export interface BlockWork {
   readonly swap: Swap | null;
 }
 
-const texts = (value: unknown): readonly string[] =>
+export const texts = (value: unknown): readonly string[] =>
   Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
 const heldFiles = (value: unknown): readonly HeldFile[] =>
   (Array.isArray(value) ? (value as readonly unknown[]) : []).flatMap((one) => parseHeldFile(one) ?? []);

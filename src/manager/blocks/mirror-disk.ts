@@ -13,12 +13,11 @@ import {
   beginBlockWork,
   blockFailure,
   findDisk,
-  noteWork,
   usedElsewhere,
   type BlockCall,
   type BlockServices,
 } from './block-services.ts';
-import { filesOfImage, openImage, planImage, type NewImage, type OpenedImage } from './new-image.ts';
+import { noteImages, openImages, planImage, type NewImage, type OpenedImage } from './new-image.ts';
 import { settleWork } from './settle-blocks.ts';
 import { swapImages, type SwapOrder } from './swap-images.ts';
 
@@ -78,8 +77,7 @@ async function begin(
   const admitted = await services.definitions.checkImages(identity, machine, [[id, images]]);
   if (!admitted.ok) return admitted;
   const image = planned.value;
-  const noted = { disk: id, doing: 'mirroring', nodes: image.nodes, swap: null, frozen: false } as const;
-  await noteWork(work, { ...noted, files: filesOfImage(image) });
+  await noteImages(work, 'mirroring', [image]);
   const begun = await copy(work, image, { job, speed });
   const walls = begun.ok ? await lookAtWalls(services, machine, `disk "${id}" is being copied`) : begun;
   if (begun.ok && walls.ok) return begun;
@@ -93,13 +91,11 @@ async function copy(
   { job, speed }: { readonly job: string; readonly speed: number },
 ): Promise<Outcome<SwapOrder>> {
   const { machine, session, run } = work;
-  const opened = await openImage(work, image);
+  const opened = await openImages(work, [image]);
   if (!opened.ok) return opened;
-  const { found, files, layer } = opened.value;
-  const noted = run.hotplug.work;
-  if (noted === undefined) throw new TypeError('nothing is under way');
-  const now = { ...noted, files };
-  await noteWork(work, now);
+  const [one] = opened.value.opened;
+  if (one === undefined) throw new TypeError('an image was not opened');
+  const { found, layer } = one;
   const begun = await blockCommands.mirror(session, {
     job,
     top: String(found.there.device['drive']),
@@ -108,7 +104,7 @@ async function copy(
     speed,
   });
   return begun.ok
-    ? success({ run, session, job, work: now, swap: swapOf(opened.value) })
+    ? success({ run, session, job, work: opened.value.noted, swap: swapOf(one) })
     : blockFailure(machine.name, `disk "${found.there.id}" was not copied`, begun.message);
 }
 

@@ -1,4 +1,5 @@
 /** New images for a running QEMU: opened to be written, as nodes that no disk uses yet. */
+import type { BlockDoing } from '../../api/block-contract.ts';
 import type { DiskImages } from '../../definition/set-images.ts';
 import { setOf } from '../../plan/launched-options.ts';
 import { plannedDisk, type PlannedDisk } from '../../plan/planned-disk.ts';
@@ -11,8 +12,17 @@ import type { Layer } from '../hotplug/hotplug.ts';
 import type { Work } from '../hotplug/hotplug-services.ts';
 import { planAlone } from '../hotplug/plan-alone.ts';
 import type { HeldFile } from '../lifecycle/held-files.ts';
-import { success, type Outcome } from '../outcome.ts';
-import { blockFailure, type DiskThere } from './block-services.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import type { Identity } from '../roles.ts';
+import {
+  blockFailure,
+  findDisk,
+  noteWork,
+  usedElsewhere,
+  type BlockServices,
+  type DiskThere,
+} from './block-services.ts';
+import type { BlockWork } from './block-work.ts';
 
 export interface NewImage {
   readonly found: DiskThere;
@@ -58,7 +68,7 @@ function topOf(whole: PlannedDisk): PlannedDisk {
 }
 
 /** What is asked of the broker for it. */
-export const filesOfImage = ({ planned }: NewImage): readonly HeldFile[] =>
+const filesOfImage = ({ planned }: NewImage): readonly HeldFile[] =>
   [...planned.sets.values()].flat().map(({ file }) => ({ file, identity: undefined }));
 
 export interface OpenedImage extends NewImage {
@@ -66,8 +76,68 @@ export interface OpenedImage extends NewImage {
   readonly layer: Layer;
 }
 
+export interface ImagesOrder {
+  readonly identity: Identity;
+  readonly disks: readonly { readonly disk: string; readonly path: string }[];
+  /** What each disk is to have. */
+  readonly images: (found: DiskThere, path: string) => Outcome<DiskImages>;
+  readonly tag: string;
+}
+
+/** Each disk with a new image of its own, which nobody has. */
+export async function planImages(
+  work: Work,
+  services: BlockServices,
+  { identity, disks, images, tag }: ImagesOrder,
+): Promise<Outcome<readonly NewImage[]>> {
+  const all: NewImage[] = [];
+  for (const [index, { disk, path }] of disks.entries()) {
+    const found = findDisk(work, disk);
+    if (!found.ok) return found;
+    if (disks.findIndex((one) => one.disk === disk || one.path === path) !== index)
+      return failure('request-invalid', `"${disk}" or "${path}" is named twice`, 'name each once');
+    const elsewhere = usedElsewhere(services, identity, path);
+    if (!elsewhere.ok) return elsewhere;
+    const wanted = images(found.value, path);
+    if (!wanted.ok) return wanted;
+    const planned = await planImage(work, found.value, wanted.value, `${tag}.${index}`);
+    if (!planned.ok) return planned;
+    all.push(planned.value);
+  }
+  return success(all);
+}
+
+/** Noted before QEMU hears of them. */
+export const noteImages = (work: Work, doing: BlockDoing, images: readonly NewImage[]): Promise<void> =>
+  noteWork(work, {
+    disk: images.map(({ found }) => found.there.id).join(', '),
+    doing,
+    nodes: images.flatMap(({ nodes }) => nodes),
+    files: images.flatMap(filesOfImage),
+    swap: null,
+    frozen: false,
+  });
+
+/** As `openImage`, all of them; their files are noted. */
+export async function openImages(
+  work: Work,
+  images: readonly NewImage[],
+): Promise<Outcome<{ readonly opened: readonly OpenedImage[]; readonly noted: BlockWork }>> {
+  const opened: OpenedImage[] = [];
+  for (const image of images) {
+    const one = await openImage(work, image);
+    if (!one.ok) return one;
+    opened.push(one.value);
+  }
+  const before = work.run.hotplug.work;
+  if (before === undefined) throw new TypeError('nothing is under way');
+  const noted = { ...before, files: opened.flatMap(({ files }) => files) };
+  await noteWork(work, noted);
+  return success({ opened, noted });
+}
+
 /** Its nodes are noted before, and are the caller's to drop where it fails. The guest sees as many bytes as of the disk. */
-export async function openImage(work: Work, image: NewImage): Promise<Outcome<OpenedImage>> {
+async function openImage(work: Work, image: NewImage): Promise<Outcome<OpenedImage>> {
   const { session, machine } = work;
   const { planned, names, found } = image;
   const given = await giveFiles(work, planned);

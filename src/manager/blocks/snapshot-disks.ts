@@ -8,19 +8,17 @@ import type { Attached } from '../hotplug/hotplug.ts';
 import type { Work } from '../hotplug/hotplug-services.ts';
 import { lookAtWalls } from '../lifecycle/look-at-walls.ts';
 import type { Machine } from '../lifecycle/machine.ts';
-import { failure, success, type Outcome } from '../outcome.ts';
+import { success, type Outcome } from '../outcome.ts';
 import {
   beginBlockWork,
   blockFailure,
-  findDisk,
   noteWork,
-  usedElsewhere,
   type BlockCall,
   type BlockServices,
 } from './block-services.ts';
 import { freshSet, withFresh } from './fresh-layers.ts';
 import { whileFrozen } from './frozen.ts';
-import { filesOfImage, openImage, planImage, type NewImage, type OpenedImage } from './new-image.ts';
+import { noteImages, openImages, planImages, type NewImage, type OpenedImage } from './new-image.ts';
 import { settleWork } from './settle-blocks.ts';
 
 export interface SnapshotOrder {
@@ -59,42 +57,26 @@ async function take(
   const { machine, session } = work;
   if (await settleDisks(work, session)) await machine.life.keepNote();
   const tag = randomBytes(4).toString('hex');
-  const images: NewImage[] = [];
-  for (const [index, { disk, path }] of disks.entries()) {
-    const found = findDisk(work, disk);
-    if (!found.ok) return found;
-    if (disks.findIndex((one) => one.disk === disk || one.path === path) !== index)
-      return failure('request-invalid', `"${disk}" or "${path}" is named twice`, 'name each once');
-    const elsewhere = usedElsewhere(services, identity, path);
-    if (!elsewhere.ok) return elsewhere;
-    const { path: top, format, backing } = found.value.images;
-    const below = [{ path: top, format }, ...backing];
-    if (below.length > mostBelow)
+  const planned = await planImages(work, services, {
+    identity,
+    disks,
+    images: ({ there, images: { path: top, format, backing } }, path) => {
+      const below = [{ path: top, format }, ...backing];
+      if (below.length <= mostBelow) return success({ path, format: 'qcow2', backing: below });
       return blockFailure(
         machine.name,
-        `disk "${disk}" got no snapshot`,
+        `disk "${there.id}" got no snapshot`,
         `it has ${below.length} images already`,
       );
-    const planned = await planImage(
-      work,
-      found.value,
-      { path, format: 'qcow2', backing: below },
-      `over.${tag}.${index}`,
-    );
-    if (!planned.ok) return planned;
-    images.push(planned.value);
-  }
+    },
+    tag: `over.${tag}`,
+  });
+  if (!planned.ok) return planned;
+  const images = planned.value;
   const to = images.map((image): readonly [string, DiskImages] => [image.found.there.id, image.images]);
   const admitted = await services.definitions.checkImages(identity, machine, to);
   if (!admitted.ok) return admitted;
-  await noteWork(work, {
-    disk: disks.map((one) => one.disk).join(', '),
-    doing: 'snapshotting',
-    nodes: images.flatMap(({ nodes }) => nodes),
-    files: images.flatMap(filesOfImage),
-    swap: null,
-    frozen: false,
-  });
+  await noteImages(work, 'snapshotting', images);
   let frozen = false;
   const put = await putOnTop(work, services, images, (rests) => (frozen = rests));
   const settled = await settleWork(services, machine, session);
@@ -110,16 +92,11 @@ async function putOnTop(
   onFrozen: (frozen: boolean) => void,
 ): Promise<Outcome<undefined>> {
   const { machine, session, run } = work;
-  const opened: OpenedImage[] = [];
-  for (const image of images) {
-    const one = await openImage(work, image);
-    if (!one.ok) return one;
-    opened.push(one.value);
-  }
+  const made = await openImages(work, images);
+  if (!made.ok) return made;
+  const { opened, noted } = made.value;
   const [first] = opened;
-  const noted = run.hotplug.work;
-  if (first === undefined || noted === undefined) return success(undefined);
-  await noteWork(work, { ...noted, files: opened.flatMap(({ files }) => files) });
+  if (first === undefined) return success(undefined);
   const below = opened.flatMap(({ found: { there } }) => {
     const [layer] = there.layers;
     return layer === undefined ? [] : [freshSet(there, layer)];

@@ -86,11 +86,11 @@ async function move(services: RenameServices, machine: Machine, renamed: Renamed
     return fault;
   };
   for (const [index, store] of variableStores(paths.vars, from).entries()) {
-    const linked = await linkVariables(store, variableStores(paths.vars, to)[index] ?? '');
+    const linked = await whereThere(link, store, variableStores(paths.vars, to)[index] ?? '');
     if (!linked.ok) return await back(linked);
   }
   const [tpmFrom, tpmTo] = [tpmStatePath(paths.vars, from), tpmStatePath(paths.vars, to)];
-  const moved = await moveState(tpmFrom, tpmTo);
+  const moved = await whereThere(rename, tpmFrom, tpmTo);
   if (!moved.ok) return await back(moved);
   const { definition, metadata } = renamed.record;
   const written = await store.put(definition, renamed.source, metadata);
@@ -117,25 +117,14 @@ async function move(services: RenameServices, machine: Machine, renamed: Renamed
   return success('renamed');
 }
 
-/** A machine without a TPM, or one that never ran, has none. */
-async function moveState(from: string, to: string): Promise<Outcome<void>> {
+/** A machine without it, or one that never ran, has none. */
+async function whereThere(
+  act: typeof link | typeof rename,
+  from: string,
+  to: string,
+): Promise<Outcome<void>> {
   try {
-    await rename(from, to);
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT')
-      return failure(
-        'state-unwritable',
-        `${to} could not be made: ${String(error)}`,
-        `look at what is at ${to}`,
-      );
-  }
-  return success(undefined);
-}
-
-/** A machine without UEFI, or one that never ran, has no store. */
-async function linkVariables(from: string, to: string): Promise<Outcome<void>> {
-  try {
-    await link(from, to);
+    await act(from, to);
   } catch (error) {
     if (errorCode(error) !== 'ENOENT')
       return failure(
