@@ -1,7 +1,6 @@
 /** passt at work under the filter of its jail: from the walls that it makes itself to the packets of a guest. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -13,6 +12,7 @@ import { networkHelper } from '../../src/manager/facts/user-network.ts';
 import { gatherQemu } from '../../src/manager/facts/qemu-facts.ts';
 import { definitionOf, sampleFacts } from '../../src/plan/sample-facts.ts';
 import { planLaunch } from '../../src/plan/plan-launch.ts';
+import { beginGuest } from '../support/bare-guest.ts';
 import { startBareQemu } from '../support/bare-qemu.ts';
 import { buildDemoGuest } from '../support/demo-guest.ts';
 import { demoMachine } from '../support/demo-machine.ts';
@@ -69,22 +69,14 @@ test('a guest boots, gets its address, fetches, pings, resolves and is reached',
     netdev: () => blocking(fd),
   });
   await using jailed = traced.jailed;
-  const qmp = connect(bare.sockets.qmp ?? '');
-  qmp.write('{"execute":"qmp_capabilities"}{"execute":"cont"}');
-  const guest = connect(bare.sockets.console ?? '');
-  let said = '';
-  guest.on('data', (piece: Buffer) => (said += piece.toString('latin1')));
-  const until = async (wanted: RegExp): Promise<void> => {
-    for (const giveUpAt = performance.now() + 90_000; !wanted.test(said); await delay(50))
-      if (performance.now() > giveUpAt) throw new Error(`${String(wanted)} was not seen: ${said}`);
-  };
-  await until(/network 10\.0\.2\.15/);
-  await until(/# /);
+  const guest = beginGuest(bare);
+  await guest.until(/network 10\.0\.2\.15/);
+  await guest.until(/# /);
   await delay(500);
   guest.write(
     "wget -q -O - http://192.0.2.1/ | wc -c; nslookup page.test; ping -c 1 192.0.2.1; echo do''ne\n",
   );
-  await until(/420001[\s\S]*192\.0\.2\.77[\s\S]* 0% packet loss[\s\S]*done/);
+  await guest.until(/420001[\s\S]*192\.0\.2\.77[\s\S]* 0% packet loss[\s\S]*done/);
   assert.match(
     uplink.host.run('busybox', 'wget', '-q', '-O', '-', 'http://127.0.0.1:2280/'),
     /^hello from 52/,

@@ -1,7 +1,6 @@
 /** swtpm at work under the filter of its jail: from its own filter to the commands of a guest. */
 import assert from 'node:assert/strict';
 import { mkdtemp, mkdir, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -13,6 +12,7 @@ import { tpmServer } from '../../src/manager/facts/side-servers.ts';
 import { gatherQemu } from '../../src/manager/facts/qemu-facts.ts';
 import { definitionOf, sampleFacts } from '../../src/plan/sample-facts.ts';
 import { planLaunch } from '../../src/plan/plan-launch.ts';
+import { beginGuest } from '../support/bare-guest.ts';
 import { startBareQemu } from '../support/bare-qemu.ts';
 import { buildDemoGuest } from '../support/demo-guest.ts';
 import { demoMachine } from '../support/demo-machine.ts';
@@ -50,20 +50,11 @@ test('a guest finds its TPM, and reads its registers', async () => {
   }
   const traced = await startTraced(server.launch, directory, { netdev: () => blocking(fd) });
   await using jailed = traced.jailed;
-  const qmp = connect(bare.sockets.qmp ?? '');
-  qmp.write('{"execute":"qmp_capabilities"}{"execute":"cont"}');
-  const guest = connect(bare.sockets.console ?? '');
-  for (const socket of [qmp, guest]) socket.on('error', () => undefined);
-  let said = '';
-  guest.on('data', (piece: Buffer) => (said += piece.toString('latin1')));
-  const until = async (wanted: RegExp): Promise<void> => {
-    for (const giveUpAt = performance.now() + 90_000; !wanted.test(said); await delay(50))
-      if (performance.now() > giveUpAt) throw new Error(`${String(wanted)} was not seen: ${said}`);
-  };
-  await until(/# /);
+  const guest = beginGuest(bare);
+  await guest.until(/# /);
   await delay(500);
   guest.write('cat /sys/class/tpm/tpm0/pcr-sha256/16; echo do""ne\n');
-  await until(/0{64}[\s\S]*done/);
+  await guest.until(/0{64}[\s\S]*done/);
   bare.child.kill('SIGKILL');
   // It ends with its connection.
   await jailed.ended(30_000);

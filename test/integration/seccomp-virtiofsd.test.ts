@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { closeSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -14,6 +13,7 @@ import { shareServer } from '../../src/manager/facts/side-servers.ts';
 import { gatherQemu } from '../../src/manager/facts/qemu-facts.ts';
 import { definitionOf, sampleFacts } from '../../src/plan/sample-facts.ts';
 import { planLaunch } from '../../src/plan/plan-launch.ts';
+import { beginGuest } from '../support/bare-guest.ts';
 import { startBareQemu } from '../support/bare-qemu.ts';
 import { buildDemoGuest } from '../support/demo-guest.ts';
 import { demoMachine } from '../support/demo-machine.ts';
@@ -65,22 +65,13 @@ test('a guest mounts, makes, reads, renames and removes', async () => {
     closeSync(found.fd);
     break;
   }
-  const qmp = connect(bare.sockets.qmp ?? '');
-  qmp.write('{"execute":"qmp_capabilities"}{"execute":"cont"}');
-  const guest = connect(bare.sockets.console ?? '');
-  for (const one of [qmp, guest]) one.on('error', () => undefined);
-  let said = '';
-  guest.on('data', (piece: Buffer) => (said += piece.toString('latin1')));
-  const until = async (wanted: RegExp): Promise<void> => {
-    for (const giveUpAt = performance.now() + 90_000; !wanted.test(said); await delay(50))
-      if (performance.now() > giveUpAt) throw new Error(`${String(wanted)} was not seen: ${said}`);
-  };
-  await until(/# /);
+  const guest = beginGuest(bare);
+  await guest.until(/# /);
   await delay(500);
   guest.write(
     'mkdir /tmp/a; mount -t virtiofs data /tmp/a && cd /tmp/a && cat read-me && echo x >y && mkdir d && mv y d/z && chmod 600 d/z && ls -la . d && rm -r d; sync; echo do""ne\n',
   );
-  await until(/done/);
+  await guest.until(/done/);
   bare.child.kill('SIGKILL');
   await jailed.ended(30_000);
   calls = await traced.calls();

@@ -1,21 +1,12 @@
 /** Disks that come and go while the guest runs: by descriptor, from a home that stays closed, with every wall up throughout. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  statSync,
-} from 'node:fs';
+import { chmodSync, chownSync, closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { closedHome, startWithAccounts } from '../support/accounts.ts';
-import { consoleShows, defineBare, done, refused, statusOf } from '../support/driver.ts';
+import { openImages as imagesOpenOf } from '../support/block-chains.ts';
+import { consoleShows, defineBare, done, refused } from '../support/driver.ts';
 import { demoMachine } from '../support/demo-machine.ts';
 import { agentShell, untilAgentAnswers } from '../support/agent-shell.ts';
 import { addGuestAgent } from '../support/guest-agent.ts';
@@ -83,18 +74,7 @@ const named = (serial: string, name = 'shop'): Promise<string> =>
     name,
   );
 
-async function openImages(name = 'shop'): Promise<string[]> {
-  const { pid } = await statusOf(instance, name);
-  const links = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-    try {
-      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
-    } catch {
-      return [];
-    }
-  });
-  return links.filter((path) => /\.(?:qcow2|raw)$/.test(path)).map((path) => path.split('/').at(-1) ?? '');
-}
-
+const openImages = (name = 'shop'): Promise<string[]> => imagesOpenOf(instance, name);
 const has = async (file: string, name = 'shop'): Promise<boolean> => (await openImages(name)).includes(file);
 const audited = (name = 'shop'): Promise<string> => done(instance, `audit ${name}`);
 

@@ -1,15 +1,14 @@
 /** Shared folders of a machine: a guest mounts, writes and reads them, and virtiofsd comes and goes with its machine whatever dies. */
 import assert from 'node:assert/strict';
 import { chownSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, test } from 'node:test';
 import type { AuditReport } from '../../src/audit/report.ts';
-import { isAlive, startTimeOf } from '../../src/linux/process.ts';
 import { consoleShows, defineDemo, done, refused, remains, statusOf, untilGone } from '../support/driver.ts';
 import { guestRuns } from '../support/guest-shell.ts';
 import { startInstance } from '../support/instance.ts';
 import { killProcess } from '../support/small-machine.ts';
 import { sendKill } from '../support/send-kill.ts';
+import { livesOn, until } from '../support/until.ts';
 
 const instance = await startInstance();
 after(() => instance[Symbol.asyncDispose]());
@@ -31,16 +30,6 @@ const pidsOf = (): readonly number[] =>
     const text = readFileSync(`${instance.paths.brokerRun}/machines/${name}.json`, 'utf8');
     return (JSON.parse(text) as { readonly pid: number }).pid;
   });
-const livesOn = (pid: number): boolean => {
-  const startTime = startTimeOf(pid);
-  return startTime !== undefined && isAlive(pid, startTime);
-};
-
-async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const giveUpAt = performance.now() + 30_000; !(await holds()); await delay(50))
-    if (performance.now() > giveUpAt) throw new Error(what);
-}
-
 async function begin(): Promise<void> {
   await done(instance, 'start web');
   await consoleShows(instance, 'web', /ready[\s\S]*# /, { replay: false });

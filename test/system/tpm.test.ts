@@ -1,16 +1,15 @@
 /** A TPM beside a machine: a guest uses it, its state is kept, and swtpm comes and goes with its machine whatever dies. */
 import assert from 'node:assert/strict';
 import { existsSync, lstatSync, readFileSync, readdirSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, test } from 'node:test';
 import type { AuditReport } from '../../src/audit/report.ts';
-import { isAlive, startTimeOf } from '../../src/linux/process.ts';
 import { consoleShows, defineDemo, done, refused, remains, statusOf, untilGone } from '../support/driver.ts';
 import { createDemoDisk } from '../support/demo-guest.ts';
 import { guestRuns } from '../support/guest-shell.ts';
 import { startInstance } from '../support/instance.ts';
 import { killProcess } from '../support/small-machine.ts';
 import { sendKill } from '../support/send-kill.ts';
+import { livesOn, until } from '../support/until.ts';
 
 const instance = await startInstance();
 after(() => instance[Symbol.asyncDispose]());
@@ -49,10 +48,6 @@ function serverPid(): number {
   };
   return record.pid;
 }
-const livesOn = (pid: number): boolean => {
-  const startTime = startTimeOf(pid);
-  return startTime !== undefined && isAlive(pid, startTime);
-};
 const owners = (): string[] =>
   [state, ...readdirSync(state).map((name) => `${state}/${name}`)].map((path) => {
     const { uid, gid, mode } = lstatSync(path);
@@ -60,11 +55,6 @@ const owners = (): string[] =>
   });
 
 let extended = '';
-
-async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const giveUpAt = performance.now() + 30_000; !(await holds()); await delay(50))
-    if (performance.now() > giveUpAt) throw new Error(what);
-}
 
 async function begin(): Promise<void> {
   await done(instance, 'start web');

@@ -1,11 +1,9 @@
 /** User networks by passt: out, in, changed while they run, and gone with the machine whatever dies. The host is a namespace of the test's. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, test } from 'node:test';
 import type { AuditReport } from '../../src/audit/report.ts';
 import { unlessMissing } from '../../src/linux/errno.ts';
-import { isAlive, startTimeOf } from '../../src/linux/process.ts';
 import { readyLine } from '../support/demo-guest.ts';
 import {
   bareMachine,
@@ -23,6 +21,7 @@ import { startInstance } from '../support/instance.ts';
 import { killProcess } from '../support/small-machine.ts';
 import { createUplink } from '../support/uplink.ts';
 import { sendKill } from '../support/send-kill.ts';
+import { livesOn, until } from '../support/until.ts';
 
 const uplink = await createUplink();
 after(() => uplink[Symbol.dispose]());
@@ -53,17 +52,6 @@ function passtPid(): number {
   const path = `${instance.paths.brokerRun}/machines/${name}.json`;
   const text = unlessMissing(() => readFileSync(path, 'utf8'));
   return text === undefined ? 0 : (JSON.parse(text) as { readonly pid: number }).pid;
-}
-
-/** pid 1 reaps lazily: a zombie is dead. */
-const livesOn = (pid: number): boolean => {
-  const startTime = startTimeOf(pid);
-  return startTime !== undefined && isAlive(pid, startTime);
-};
-
-async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const giveUpAt = performance.now() + 30_000; !(await holds()); await delay(50))
-    if (performance.now() > giveUpAt) throw new Error(what);
 }
 
 before(async () => {
