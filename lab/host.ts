@@ -30,7 +30,7 @@ export interface ScriptOutcome {
   readonly output: string;
 }
 
-const bootLimitMs = 240_000;
+const bootLimitMs = 600_000;
 const powerOffLimitMs = 180_000;
 
 export class LabHost implements AsyncDisposable {
@@ -194,7 +194,7 @@ class LabBoot implements AsyncDisposable {
     return next.value;
   }
 
-  async run(script: string, limitMs = 120_000): Promise<ScriptOutcome> {
+  async run(script: string, limitMs = 300_000): Promise<ScriptOutcome> {
     const id = String(++this.#scripts);
     const limit = setTimeout(() => this.#child.kill('SIGKILL'), limitMs);
     this.#socket?.write(`${id} ${Buffer.from(script).toString('base64')}\n`);

@@ -24,7 +24,11 @@ function chosen(words: readonly string[], all: boolean): string[] {
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { all: { type: 'boolean', default: false }, shell: { type: 'string' } },
+    options: {
+      all: { type: 'boolean', default: false },
+      shell: { type: 'string' },
+      ledger: { type: 'string' },
+    },
   });
   if (process.getuid?.() !== 0) throw new Error('must be started as root: debootstrap makes device nodes');
   const files = chosen(positionals, values.all);
@@ -36,11 +40,19 @@ async function main(): Promise<void> {
     process.exitCode = status;
     return;
   }
+  const reporter = join(import.meta.dirname, '../test/support/ledger.ts');
+  const ledger =
+    values.ledger === undefined
+      ? []
+      : ['spec', 'stdout', reporter, values.ledger].map(
+          (value, at) => `--test-reporter${at % 2 === 0 ? '' : '-destination'}=${value}`,
+        );
   const options = [
     '--disable-warning=ExperimentalWarning',
     '--test',
     '--test-concurrency=1',
     '--test-timeout=1200000',
+    ...ledger,
   ];
   const child = spawn(process.execPath, [...options, ...files], { stdio: 'inherit' });
   process.exitCode = await new Promise<number>((resolve, reject) => {

@@ -11,6 +11,7 @@ import { unmount } from '../../src/linux/mount.ts';
 import { isAlive } from '../../src/linux/process.ts';
 import type { BrokerReply, BrokerRequest } from '../../src/protocol/broker.ts';
 import { encodeFrame, FrameReader, maxReplyBytes } from '../../src/protocol/frame.ts';
+import { patienceMs } from './patience.ts';
 
 /** A uid without an account, for the manager of a test. */
 export const testManagerUid = 1_879_200_000;
@@ -51,7 +52,7 @@ export function makeTestSite(policy: object = {}): HostSite {
 /** Ends and removes all of an instance: processes by their cgroups, mounts, directories. */
 export async function removeTestSite(site: HostSite): Promise<void> {
   const cgroups = findCgroupMounts();
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + patienceMs;
   do {
     killCgroup(cgroups, site.cgroupParent);
     if (processesIn(cgroups, site.cgroupParent).length === 0 && removeCgroup(cgroups, site.cgroupParent))

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { patienceMs } from './patience.ts';
 
 export const checkout = resolve(import.meta.dirname, '../..');
 
@@ -18,14 +19,14 @@ export function exposeCheckout(directory: string): string {
   if (reachable(checkout)) return checkout;
   const target = join(directory, 'checkout');
   mkdirSync(target);
-  execFileSync('mount', ['--bind', checkout, target], { timeout: 10_000 });
+  execFileSync('mount', ['--bind', checkout, target], { timeout: patienceMs });
   return target;
 }
 
 export function removeExposedCheckout(directory: string): void {
   const target = join(directory, 'checkout');
   try {
-    execFileSync('umount', ['--lazy', target], { timeout: 10_000, stdio: 'ignore' });
+    execFileSync('umount', ['--lazy', target], { timeout: patienceMs, stdio: 'ignore' });
     rmdirSync(target);
   } catch {
     // There was none.

@@ -17,6 +17,7 @@ import { isAlive, startTimeOf } from '../../src/linux/process.ts';
 import { openTap } from '../../src/linux/tap.ts';
 import { bindUnixSocket } from '../../src/linux/unix-socket.ts';
 import type { Descriptor, LaunchRequest, SocketName } from '../../src/protocol/launch.ts';
+import { patienceMs } from './patience.ts';
 
 export const jailedUid = 1_879_048_300;
 
@@ -107,7 +108,7 @@ export async function startJailed(
       ended,
       async [Symbol.asyncDispose]() {
         if (alive()) process.kill(outcome.pid, 'SIGKILL');
-        await ended(10_000);
+        await ended(patienceMs);
         await removeWhenReaped(cgroup);
         roots.close();
         await rm(directory, { recursive: true });
@@ -137,7 +138,7 @@ async function showState(path: string): Promise<ShownMount> {
 /** A dead process keeps its cgroup until pid 1 has reaped it, which some do lazily. */
 async function removeWhenReaped(cgroup: string): Promise<void> {
   const cgroups = findCgroupMounts();
-  for (const giveUpAt = performance.now() + 10_000; !removeCgroup(cgroups, cgroup); await wait(5))
+  for (const giveUpAt = performance.now() + patienceMs; !removeCgroup(cgroups, cgroup); await wait(5))
     if (performance.now() > giveUpAt) throw new Error(`${cgroup} cannot be removed`);
 }
 

@@ -5,9 +5,15 @@ export interface LedgerLine {
   readonly name: string;
   readonly file: string;
   readonly outcome: 'passed' | 'failed' | 'skipped';
-  /** Why it was skipped. */
+  /** Why it was skipped, or what it failed with. */
   readonly reason: string;
   readonly durationMs: number;
+}
+
+/** What the test itself threw; node wraps it. */
+function failureOf(error: Error | undefined): string {
+  const thrown = error?.cause instanceof Error ? error.cause : error;
+  return (thrown?.stack ?? thrown?.message ?? '').slice(0, 1500);
 }
 
 function lineOf(event: TestEvent): LedgerLine | undefined {
@@ -18,11 +24,12 @@ function lineOf(event: TestEvent): LedgerLine | undefined {
   if (isContainer && event.type === 'test:pass') return undefined;
   const unfinished = skip ?? todo;
   const skipped = unfinished !== undefined && unfinished !== false;
+  const whySkipped = typeof unfinished === 'string' ? unfinished : skipped ? 'no reason given' : '';
   return {
     name,
     file,
     outcome: event.type === 'test:fail' ? 'failed' : skipped ? 'skipped' : 'passed',
-    reason: typeof unfinished === 'string' ? unfinished : skipped ? 'no reason given' : '',
+    reason: event.type === 'test:fail' ? failureOf(event.data.details.error) : whySkipped,
     durationMs: Math.round(details.duration_ms),
   };
 }

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as wait } from 'node:timers/promises';
 import { descriptorOf } from '../../src/linux/peer-credentials.ts';
+import { patienceMs } from './patience.ts';
 
 /** Connects as soon as QEMU listens. */
 export async function connectWhenListening(path: string, timeoutMs: number): Promise<Socket> {
@@ -39,7 +40,7 @@ export class RawMonitor implements AsyncDisposable {
     this.#incoming = this.#lines[Symbol.asyncIterator]();
   }
 
-  static async open(path: string, timeoutMs = 10_000): Promise<RawMonitor> {
+  static async open(path: string, timeoutMs = patienceMs): Promise<RawMonitor> {
     const monitor = new RawMonitor(await connectWhenListening(path, timeoutMs));
     await monitor.#next();
     await monitor.execute('qmp_capabilities');

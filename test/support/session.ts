@@ -26,6 +26,7 @@ import { exposeCheckout, removeExposedCheckout } from './checkout.ts';
 import { buildDemoGuest, createDemoDisk, type DemoGuest } from './demo-guest.ts';
 import { demoMachine, type DemoMachine } from './demo-machine.ts';
 import { run, type CommandOutcome, type RunOptions } from './instance.ts';
+import { patienceMs } from './patience.ts';
 
 export interface SessionUser extends AsyncDisposable {
   readonly uid: number;
@@ -167,7 +168,7 @@ export function titleOf(pid: number): string {
 
 /** The uid is of this test alone. */
 async function endAll(uid: number): Promise<void> {
-  for (const giveUpAt = performance.now() + 10_000; ; await delay(20)) {
+  for (const giveUpAt = performance.now() + patienceMs; ; await delay(20)) {
     const pids = processesOfUids(uid, 1);
     if (pids.length === 0) return;
     for (const pid of pids)

@@ -7,6 +7,7 @@ import type { Reply } from '../../src/api/client.ts';
 import type { MachineState } from '../../src/api/endpoints.ts';
 import { isAlive, startTimeOf } from '../../src/linux/process.ts';
 import type { Instance } from './instance.ts';
+import { patienceMs } from './patience.ts';
 
 /** YAML of a machine of 32 MiB; `more`: further lines, top level. */
 export function smallMachine(name: string, more: readonly string[] = []): string {
@@ -90,7 +91,7 @@ export async function killProcess(pid: number): Promise<void> {
 }
 
 export async function gone(pid: number, startTime: number): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + patienceMs;
   while (isAlive(pid, startTime)) {
     assert.ok(performance.now() < deadline, `process ${pid} does not end`);
     await delay(2);

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { findCgroupMounts, killCgroup, processesIn, removeCgroup } from '../../src/jail/cgroups.ts';
 import { unlessMissing } from '../../src/linux/errno.ts';
 import { isAlive, processesOfUids, startTimeOf } from '../../src/linux/process.ts';
+import { patienceMs } from './patience.ts';
 
 /** Written as `instance.json` into the directory of an instance, so that a later run can sweep it. */
 export interface InstanceMark {
@@ -97,14 +98,14 @@ export function mountsBelow(directory: string): string[] {
 function unmountBelow(directory: string): void {
   for (const path of mountsBelow(directory)) {
     try {
-      execFileSync('umount', ['--lazy', path], { timeout: 10_000, stdio: 'ignore' });
+      execFileSync('umount', ['--lazy', path], { timeout: patienceMs, stdio: 'ignore' });
     } catch {
       // A mount above it took it along.
     }
   }
 }
 
-/** Everything of one instance. Throws where a process survives SIGKILL for ten seconds, or a cgroup stays. */
+/** Everything of one instance. Throws where a process survives SIGKILL for long, or a cgroup stays. */
 export async function sweepInstance(mark: InstanceMark): Promise<void> {
   const mounts = findCgroupMounts();
   const living = (): number[] => [
@@ -113,7 +114,7 @@ export async function sweepInstance(mark: InstanceMark): Promise<void> {
     ...processesOfUids(mark.managerUid, 1),
     ...processesOfUids(mark.uidRange.base, mark.uidRange.count),
   ];
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + patienceMs;
   for (let left = living(); left.length > 0; left = living()) {
     killCgroup(mounts, mark.cgroupParent);
     killAll(left);
