@@ -36,6 +36,7 @@ lsblk -dnro PATH,MODEL | awk '$2 == "scsi_debug" { print $1 }'`)
   assert.match(disk, /^\/dev\/sd[a-z]$/);
   const lines = [
     { relax: 'capability', to: 'sys_rawio', machines: ['raw'] },
+    { relax: 'capability', to: 'net_raw', machines: ['sniffer'] },
     { relax: 'apparmor', to: 'unconfined', machines: ['open'] },
     { relax: 'device-cgroup', to: 'off', machines: ['open'] },
     { relax: 'seccomp', to: 'qemu', machines: ['open'] },
@@ -112,4 +113,22 @@ test('walls that gave way are audited with cgroup v2 and AppArmor as they were a
   const audit = await host.demand('qward audit open');
   assert.match(audit, /unconfined/);
   await host.demand('qward kill open');
+});
+
+test('a capability that the unit takes from the broker is refused by name, and the drop-in of the message gives it', async () => {
+  await host.demand(define('sniffer', 'confinement: {capabilities: [net_raw]}'));
+  const refused = await host.run('qward start sniffer');
+  assert.notEqual(refused.status, 0);
+  assert.match(refused.output, /"sniffer" is to have CAP_NET_RAW, which the broker cannot give/);
+  assert.match(await host.demand('qward doctor || true'), /capabilities +degraded +.*CAP_NET_RAW/);
+  const [, path = '', ...lines] =
+    /make (\S+) with the lines "(.*?)" and "(.*?)"; then/.exec(refused.output.replaceAll(/\s+/g, ' ')) ?? [];
+  await host.demand(`mkdir -p $(dirname ${path}) && printf '%s\\n' ${lines.map((line) => `'${line}'`).join(' ')} > ${path}
+systemctl daemon-reload && systemctl restart qward-broker`);
+  await host.demand('qward start sniffer', 180_000);
+  const status = await host.demand(`cat /proc/${pidOf('sniffer')}/status`);
+  for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+    assert.match(status, new RegExp(`^${set}:\\t0000000000002000$`, 'm'));
+  assert.match(await host.demand('qward doctor || true'), /capabilities +ok +.*net_raw/);
+  await host.demand('qward audit sniffer && qward kill sniffer');
 });

@@ -11,7 +11,7 @@ import {
 } from './expected-walls.ts';
 import { judge, missing, type Finding } from './finding.ts';
 import { shareCapabilities } from '../protocol/side-servers.ts';
-import { capabilityNames, capabilitySet } from './capability-names.ts';
+import { capabilityNames, capabilitySet } from '../protocol/capability-names.ts';
 import { faultsOfThreads, type ProcessState } from './process-state.ts';
 
 /** Real, effective, saved and file system id. */

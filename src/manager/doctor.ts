@@ -5,6 +5,7 @@ import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
 import { accountOf } from '../linux/accounts.ts';
 import type { UserNetworkFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
+import { cureOfLack, lackingIn } from '../protocol/capability-names.ts';
 import { version } from '../protocol/version.ts';
 import type { BrokerPort } from './broker-port.ts';
 import type { HostBasics } from './facts/host.ts';
@@ -59,7 +60,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
   // The proof runs a machine: without broker and QEMU it would only say the same again.
   const kvm = status.ok && qemu.ok ? await services.kvm() : { works: false, reason: 'not tried yet' };
   const checks = [
-    ...(status.ok ? brokerChecks(status.value, services.instance) : [faultCheck('broker', status)]),
+    ...(status.ok ? brokerChecks(status.value, services) : [faultCheck('broker', status)]),
     ...(services.instance === 'session'
       ? [...sessionChecks(status.ok ? status.value : undefined), ...soundCheck(qemu)]
       : [policyCheck(services, status)]),
@@ -88,7 +89,10 @@ function faultCheck(check: string, outcome: Outcome<unknown>): Check {
   };
 }
 
-function brokerChecks(status: BrokerStatus, instance: DoctorServices['instance']): readonly Check[] {
+function brokerChecks(
+  status: BrokerStatus,
+  { instance, policy }: Pick<DoctorServices, 'instance' | 'policy'>,
+): readonly Check[] {
   const always = [
     brokerCheck(status.version),
     runtimeCheck(status),
@@ -102,6 +106,7 @@ function brokerChecks(status: BrokerStatus, instance: DoctorServices['instance']
     storageCheck(status),
     fine('bridges', status.bridges.join(', ') || 'the policy lists none: cards are of kind user'),
     networksCheck(status),
+    ...capabilityChecks(status, policy.current()),
   ];
 }
 
@@ -264,6 +269,21 @@ function vhostCheck({ vhostNet }: HostBasics): Check {
     found: 'not there: QEMU itself carries the packets of network cards',
     cure: 'modprobe vhost_net',
   };
+}
+
+/** Nothing where the policy gives machines none. */
+function capabilityChecks(
+  { boundingSet, scopes = false }: BrokerStatus,
+  current: ReturnType<DoctorServices['policy']['current']>,
+): readonly Check[] {
+  const lines = current.ok ? current.value.relaxations : [];
+  const given = [...new Set(lines.flatMap(({ relax, to }) => (relax === 'capability' ? [to] : [])))];
+  if (given.length === 0 || boundingSet === undefined) return [];
+  const check = 'capabilities';
+  const lacking = lackingIn(boundingSet, given);
+  if (lacking === '') return [fine(check, `${given.join(', ')}: for machines that the policy names`)];
+  const found = `the policy gives ${lacking} to machines, and the broker's own bounding set is without: they cannot be started with it`;
+  return [{ check, state: 'degraded', found, cure: cureOfLack(lacking, scopes) }];
 }
 
 /** Those that there are, or what they would lack. */

@@ -204,6 +204,8 @@ export interface BrokerStatus {
   readonly qemuBinaries: readonly string[];
   readonly machines: readonly LaunchedMachine[];
   readonly slots: readonly { readonly machine: string; readonly uid: number }[];
+  /** Capabilities that the broker can have and give, as CapBnd of /proc/PID/status; absent of an older broker. */
+  readonly boundingSet?: string;
   /** The broker's own files that are not used, with what that means and what to do. */
   readonly damaged: readonly {
     readonly path: string;

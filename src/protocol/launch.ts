@@ -3,6 +3,7 @@
  * form in which a launch plan is kept. Plain, serialisable data. Everything here names *what*; *who* (uid, slot) and
  * *where* (directories, cgroup, sockets) is the broker's alone.
  */
+import { capabilities } from './capability-names.ts';
 
 /** Access mode of a descriptor. */
 export type Access = 'ro' | 'rw';
@@ -111,6 +112,7 @@ export const relaxedValues: Readonly<Partial<Record<RelaxableWall, readonly stri
   seccomp: ['qemu', 'off'],
   namespace: ['net', 'ipc', 'uts', 'pid', 'cgroup'],
   'device-cgroup': ['off'],
+  capability: capabilities,
 };
 
 /** Domain, bus, slot and function of a PCI device, as the names in /sys/bus/pci/devices have them. */

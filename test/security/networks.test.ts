@@ -18,7 +18,7 @@ import {
   type NetworkDefinition,
   type NetworkState,
 } from '../../src/protocol/networks.ts';
-import { capabilitySet } from '../../src/audit/capability-names.ts';
+import { capabilitySet } from '../../src/protocol/capability-names.ts';
 import { askBroker, startTestBroker, testManagerUid, testUidRange, traces } from '../support/broker.ts';
 import { askAs, sendAs } from '../support/claims-peer.ts';
 import { enterOwnNetwork } from '../support/network.ts';

@@ -38,6 +38,8 @@ export interface InstanceOptions {
   readonly down?: boolean;
   /** Runs everything in this network namespace, a path such as /proc/PID/ns/net. */
   readonly network?: string;
+  /** Runs everything without these capabilities in its bounding set. */
+  readonly without?: readonly string[];
 }
 
 export interface Instance extends AsyncDisposable {
@@ -175,8 +177,10 @@ function prepare(
   };
   writePolicy(options.policy ?? {});
   const inNetwork = options.network === undefined ? [] : ['/usr/bin/nsenter', `--net=${options.network}`];
+  const dropped = (options.without ?? []).map((name) => `-${name}`).join(',');
   const program = [
     ...inNetwork,
+    ...(dropped === '' ? [] : ['/usr/bin/setpriv', `--bounding-set=${dropped}`]),
     ...programOf(exposeCheckout(directory), options.bundles ?? process.env['QWARD_TEST_PROGRAMS']),
   ];
   const environment = {

@@ -10,6 +10,7 @@ import type { Policy } from '../../policy/policy.ts';
 import type { LaunchedMachine, Refusal } from '../../protocol/broker.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import { servedNetwork } from '../../protocol/networks.ts';
+import { refuseLacking } from '../capabilities.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { errorCode } from '../../linux/errno.ts';
 import { writeWhole } from '../files.ts';
@@ -45,6 +46,7 @@ export async function handleLaunch(context: BrokerContext, launch: LaunchRequest
     ...admitProgram(launch),
     ...admitJoined(context, launch, policy.policy),
     ...refuseHook(launch),
+    ...refuseLacking(launch, context.scopes),
   ];
   if (refusals.length > 0) return { ok: false, refusals };
   let ids: ReturnType<Means['takeIds']>;

@@ -13,6 +13,7 @@ import {
   type ProcessFacts,
 } from '../../protocol/broker.ts';
 import { version } from '../../protocol/version.ts';
+import { ownBoundingSet } from '../capabilities.ts';
 import { refuse, storageRoots, type BrokerContext, type HandlerOutcome } from '../context.ts';
 import { networkStates } from '../network-server.ts';
 import { networksOf } from '../../protocol/networks.ts';
@@ -50,6 +51,7 @@ export async function handleStatus(context: BrokerContext): Promise<HandlerOutco
     autostart: context.autostart.list(),
     networks: networkStates(context),
     damaged: damagedFiles(context),
+    boundingSet: ownBoundingSet(),
   };
   return { ok: true, result: status };
 }
