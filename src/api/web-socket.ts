@@ -9,6 +9,8 @@ import { parseTrusted } from './json.ts';
 const handshakeTimeoutMs = 30_000;
 const maxMessageBytes = 1024 * 1024;
 const maxRefusalBytes = 64 * 1024;
+/** Bytes that were written and not sent, beyond which a writer that can wait should. */
+const maxUnsentBytes = 512 * 1024;
 /** More messages than this that nobody has read stop the reading of the socket. */
 const maxWaiting = 256;
 
@@ -22,6 +24,8 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
   readonly #waiting: StreamMessage[] = [];
   #wake: (() => void) | undefined;
   #closed = false;
+  #unsent = 0;
+  #drain = Promise.withResolvers<void>();
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
@@ -35,8 +39,7 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
     // 'close' follows; that the connection broke shows there.
     socket.on('error', () => {});
     socket.on('close', () => {
-      this.#closed = true;
-      this.#wake?.();
+      this.#end();
     });
   }
 
@@ -63,8 +66,24 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
     });
   }
 
+  /** Whoever writes much without end looks at `isFull`. */
   write(bytes: Uint8Array): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes, { binary: true });
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    this.#unsent += bytes.length;
+    this.#socket.send(bytes, { binary: true }, () => {
+      this.#unsent -= bytes.length;
+      if (this.#unsent <= maxUnsentBytes / 2) this.#drained();
+    });
+  }
+
+  /** The other side takes nothing: more than half a MiB waits. */
+  get isFull(): boolean {
+    return !this.#closed && this.#unsent > maxUnsentBytes;
+  }
+
+  /** Resolves when half of that was taken, at once where it is not full, or when the stream is over. */
+  async drained(): Promise<void> {
+    if (this.isFull) await this.#drain.promise;
   }
 
   sendText(text: string): void {
@@ -75,8 +94,18 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
   close(): void {
     this.#socket.close(1000);
     setTimeout(() => this.#socket.terminate(), 2000).unref();
+    this.#end();
+  }
+
+  #drained(): void {
+    this.#drain.resolve();
+    this.#drain = Promise.withResolvers();
+  }
+
+  #end(): void {
     this.#closed = true;
     this.#wake?.();
+    this.#drained();
   }
 }
 

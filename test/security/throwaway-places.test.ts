@@ -27,6 +27,7 @@ const lying = {
   'own.test': '192.0.2.2',
   'meta.test': '169.254.169.254',
   'zero.test': '0.0.0.0',
+  'inner.test': '10.9.9.9',
 };
 const lines = Object.entries({ 'good.test': '192.0.2.1', ...lying }).map(
   ([name, address]) => `${address} ${name}\n`,
@@ -34,6 +35,7 @@ const lines = Object.entries({ 'good.test': '192.0.2.1', ...lying }).map(
 
 before(() => {
   rememberNoKvm(instance);
+  world.run('ip', 'address', 'add', '10.9.9.9/32', 'dev', 'up1');
   writeFileSync(names, `127.0.0.1 localhost\n${lines.join('')}`);
   for (const [network, page] of [
     [host, 'a page of the host'],
@@ -65,6 +67,7 @@ test('what was named is reached, and no other port, host, name, protocol or addr
     'http://192.0.2.1/',
     'http://192.0.2.2/',
     'http://10.0.2.2/',
+    'http://10.9.9.9/',
     'http://169.254.169.254/',
     'http://[2001:db8::1]/',
     'http://127.0.0.1/',
@@ -73,33 +76,43 @@ test('what was named is reached, and no other port, host, name, protocol or addr
     'http://elsewhere.test/',
   ];
   // The control: from the host each of them answers.
-  for (const url of closed.filter((one) => /192\.0|169\.|2001|127\.0/.test(one)))
+  for (const url of closed.filter((one) => /192\.0|169\.|2001|127\.0|10\.9/.test(one)))
     assert.match(host.run('busybox', 'wget', '-q', '-O', '-', url), /a page/, url);
   const script = [
     fetch('http://good.test/'),
     fetch('http://127.0.0.1:8080/'),
+    fetch('http://inner.test:8080/'),
     ...closed.map(fetch),
     'timeout 5 nslookup good.test 192.0.2.1 >/dev/null 2>&1; echo "dns $?"',
     'echo tunnelled.secret | timeout 5 nc -u 192.0.2.1 53 2>&1; echo "udp $?"',
     'ping -c 1 -w 2 192.0.2.1 2>&1 | tail -n 1',
     'ls /sys/class/net; ip route; ip -6 route show table main | grep -v lo',
   ].join('\n');
-  const allow = ['good.test:80', '127.0.0.1:8080', ...Object.keys(lying).map((name) => `${name}:80`)];
+  const named = ['good.test:80', '127.0.0.1:8080', 'inner.test:8080/private'];
+  const allow = [...named, ...Object.keys(lying).map((name) => `${name}:80`)];
   const { stdout, stderr } = await qwardRun(guest, allow, ['sh', '-c', script]);
   const said = stdout.split('\n');
-  // Named by its name, and a service of the host that was named by its address.
+  // Named by its name, a service of the host that was named by its address, and a name that may lead into a private network.
   assert.deepEqual(
-    said.slice(0, 4),
-    ['a page of the world', 'http://good.test/ 0', 'a page of the host', 'http://127.0.0.1:8080/ 0'],
+    said.slice(0, 6),
+    [
+      'a page of the world',
+      'http://good.test/ 0',
+      'a page of the host',
+      'http://127.0.0.1:8080/ 0',
+      'a page of the world',
+      'http://inner.test:8080/ 0',
+    ],
     stderr,
   );
-  const rest = said.slice(4).join('\n');
+  const rest = said.slice(6).join('\n');
   assert.doesNotMatch(rest, /a page/);
   for (const url of closed)
     assert.match(rest, new RegExp(`^${url.replaceAll(/[.[\]]/g, '\\$&')} [1-9]\\d*$`, 'm'));
   assert.match(rest, /^dns [1-9]/m);
   assert.match(rest, /^udp [1-9]/m);
   assert.doesNotMatch(rest, / 0% packet loss/);
+  assert.match(stderr, /inner\.test leads to 10\.9\.9\.9, .* is written NAME:PORT\/private/);
   assert.match(rest, /^lo\n*$/m);
   assert.doesNotMatch(rest, /eth0|default/);
 });

@@ -1,9 +1,10 @@
 /** Bytes of an output as they come, for one reader; what it has taken is told, so that no more than a window of them waits. */
 import { GuestFault, windowBytes } from './frames.ts';
+import { Pieces } from './pieces.ts';
 
 export class ByteQueue implements AsyncIterable<Uint8Array> {
   readonly #taken: (bytes: number) => void;
-  readonly #parts: Uint8Array[] = [];
+  readonly #parts = new Pieces();
   #waiting = 0;
   #over: { readonly error?: Error } | undefined;
   #wake: (() => void) | undefined;
@@ -13,6 +14,7 @@ export class ByteQueue implements AsyncIterable<Uint8Array> {
   }
 
   push(part: Uint8Array): void {
+    if (part.length === 0) throw new GuestFault('the guest sent a part of an output without a byte in it');
     this.#waiting += part.length;
     // SECURITY: rule guest. The runner sends no more than it was told has been taken; a guest that does is not one to listen to.
     if (this.#waiting > windowBytes) throw new GuestFault('the guest sends more than was taken from it');

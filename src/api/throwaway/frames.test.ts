@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeFrame, encodeWish, FrameReader, GuestFault, windowBytes } from './frames.ts';
+import { encodeFrame, encodeWish, FrameReader, GuestFault, windowBytes, type GuestPort } from './frames.ts';
 import { RunningCommand } from './running-command.ts';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
@@ -43,7 +43,9 @@ test('a wish is fields and words, none of which can become another', () => {
 
 function command(): { readonly running: RunningCommand; readonly sent: string[] } {
   const sent: string[] = [];
-  return { sent, running: new RunningCommand(3, (frame) => sent.push(text(frame.subarray(9)))) };
+  const write = (bytes: Buffer): void => void sent.push(text(bytes.subarray(9)));
+  const port: GuestPort = { write, isFull: false, drained: () => Promise.resolve() };
+  return { sent, running: new RunningCommand(3, port) };
 }
 const frame = (kind: string, data: string | Buffer) => ({ kind, command: 3, data: Buffer.from(data) });
 
@@ -60,6 +62,8 @@ test('a guest that sends more than was taken, or what is no frame of a runner, i
     frame('A', ''),
     frame('X', ''),
     frame('?', ''),
+    frame('O', ''),
+    frame('E', ''),
   ])
     assert.throws(() => command().running.obey(wrong), GuestFault, `${wrong.kind}${text(wrong.data)}`);
 });

@@ -28,6 +28,15 @@ export const windowBytes = 262_144;
 const maxDataBytes = 64 * 1024;
 export const maxWishBytes = 60 * 1024;
 
+/** The way to the guest (MessageStream). */
+export interface GuestPort {
+  write(frame: Buffer): void;
+  /** So much was written and not taken that nothing more should be. */
+  readonly isFull: boolean;
+  /** Resolves when it is not full any more, or over. */
+  drained(): Promise<void>;
+}
+
 export class GuestFault extends Error {}
 
 export function encodeFrame(kind: FrameKind, command: number, data: Uint8Array = new Uint8Array()): Buffer {

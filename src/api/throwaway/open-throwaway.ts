@@ -20,8 +20,8 @@ export interface RunOptions {
   readonly memory?: string;
   readonly cpus?: number;
   /**
-   * `user`: a network of its own, by passt. `allow`: no network, but TCP connections to these, each `HOST:PORT`; this process makes
-   * them. Default: none.
+   * `user`: a network of its own, by passt. `allow`: no network, but TCP connections to these, each `HOST:PORT`, or `NAME:PORT/private` for
+   * a name that may lead into a private network; this process makes them. Default: none.
    */
   readonly net?: 'none' | 'user' | { readonly allow: readonly string[] };
   /** A Linux kernel to boot directly, absolute paths. */
@@ -36,6 +36,8 @@ export interface RunOptions {
   readonly definition?: Readonly<Record<string, unknown>>;
   /** How far it is. */
   readonly onProgress?: (notice: ThrowawayNotice) => void;
+  /** Told once of each name of `allow` that leads to no address that it may lead to, with the addresses and the cure. */
+  readonly onClosedName?: (message: string) => void;
   /** Gives up, as long as it is not ready. */
   readonly signal?: AbortSignal;
 }
@@ -62,7 +64,7 @@ export async function openThrowaway(client: QwardClient, options: RunOptions): P
   let machine: ThrowawayMachine | undefined;
   try {
     const up = await comeUp(client, stream, { ...options, ...(disk === undefined ? {} : { image: disk }) });
-    if (places.length > 0) await up.open(places);
+    if (places.length > 0) await up.open(places, options.onClosedName);
     machine = up;
     return machine;
   } catch (error) {

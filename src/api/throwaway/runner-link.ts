@@ -11,6 +11,7 @@ import {
   type CommandWish,
   type Frame,
 } from './frames.ts';
+import { Lookups } from './lookups.ts';
 import type { Place } from './places.ts';
 import { RunningCommand } from './running-command.ts';
 
@@ -25,6 +26,7 @@ export class RunnerLink {
   #places: readonly Place[] = [];
   #opened: PromiseWithResolvers<void> | undefined;
   readonly #reader = new FrameReader();
+  #lookups = new Lookups(maxCarried);
   #next = 1;
   #over: Error | undefined;
 
@@ -40,15 +42,16 @@ export class RunnerLink {
     const number = this.#next;
     this.#next += 1;
     const words = encodeWish(wish);
-    const command = new RunningCommand(number, (frame) => this.#stream.write(frame));
+    const command = new RunningCommand(number, this.#stream);
     this.#commands.set(number, command);
     this.#stream.write(encodeFrame('X', number, words));
     return command;
   }
 
   /** Once: what programs of the guest may connect to. Resolves when they can; throws with the guest's words. */
-  async open(places: readonly Place[]): Promise<void> {
+  async open(places: readonly Place[], onClosed?: (message: string) => void): Promise<void> {
     if (this.#over !== undefined) throw this.#over;
+    this.#lookups = new Lookups(maxCarried, onClosed);
     this.#places = places;
     this.#opened = Promise.withResolvers();
     const lines = places.map(({ host, port }) => `${host} ${port}\n`).join('');
@@ -57,7 +60,7 @@ export class RunnerLink {
   }
 
   /** Bytes from the guest. Throws GuestFault: then the machine is to be ended. */
-  hear(bytes: Uint8Array): void {
+  async hear(bytes: Uint8Array): Promise<void> {
     for (const frame of this.#reader.push(bytes)) {
       if (frame.kind === 'B') this.#begin(frame);
       else if (frame.kind === 'N' && this.#opened !== undefined) this.#answered(this.#opened, frame);
@@ -67,6 +70,8 @@ export class RunnerLink {
         if (one === undefined) throw new GuestFault('the guest speaks of a command that does not run');
         if (one.obey(frame)) those.delete(frame.command);
       }
+      // SECURITY: rule guest. Most frames have an answer: a guest that takes none is not listened to.
+      if (this.#stream.isFull) await this.#stream.drained();
     }
   }
 
@@ -76,7 +81,8 @@ export class RunnerLink {
     if (place === undefined) throw new GuestFault('the guest asks for a connection that it may not have');
     if (number < firstCarried || this.#carried.has(number) || this.#carried.size >= maxCarried)
       throw new GuestFault('the guest asks for a connection that there cannot be');
-    this.#carried.set(number, new CarriedConnection(number, place, (frame) => this.#stream.write(frame)));
+    const connection = new CarriedConnection(number, place, this.#stream, this.#lookups.of(place));
+    this.#carried.set(number, connection);
   }
 
   #answered({ resolve, reject }: PromiseWithResolvers<void>, { data }: Frame): void {

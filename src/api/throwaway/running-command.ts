@@ -8,6 +8,7 @@ import {
   printable,
   windowBytes,
   type Frame,
+  type GuestPort,
   type TerminalSize,
 } from './frames.ts';
 
@@ -19,7 +20,7 @@ export interface CommandExit {
 
 export class RunningCommand {
   readonly #number: number;
-  readonly #send: (frame: Buffer) => void;
+  readonly #port: GuestPort;
   #resolve: (exit: CommandExit) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;
   /** Input that may still be sent. */
@@ -31,9 +32,9 @@ export class RunningCommand {
   /** How it ended, known once its output has come; rejects where it could not be run, or the machine ended before it. */
   readonly exit: Promise<CommandExit>;
 
-  constructor(number: number, send: (frame: Buffer) => void) {
+  constructor(number: number, port: GuestPort) {
     this.#number = number;
-    this.#send = send;
+    this.#port = port;
     const queue = (kind: string): ByteQueue =>
       new ByteQueue((bytes) => this.#tell('A', Buffer.from(`${kind}${bytes}`)));
     this.stdout = queue('O');
@@ -56,6 +57,8 @@ export class RunningCommand {
       this.#room -= part.length;
       at += part.length;
       this.#tell('I', part);
+      // SECURITY: rule guest. A guest's word that it takes more is no bound; what its port has not taken is.
+      if (this.#port.isFull) await this.#port.drained();
     }
   }
 
@@ -77,10 +80,10 @@ export class RunningCommand {
   obey({ kind, data }: Frame): boolean {
     switch (kind) {
       case 'O':
-        this.stdout.push(Buffer.from(data));
+        this.stdout.push(data);
         return false;
       case 'E':
-        this.stderr.push(Buffer.from(data));
+        this.stderr.push(data);
         return false;
       case 'A':
         this.#room = Math.min(windowBytes, this.#room + numberIn(data.toString('latin1')));
@@ -119,7 +122,7 @@ export class RunningCommand {
   }
 
   #tell(kind: 'I' | 'C' | 'K' | 'W' | 'A', data?: Uint8Array): void {
-    if (!this.#over) this.#send(encodeFrame(kind, this.#number, data));
+    if (!this.#over) this.#port.write(encodeFrame(kind, this.#number, data));
   }
 }
 

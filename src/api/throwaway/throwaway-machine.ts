@@ -43,8 +43,8 @@ export class ThrowawayMachine implements AsyncDisposable {
   }
 
   /** Once, before the first command (`net.allow` of `run`). */
-  async open(places: readonly Place[]): Promise<void> {
-    await this.#link.open(places);
+  async open(places: readonly Place[], onClosed?: (message: string) => void): Promise<void> {
+    await this.#link.open(places, onClosed);
   }
 
   /** Begins a command, without a shell; its streams are the caller's to serve. Throws where the machine is over. */
@@ -137,7 +137,7 @@ export class ThrowawayMachine implements AsyncDisposable {
     let why = 'the connection to the manager ended';
     try {
       for await (const message of messages)
-        if (message.kind === 'bytes') this.#link.hear(message.bytes);
+        if (message.kind === 'bytes') await this.#link.hear(message.bytes);
         else why = parseTrusted<ThrowawayNotice>(message.text).message;
     } catch (error) {
       why = error instanceof Error ? error.message : String(error);

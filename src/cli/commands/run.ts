@@ -45,7 +45,7 @@ export const run = defineCommand({
       complete: 'none',
       help:
         '"none" (the default), "user": a network of its own, to which the host is closed, or "allow=HOST:PORT,…": no network, but TCP ' +
-        'connections to these, which this command makes.',
+        'connections to these, which this command makes; NAME:PORT/private is a name that may lead into a private network.',
     },
     ttl: {
       kind: 'duration',
@@ -134,6 +134,7 @@ export const run = defineCommand({
             ...wish,
             signal,
             onProgress: (notice) => progress.label(labelOf(notice)),
+            onClosedName: (message) => context.warn(`--net: ${message}\n`),
           }),
         );
         await using gone = machine;
