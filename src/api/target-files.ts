@@ -48,10 +48,17 @@ export const localTargetFiles: TargetFiles = {
 
   /** A link does not replace what stands there meanwhile, as a rename would. */
   async publish(path, job) {
-    const { link, unlink } = await import('node:fs/promises');
+    const { link, open, unlink } = await import('node:fs/promises');
+    const sync = async (what: string): Promise<void> => {
+      await using file = await open(what, 'r');
+      await file.sync();
+    };
     try {
+      // SECURITY: promise 7. Whole on disk before it has its name, and the name before anybody is told.
+      await sync(partPath(path, job));
       await link(partPath(path, job), path);
       await unlink(partPath(path, job));
+      await sync(path.slice(0, path.lastIndexOf('/')) || '/');
       return null;
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return exists(path);

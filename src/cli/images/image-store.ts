@@ -3,9 +3,12 @@
  * others find images in too; every other user has one in the own home.
  */
 import {
+  closeSync,
+  fsyncSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -164,16 +167,28 @@ export function writeRecord(store: string, record: ImageRecord): CommandFault | 
   try {
     writeFileSync(part, `${JSON.stringify({ version, ...record }, null, 2)}\n`, { flag: 'wx', mode: 0o644 });
     try {
+      syncPath(part);
       linkSync(part, path);
     } finally {
       unlinkSync(part);
     }
+    syncPath(store);
     return undefined;
   } catch (error) {
     return {
       message: `${path} cannot be written: ${errnoText(error)}`,
       hint: 'remove it, or choose another name',
     };
+  }
+}
+
+/** SECURITY: promise 7. What was written of a file, or the names in a directory, are on disk. */
+function syncPath(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

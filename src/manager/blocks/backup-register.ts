@@ -1,8 +1,8 @@
 /** What was backed up of each machine, in the manager's own directory: backups/NAME.json. The files are the users'. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { errorCode } from '../../linux/errno.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { replaceFile } from '../store/atomic-file.ts';
+import { makeDirectory, replaceFile } from '../store/atomic-file.ts';
 import { texts } from './block-work.ts';
 
 export interface BackupOfDisk {
@@ -52,7 +52,7 @@ export class BackupRegister {
   async add(machine: string, backup: Backup): Promise<Outcome<void>> {
     const there = await this.list(machine);
     if (!there.ok) return there;
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(this.#directory);
     const backups = [...there.value, backup].slice(-most);
     return await replaceFile(this.#path(machine), `${JSON.stringify({ version: 1, backups })}\n`);
   }

@@ -2,13 +2,13 @@
  * A disk that is about to stand alone: pulls/NAME.json. QEMU takes the name of what lies below out of the image's header at a
  * moment of its own; whoever dies there, the header is looked at before the machine starts, and the definition says the same.
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { sameImages, type DiskImages } from '../../definition/set-images.ts';
 import type { Definitions } from '../definitions/definitions.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import type { Outcome } from '../outcome.ts';
 import type { Planner } from '../planner.ts';
-import { removeFile, replaceFile } from '../store/atomic-file.ts';
+import { makeDirectory, removeFile, replaceFile } from '../store/atomic-file.ts';
 import { parseImages } from './block-work.ts';
 
 export interface PullNote {
@@ -29,7 +29,7 @@ export class PullNotes {
   }
 
   async write(machine: string, note: PullNote): Promise<Outcome<void>> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(this.#directory);
     return await replaceFile(this.#path(machine), `${JSON.stringify({ version: 1, ...note })}\n`);
   }
 

@@ -4,10 +4,10 @@
  * SECURITY: promise 7. A state is resumed once: before the guest goes on, its name is taken away for good.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { errorCode } from '../../linux/errno.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { removeFile, replaceFile, syncDirectory } from '../store/atomic-file.ts';
+import { makeDirectory, removeFile, replaceFile, syncDirectory } from '../store/atomic-file.ts';
 import type { BrokenFile } from '../store/definition-store.ts';
 import { parseStateNote, type StateNote } from './state-note.ts';
 
@@ -44,7 +44,7 @@ export class SavedStates {
 
   /** Reads what there is, and clears away what was never finished. Gives what cannot be used. */
   async load(): Promise<readonly BrokenFile[]> {
-    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+    await makeDirectory(this.#root);
     const broken: BrokenFile[] = [];
     for (const name of await readdir(this.#root)) {
       if (!machineName.test(name)) continue;
@@ -82,7 +82,7 @@ export class SavedStates {
     const directory = this.directory(machine);
     const file = `memory-${randomBytes(8).toString('hex')}.zst`;
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(directory);
       await this.#clearParts(machine, this.get(machine));
       return success({ file, handle: await open(`${directory}/${file}`, 'wx', 0o600) });
     } catch (error) {
@@ -133,7 +133,7 @@ export class SavedStates {
     const directory = this.directory(machine);
     const path = `${directory}/${stateFile}`;
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(directory);
       const written = await replaceFile(path, `${JSON.stringify({ version: 1, reverting: snapshot })}\n`);
       if (!written.ok) return written;
       await syncDirectory(this.#root);

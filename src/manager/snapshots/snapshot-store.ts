@@ -5,12 +5,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
-import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rm } from 'node:fs/promises';
 import { errorCode } from '../../linux/errno.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Part } from '../saved/saved-states.ts';
 import { parseStateNote, type StateNote } from '../saved/state-note.ts';
-import { copyDurably, removeFile, replaceFile, syncDirectory } from '../store/atomic-file.ts';
+import { copyDurably, makeDirectory, removeFile, replaceFile, syncDirectory } from '../store/atomic-file.ts';
 
 /** Each is the memory of a machine on the manager's file system. */
 export const maxSnapshots = 16;
@@ -78,7 +78,7 @@ export class SnapshotStore {
   async begin(machine: string): Promise<Outcome<Part>> {
     const directory = this.directory(machine);
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(directory);
       await this.#clear(machine);
       const file = `memory-${randomBytes(8).toString('hex')}.zst`;
       return success({ file, handle: await open(`${directory}/${file}`, 'wx', 0o600) });

@@ -1,5 +1,5 @@
 /** Files that are either the old or the new one, also after a power cut. */
-import { copyFile, open, rename, unlink } from 'node:fs/promises';
+import { copyFile, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode } from '../../linux/errno.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
@@ -33,6 +33,13 @@ export async function removeFile(path: string): Promise<Outcome<void>> {
   } catch (error) {
     return errorCode(error) === 'ENOENT' ? success(undefined) : unwritable(path, error);
   }
+}
+
+/** A directory of the manager's own, closed to others; that it is there is durable. */
+export async function makeDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made));
 }
 
 /** Makes names durable that were given or taken in it. */

@@ -3,13 +3,13 @@
  * place last and taken away first: a machine exists exactly where it does.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import type { ParsedDefinition } from '../../definition/parse.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import type { Outcome } from '../outcome.ts';
 import { success } from '../outcome.ts';
 import { errorCode } from '../../linux/errno.ts';
-import { removeFile, replaceFile } from './atomic-file.ts';
+import { makeDirectory, removeFile, replaceFile } from './atomic-file.ts';
 import { parseMetadata, type Metadata } from './metadata.ts';
 
 /** One machine as it is defined. */
@@ -44,7 +44,7 @@ export class DefinitionStore {
 
   /** Reads everything. What is broken is told, and neither deleted nor in the way of the rest. */
   async load(): Promise<{ readonly records: DefinitionRecord[]; readonly broken: BrokenFile[] }> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(this.#directory);
     const records: DefinitionRecord[] = [];
     const broken: BrokenFile[] = [];
     const files = await readdir(this.#directory);
