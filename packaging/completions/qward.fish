@@ -439,7 +439,7 @@ complete -c qward -n '__fish_seen_subcommand_from qmp' -l session -d 'Your own m
 complete -c qward -n '__fish_seen_subcommand_from qmp' -l socket -rF -d 'The manager\'s socket; else QWARD_SOCKET, else /run/qward/api.sock.'
 complete -c qward -n __fish_use_subcommand -xa run -d 'Run a command in a throwaway machine.'
 complete -c qward -n '__fish_seen_subcommand_from run' -rF
-complete -c qward -n '__fish_seen_subcommand_from run' -l net -s n -x -d '"none" (the default), "user": a network of its own, to which the host is closed, or "allow=HOST:PORT,…": no network, but TCP connections to these, which this command makes.'
+complete -c qward -n '__fish_seen_subcommand_from run' -l net -s n -x -d '"none" (the default), "user": a network of its own, to which the host is closed, or "allow=HOST:PORT,…": no network, but TCP connections to these, which this command makes; NAME:PORT/private is a name that may lead into a private network.'
 complete -c qward -n '__fish_seen_subcommand_from run' -l ttl -x -d 'How long it may be there at most, from its start on. Default: 10m.'
 complete -c qward -n '__fish_seen_subcommand_from run' -l memory -s m -x -d 'Its memory; default: what the image needs.'
 complete -c qward -n '__fish_seen_subcommand_from run' -l cpus -s c -x -d 'Virtual CPUs; default: 1.'
