@@ -72,7 +72,6 @@ test('every fault of the words is said at once, and nothing is made', async () =
   ])
     assert.match(stderr, fault);
   assert.match((await qward('create web', 2)).stderr, /what does it start from/);
-  assert.match((await qward('create web --image cloud', 2)).stderr, /no key to log in with/);
   for (const [words, why] of [
     [`--iso ${picture} --disk 1G`, /nobody to log in as/],
     [`--image cloud --network none --ssh-key ${key}`, /needs a network/],
@@ -178,6 +177,31 @@ test('Linux finds the seed by its label, and reads what cloud-init is to read', 
   assert.match((await qward('ssh web', 1)).stderr, /machine "web" has no network card\n.*give it one/);
   await qward('kill --yes web');
   assert.match((await qward('ssh web', 1)).stderr, /machine "web" is stopped\n.*qward start web/);
+});
+
+test('a user without a key gets one for this machine alone, which the guest lets in and `qward ssh` shows', async () => {
+  const words = 'create keyless --image cloud --network none --no-start';
+  await qward(`${words} --dry-run`);
+  assert.equal(kept().includes('keyless'), false);
+  const path = `${login}/keyless/key`;
+  assert.ok((await qward(words)).stdout.includes(`  made ${path}\n`));
+  const { uid, mode } = statSync(path);
+  assert.deepEqual([uid, mode & 0o777], [user.uid, 0o600]);
+  const half = execFileSync('ssh-keygen', ['-y', '-f', path], { encoding: 'utf8' }).split(' ')[1] ?? '-';
+  const seed = readFileSync(`${data}/machines/keyless/seed.iso`, 'latin1');
+  assert.match(seed, new RegExp(`"ssh_authorized_keys": \\[\\s+"ssh-ed25519 ${half.replaceAll('+', '\\+')}"\\s+\\]`));
+  const known = readFileSync(`${login}/keyless/known_hosts`, 'utf8');
+  assert.equal(known.includes(half), false, 'the guest proves itself by another');
+  assert.deepEqual(JSON.parse(readFileSync(`${login}/keyless/login.json`, 'utf8')), {
+    user: 'cloudy',
+    identity: path,
+  });
+  // With a key of the user's it is not needed.
+  await qward('rm --yes keyless');
+  rmSync(`${data}/machines/keyless`, { recursive: true });
+  await qward(`${words} --ssh-key ${key}`);
+  assert.equal(existsSync(path), false);
+  await qward('rm --yes keyless');
 });
 
 test('where something fails half-way, or Ctrl-C comes, nothing of it is left', async () => {

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { makeHostKey } from '../../src/cli/create/host-key.ts';
+import { makeSshKey } from '../../src/cli/create/ssh-key.ts';
 import { done } from '../support/driver.ts';
 import { addGuestSshd } from '../support/guest-sshd.ts';
 import { startInstance, type CommandOutcome } from '../support/instance.ts';
@@ -82,7 +82,7 @@ test('the block for ssh_config leads other programs there', async () => {
 
 test('a guest with another key is refused, and one that is not known is taken with a word', async () => {
   const known = readFileSync(`${kept}/known_hosts`, 'utf8');
-  writeFileSync(`${kept}/known_hosts`, `web.qward ${makeHostKey('x').publicKey}\n`);
+  writeFileSync(`${kept}/known_hosts`, `web.qward ${makeSshKey('x').publicKey}\n`);
   assert.match(
     (await ssh(['web', 'true'], 255)).stderr,
     /IDENTIFICATION HAS CHANGED|Host key verification failed/,

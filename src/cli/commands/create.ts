@@ -49,7 +49,7 @@ export const create = defineCommand({
       short: 'k',
       value: 'FILE',
       complete: 'file',
-      help: 'Public keys that may log in; default: the one in ~/.ssh.',
+      help: 'Public keys that may log in; default: the one in ~/.ssh, else one that is made for this machine.',
     },
     user: {
       kind: 'text',

@@ -14,7 +14,7 @@ import { bar } from '../render/bar.ts';
 import { formatBytes } from '../render/sizes.ts';
 import { forgetLogin, keepLogin, loginPlace } from '../ssh/machine-login.ts';
 import { freePort } from './free-port.ts';
-import { makeHostKey } from './host-key.ts';
+import { makeSshKey } from './ssh-key.ts';
 import { machineText, type Network } from './machine-text.ts';
 import { seedImage } from './seed.ts';
 import { Undo } from './undo.ts';
@@ -183,19 +183,22 @@ async function make(creation: Creation, { places, created, undo }: Making): Prom
   undo.push(() => rmSync(places.disk, { force: true }));
   const disk = await makeDisk(creation, places.disk, disks);
   if (disk !== undefined) return disk;
+  const made = [...created.files];
   if ('image' in wish) {
-    const seeded = await writeSeed(creation, { places, created, undo });
-    if (seeded !== undefined) return { ok: false, faults: [seeded] };
+    const seeded = await writeSeed(creation, wish, { places, created, undo });
+    if ('message' in seeded) return { ok: false, faults: [seeded] };
+    if (seeded.ownKey !== undefined) made.push(seeded.ownKey);
   }
   progress.label(`defining ${name}`);
   const defined = await defineSource(context, created.source, false);
   if (!defined.ok) return { ok: false, faults: placeFaults(defined.faults, `${name}.yaml`, created.source) };
   undo.push(() => context.client.call('remove', { name, force: true }));
   const { notes } = defined.result;
-  if (!creation.start || signal.aborted) return { ok: true, created: { ...created, notes } };
+  const whole = { ...created, files: made, notes };
+  if (!creation.start || signal.aborted) return { ok: true, created: whole };
   progress.label(`starting ${name}`);
   const started = await context.client.call('start', { name });
-  return started.ok ? { ok: true, created: { ...created, notes, started: true } } : failedReply(started);
+  return started.ok ? { ok: true, created: { ...whole, started: true } } : failedReply(started);
 }
 
 async function makeDisk(
@@ -230,33 +233,39 @@ async function makeDisk(
   return resized.ok ? undefined : failedReply(resized);
 }
 
-/** The seed, and what `qward ssh` needs: the guest's key is known before it has one. */
+/**
+ * The seed, and what `qward ssh` needs: the guest's key is known before it has one. `ownKey`: the file of a private key that was made for this
+ * machine, where the user has none.
+ */
 async function writeSeed(
-  { context, wish }: Creation,
+  { context }: Creation,
+  wish: Extract<Wish, { readonly image: string }>,
   { places, created, undo }: Making,
-): Promise<CommandFault | undefined> {
-  if (!('image' in wish)) return undefined;
+): Promise<CommandFault | { readonly ownKey?: string }> {
   const info = await context.client.call('info', {});
-  if (!info.ok) return info.faults[0];
+  if (!info.ok) return info.faults[0] ?? { message: 'the manager does not say what it is', hint: '' };
   const place = loginPlace(context, info.result.instance, wish.name);
   if ('message' in place) return place;
-  const hostKey = makeHostKey(wish.name);
+  const hostKey = makeSshKey(wish.name);
+  const own = wish.keys.length === 0 ? makeSshKey(`for ${wish.name}`) : undefined;
   const seed = seedImage({
     name: wish.name,
     instanceId: randomUUID(),
-    keys: wish.keys.flatMap(({ lines }) => lines),
+    keys: own === undefined ? wish.keys.flatMap(({ lines }) => lines) : [own.publicKey],
     ...(wish.user === undefined ? {} : { user: wish.user }),
     hostKey,
     at: new Date(context.io.now()),
   });
   writeFileSync(places.seed, seed, { flag: 'wx', mode: 0o600 });
   undo.push(() => rmSync(places.seed, { force: true }));
-  const identity = wish.keys.find((key) => key.identity !== undefined)?.identity;
+  const identity =
+    own === undefined ? wish.keys.find((key) => key.identity !== undefined)?.identity : place.ownKey;
   const login = {
     ...(created.user === null ? {} : { user: created.user }),
     ...(identity === undefined ? {} : { identity }),
   };
-  const fault = keepLogin(place, login, hostKey.publicKey);
-  if (fault === undefined) undo.push(() => forgetLogin(place));
-  return fault;
+  const fault = keepLogin(place, login, { guest: hostKey.publicKey, own: own?.privateKey });
+  if (fault !== undefined) return fault;
+  undo.push(() => forgetLogin(place));
+  return own === undefined ? {} : { ownKey: place.ownKey };
 }

@@ -15,7 +15,7 @@ const keyLine =
   /^(?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/]{40,}={0,2}(?: [^\u0000-\u001f\u007f]*)?$/;
 const usualKeys = ['id_ed25519', 'id_ecdsa', 'id_rsa', 'id_ed25519_sk', 'id_ecdsa_sk'];
 
-/** The keys of the files, or of the user's home where none is named. */
+/** The keys of the files, or of the user's home where none is named; there may be none. */
 export function readUserKeys(
   files: readonly string[],
   home: string | undefined,
@@ -28,11 +28,6 @@ export function readUserKeys(
     if ('message' in read) faults.push(read);
     else keys.push(read);
   }
-  if (named.length === 0)
-    faults.push({
-      message: 'there is no key to log in with: none is named, and ~/.ssh has none',
-      hint: 'name a public key: --ssh-key FILE, or make one: ssh-keygen -t ed25519',
-    });
   const [first, ...rest] = faults;
   return first === undefined ? keys : [first, ...rest];
 }

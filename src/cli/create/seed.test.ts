@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeHostKey } from './host-key.ts';
+import { makeSshKey } from './ssh-key.ts';
 import { isoImage } from '../../plan/iso9660.ts';
 import { seedFiles, seedImage } from './seed.ts';
 
@@ -36,7 +36,7 @@ test('names and labels that the format cannot hold are refused', () => {
 });
 
 test('what users type ends no value of the seed', () => {
-  const hostKey = makeHostKey('web');
+  const hostKey = makeSshKey('web');
   const keys = ['ssh-ed25519 AAAA "},\n#cloud-config\nruncmd: [x]'];
   const files = seedFiles({ name: 'web', instanceId: 'i-1', keys, user: 'me', hostKey, at });
   const [first, ...rest] = (files['user-data'] ?? '').split('\n');

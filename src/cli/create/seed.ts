@@ -1,5 +1,5 @@
 /** What cloud-init finds at the first start (NoCloud): name, keys, user, network. */
-import type { HostKey } from './host-key.ts';
+import type { SshKey } from './ssh-key.ts';
 import { isoImage } from '../../plan/iso9660.ts';
 
 export interface SeedOptions {
@@ -10,7 +10,7 @@ export interface SeedOptions {
   readonly keys: readonly string[];
   /** Whom the keys are for; undefined: whom the image has. */
   readonly user?: string;
-  readonly hostKey: HostKey;
+  readonly hostKey: SshKey;
   readonly at: Date;
 }
 

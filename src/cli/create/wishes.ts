@@ -33,6 +33,7 @@ export type Wish = Common &
   (
     | {
         readonly image: string;
+        /** None: one is made for this machine. */
         readonly keys: readonly UserKey[];
         readonly user: string | undefined;
         /** Bytes; undefined: as large as the image. */

@@ -19,6 +19,15 @@ export interface LoginPlace {
   /** In the form of ssh, one name: `hostKeyAlias`. */
   readonly knownHosts: string;
   readonly hostKeyAlias: string;
+  /** A private key for this machine alone, of a user who had none. */
+  readonly ownKey: string;
+}
+
+export interface LoginKeys {
+  /** The public half of the guest's, by which it proves itself. */
+  readonly guest: string;
+  /** What is kept in `ownKey`. */
+  readonly own: string | undefined;
 }
 
 const maxLoginBytes = 16 * 1024;
@@ -32,7 +41,7 @@ export function loginPlace(
   const state = ownPlace(env, 'STATE');
   if (typeof state !== 'string') return state;
   const directory = `${state}/ssh/${instance}/${name}`;
-  return { directory, knownHosts: `${directory}/known_hosts`, hostKeyAlias: `${name}.qward` };
+  return { directory, knownHosts: `${directory}/known_hosts`, hostKeyAlias: `${name}.qward`, ownKey: `${directory}/key` };
 }
 
 export function readLogin({ directory }: LoginPlace): Login {
@@ -50,11 +59,13 @@ export function readLogin({ directory }: LoginPlace): Login {
 }
 
 /** Replaces what was kept of an earlier machine of this name. */
-export function keepLogin(place: LoginPlace, login: Login, publicKey: string): CommandFault | undefined {
+export function keepLogin(place: LoginPlace, login: Login, { guest, own }: LoginKeys): CommandFault | undefined {
   try {
     mkdirSync(place.directory, { recursive: true, mode: 0o700 });
+    if (own === undefined) rmSync(place.ownKey, { force: true });
+    else replace(place.ownKey, own);
     replace(`${place.directory}/login.json`, `${JSON.stringify(login)}\n`);
-    replace(place.knownHosts, `${place.hostKeyAlias} ${publicKey}\n`);
+    replace(place.knownHosts, `${place.hostKeyAlias} ${guest}\n`);
     return undefined;
   } catch (error) {
     return { message: `${place.directory} cannot be written: ${errnoText(error)}`, hint: '' };

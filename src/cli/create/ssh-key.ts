@@ -1,7 +1,7 @@
-/** A key by which a guest proves itself to ssh, made here, so that the first connection knows it already. */
+/** Keys of ssh, made here: one by which a guest proves itself, so that the first connection knows it, and one to log in with where the user has none. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 
-export interface HostKey {
+export interface SshKey {
   /** `openssh-key-v1`, without a passphrase. */
   readonly privateKey: string;
   /** `ssh-ed25519 AAAA…`. */
@@ -18,7 +18,7 @@ function text(data: string | Uint8Array): Buffer {
   return Buffer.concat([length, bytes]);
 }
 
-export function makeHostKey(comment: string): HostKey {
+export function makeSshKey(comment: string): SshKey {
   const { privateKey } = generateKeyPairSync('ed25519');
   const { x = '', d = '' } = privateKey.export({ format: 'jwk' });
   const [open, secret] = [Buffer.from(x, 'base64url'), Buffer.from(d, 'base64url')];
