@@ -17,7 +17,7 @@ const depends = [
   'passwd',
   'debconf (>= 0.5) | debconf-2.0',
 ];
-/** dbus-user-session: for limits of the machines of users, which their own systemd sets. */
+/** dbus-user-session: for limits of the machines of users, which their own systemd sets. openssh-client: `qward ssh`, and `qward -H`. */
 const recommends = [
   'qemu-utils',
   'ovmf',
@@ -28,6 +28,7 @@ const recommends = [
   'swtpm',
   'qemu-system-common',
   'iproute2',
+  'openssh-client',
   'dbus-user-session',
 ];
 
