@@ -532,7 +532,7 @@ complete -c qward -n '__fish_seen_subcommand_from create' -l iso -rF -d 'The dis
 complete -c qward -n '__fish_seen_subcommand_from create' -l cpus -s c -x -d 'Virtual CPUs; default: 1, with --iso 2.'
 complete -c qward -n '__fish_seen_subcommand_from create' -l memory -s m -x -d 'Memory; default: what the image needs, with --iso 4GiB.'
 complete -c qward -n '__fish_seen_subcommand_from create' -l disk -s d -x -d 'Size of the disk; default: that of the image.'
-complete -c qward -n '__fish_seen_subcommand_from create' -l ssh-key -s k -rF -d 'Public keys that may log in; default: the one in ~/.ssh.'
+complete -c qward -n '__fish_seen_subcommand_from create' -l ssh-key -s k -rF -d 'Public keys that may log in; default: the one in ~/.ssh, else one that is made for this machine.'
 complete -c qward -n '__fish_seen_subcommand_from create' -l user -s u -x -d 'Whom the keys are for; default: the user that the image has.'
 complete -c qward -n '__fish_seen_subcommand_from create' -l network -s n -x -d '"user" with a port of loopback for ssh (the default), "none", or "bridge:NAME".'
 complete -c qward -n '__fish_seen_subcommand_from create' -l uefi -d 'Boot by UEFI.'
