@@ -189,7 +189,10 @@ test('a user without a key gets one for this machine alone, which the guest lets
   assert.deepEqual([uid, mode & 0o777], [user.uid, 0o600]);
   const half = execFileSync('ssh-keygen', ['-y', '-f', path], { encoding: 'utf8' }).split(' ')[1] ?? '-';
   const seed = readFileSync(`${data}/machines/keyless/seed.iso`, 'latin1');
-  assert.match(seed, new RegExp(`"ssh_authorized_keys": \\[\\s+"ssh-ed25519 ${half.replaceAll('+', '\\+')}"\\s+\\]`));
+  assert.match(
+    seed,
+    new RegExp(`"ssh_authorized_keys": \\[\\s+"ssh-ed25519 ${half.replaceAll('+', '\\+')}"\\s+\\]`),
+  );
   const known = readFileSync(`${login}/keyless/known_hosts`, 'utf8');
   assert.equal(known.includes(half), false, 'the guest proves itself by another');
   assert.deepEqual(JSON.parse(readFileSync(`${login}/keyless/login.json`, 'utf8')), {

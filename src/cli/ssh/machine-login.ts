@@ -41,7 +41,12 @@ export function loginPlace(
   const state = ownPlace(env, 'STATE');
   if (typeof state !== 'string') return state;
   const directory = `${state}/ssh/${instance}/${name}`;
-  return { directory, knownHosts: `${directory}/known_hosts`, hostKeyAlias: `${name}.qward`, ownKey: `${directory}/key` };
+  return {
+    directory,
+    knownHosts: `${directory}/known_hosts`,
+    hostKeyAlias: `${name}.qward`,
+    ownKey: `${directory}/key`,
+  };
 }
 
 export function readLogin({ directory }: LoginPlace): Login {
@@ -59,7 +64,11 @@ export function readLogin({ directory }: LoginPlace): Login {
 }
 
 /** Replaces what was kept of an earlier machine of this name. */
-export function keepLogin(place: LoginPlace, login: Login, { guest, own }: LoginKeys): CommandFault | undefined {
+export function keepLogin(
+  place: LoginPlace,
+  login: Login,
+  { guest, own }: LoginKeys,
+): CommandFault | undefined {
   try {
     mkdirSync(place.directory, { recursive: true, mode: 0o700 });
     if (own === undefined) rmSync(place.ownKey, { force: true });
