@@ -51,6 +51,7 @@ type ReadKey =
   | 'vsock'
   | 'console'
   | 'video'
+  | 'moreVideo'
   | 'inputs'
   | 'usb'
   | 'sound'
@@ -141,6 +142,7 @@ export function draftOf(value: Plain): Draft {
     vsock: read(shape.vsock, input['vsock']),
     console: read(shape.console, input['console']),
     video: read(shape.video, input['video']),
+    moreVideo: read(shape.moreVideo, input['moreVideo']),
     inputs: read(shape.inputs, input['inputs']),
     usb: read(shape.usb, input['usb']),
     sound: read(shape.sound, input['sound']),

@@ -16,6 +16,7 @@ export type ExtraParts = Pick<
   | 'inputs'
   | 'scsiControllers'
   | 'hostDevices'
+  | 'moreVideo'
 >;
 
 const pciSound: ReadonlySet<string> = new Set(['ich6', 'ich9', 'ac97', 'es1370']);
@@ -32,6 +33,7 @@ export function extraDevices({
   vsock,
   hostDevices,
   shares,
+  moreVideo,
 }: ExtraParts): readonly string[] {
   return [
     ...(iommu.model === 'virtio' ? ['iommu'] : []),
@@ -44,6 +46,7 @@ export function extraDevices({
     ...(vsock === undefined ? [] : ['vsock']),
     ...hostDevices.map(({ id }) => `host.${id}`),
     ...shares.map((_, index) => `share.${index}`),
+    ...moreVideo.map((_, index) => `graphics.${index + 1}`),
     ...(inputs ?? []).flatMap(({ bus }, index) => (bus === 'virtio' ? [`input.${index}`] : [])),
   ];
 }

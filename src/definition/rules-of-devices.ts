@@ -17,6 +17,7 @@ export function microvmHasFewDevices(draft: Draft): readonly Broken[] {
     ...when(draft.video !== undefined && !['auto', 'none'].includes(draft.video.model), () =>
       no(['video', 'model'], 'graphics card'),
     ),
+    ...when((draft.moreVideo ?? []).length > 0, () => no(['moreVideo'], 'graphics card')),
     ...when((draft.inputs ?? []).length > 0, () => no(['inputs'], 'input devices')),
     ...when(draft.usb !== undefined && !['auto', 'none'].includes(draft.usb.model), () =>
       no(['usb', 'model'], 'USB'),
@@ -57,11 +58,19 @@ export function sharesHaveOwnTags({ shares = [] }: Draft): readonly Broken[] {
   });
 }
 
-export function screensAreWhole({ video, vnc, clipboard, firmware }: Draft): readonly Broken[] {
+export function screensAreWhole({
+  machine,
+  video,
+  moreVideo,
+  vnc,
+  clipboard,
+  firmware,
+}: Draft): readonly Broken[] {
   if (clipboard === true && vnc === false)
     return [broken(['clipboard'], 'there is no screen whose viewer has one', 'Set vnc: true, or remove it.')];
   if (video === undefined) return [];
   const { model, memory, heads, resolution } = video;
+  const more = moreVideo ?? [];
   const card = model === 'auto' ? (vnc === true ? (firmware === 'uefi' ? 'bochs' : 'vga') : 'none') : model;
   const lacks = (key: string, what: string): Broken =>
     broken(
@@ -78,6 +87,27 @@ export function screensAreWhole({ video, vnc, clipboard, firmware }: Draft): rea
     ),
     ...when(heads > 1 && card !== 'virtio', () => lacks('heads', 'one screen')),
     ...when(resolution !== undefined && card === 'none', () => lacks('resolution', '')),
+    ...when(more.length > 0 && card === 'none' && machine !== 'microvm', () =>
+      broken(['moreVideo'], 'there is no first graphics card', 'Set vnc: true, or name a video.model.'),
+    ),
+    ...more.flatMap((one, index) => furtherCard(one, ['moreVideo', index])),
+  ];
+}
+
+function furtherCard(
+  { model, memory, heads }: NonNullable<Draft['moreVideo']>[number],
+  path: KeyPath,
+): readonly Broken[] {
+  return [
+    ...when(memory !== undefined && model !== 'bochs', () =>
+      broken([...path, 'memory'], `the card ${model} has no memory of its own`, 'Remove it.'),
+    ),
+    ...when(memory !== undefined && !Number.isInteger(Math.log2(memory)), () =>
+      broken([...path, 'memory'], 'is no power of two', 'Use 16MiB, 32MiB, 64MiB, 128MiB or 256MiB.'),
+    ),
+    ...when(heads > 1 && model !== 'virtio', () =>
+      broken([...path, 'heads'], `the card ${model} has one screen`, 'Remove it, or use model: virtio.'),
+    ),
   ];
 }
 
@@ -198,6 +228,7 @@ export function devicesHavePlaces(draft: Draft): readonly Broken[] {
     vsock,
     hostDevices = [],
     shares = [],
+    moreVideo = [],
   } = draft;
   if (iommu === undefined || sound === undefined || watchdog === undefined || panic === undefined) return [];
   const parts = {
@@ -211,12 +242,13 @@ export function devicesHavePlaces(draft: Draft): readonly Broken[] {
     vsock,
     hostDevices,
     shares,
+    moreVideo,
   };
   const count = extraDevices(parts).length;
   return when(count > extraPlaces, () =>
     broken(
       ['inputs'],
-      `sound, watchdog, panic, IOMMU, vsock, shared folders, virtio inputs, PCI serial ports, further SCSI controllers and devices of the host are ${count} devices, and there are ${extraPlaces} places`,
+      `sound, watchdog, panic, IOMMU, vsock, shared folders, virtio inputs, PCI serial ports, further SCSI controllers and graphics cards, and devices of the host are ${count} devices, and there are ${extraPlaces} places`,
       'Use bus: usb for inputs.',
     ),
   );

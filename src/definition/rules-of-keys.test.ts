@@ -88,6 +88,7 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
   ],
   ...[
     ['video: {model: vga}', 'video.model', 'graphics card'],
+    ['moreVideo: [{}]', 'moreVideo', 'graphics card'],
     ['inputs: [{type: mouse}]', 'inputs', 'input devices'],
     ['usb: {model: ehci}', 'usb.model', 'USB'],
     ['sound: {model: ac97}', 'sound.model', 'sound'],
@@ -110,6 +111,17 @@ const refused: readonly (readonly [rule: string, lines: readonly string[], fault
   ],
   ['memory of a screen', ['vnc: true', 'video: {memory: 24MiB}'], /^video\.memory: is no power of two/],
   ['several screens', ['vnc: true', 'video: {heads: 2}'], /^video\.heads: the card vga has one screen/],
+  ['a second card alone', ['moreVideo: [{model: bochs}]'], /^moreVideo: there is no first graphics card/],
+  [
+    'memory of a second virtio card',
+    ['vnc: true', 'moreVideo: [{model: virtio, memory: 16MiB}]'],
+    /^moreVideo\[0\]\.memory: the card virtio has no memory of its own/,
+  ],
+  [
+    'several screens of a second card',
+    ['vnc: true', 'moreVideo: [{}, {heads: 2}]'],
+    /^moreVideo\[1\]\.heads: the card bochs has one screen/,
+  ],
   ['no tablet on PS/2', ['inputs: [{type: tablet, bus: ps2}]'], /^inputs\[0\]\.bus: there are no tablets/],
   [
     'USB needs a controller',

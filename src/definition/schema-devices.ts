@@ -4,6 +4,15 @@ import { byteSize, duration, socketPath } from './scalars.ts';
 
 const pixels = z.int().min(320).max(7680);
 
+const frameMemory = byteSize({ from: '1MiB', to: '256MiB', step: '1MiB', examples: ['16MiB', '64MiB'] });
+const resolution = z
+  .strictObject({
+    width: pixels.describe('Pixels in a line.'),
+    height: z.int().min(200).max(4320).describe('Lines.'),
+  })
+  .optional()
+  .describe('The resolution that the screen prefers; unset: as QEMU has it.');
+
 export const videoSchema = z.strictObject({
   model: z
     .enum(['auto', 'vga', 'bochs', 'virtio', 'none'])
@@ -11,17 +20,21 @@ export const videoSchema = z.strictObject({
     .describe(
       'Graphics card. `auto`: with `vnc` the one with the least code, and none without. `vga` is known to every guest, `bochs` has no registers of VGA, `virtio` is for guests with its driver.',
     ),
-  memory: byteSize({ from: '1MiB', to: '256MiB', step: '1MiB', examples: ['16MiB', '64MiB'] })
+  memory: frameMemory
     .optional()
     .describe('Memory of the frame, a power of two, for `vga` and `bochs`; unset: 16 MiB.'),
   heads: z.int().min(1).max(16).default(1).describe('Screens; more than one for `virtio` only.'),
-  resolution: z
-    .strictObject({
-      width: pixels.describe('Pixels in a line.'),
-      height: z.int().min(200).max(4320).describe('Lines.'),
-    })
-    .optional()
-    .describe('The resolution that the screen prefers; unset: as QEMU has it.'),
+  resolution,
+});
+
+export const moreVideoSchema = z.strictObject({
+  model: z
+    .enum(['bochs', 'virtio'])
+    .default('bochs')
+    .describe('A further card has no registers of VGA; the guest needs a driver for either.'),
+  memory: frameMemory.optional().describe('Memory of the frame, a power of two, for `bochs`; unset: 16 MiB.'),
+  heads: z.int().min(1).max(16).default(1).describe('Screens; more than one for `virtio` only.'),
+  resolution,
 });
 
 export const inputSchema = z.strictObject({

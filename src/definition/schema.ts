@@ -17,6 +17,7 @@ import {
   rngOptionsSchema,
   soundSchema,
   usbSchema,
+  moreVideoSchema,
   videoSchema,
   watchdogSchema,
 } from './schema-devices.ts';
@@ -291,6 +292,13 @@ export const machineSchema = z.strictObject({
       'The guest and the viewer of its screen have one clipboard, where the guest runs spice-vdagent. It then sees what is copied on your desktop while the viewer is open; needs `vnc`.',
     ),
   video: videoSchema.prefault({}).describe('Graphics card.'),
+  moreVideo: z
+    .array(moreVideoSchema)
+    .max(4)
+    .default([])
+    .describe(
+      'Further graphics cards beside `video`, each with its own screens. A viewer turns to them by ctrl-alt-2, ctrl-alt-3 and so on.',
+    ),
   inputs: z
     .array(inputSchema)
     .max(8)

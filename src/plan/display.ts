@@ -19,7 +19,9 @@ export function graphicsCard({ video, vnc, firmware }: MachineDefinition): Card 
 
 /** Loadable parts of QEMU that the card is in, where a distribution has them apart. */
 export function graphicsModules(definition: MachineDefinition): readonly string[] {
-  if (graphicsCard(definition) !== 'virtio') return [];
+  const first = graphicsCard(definition);
+  const more = definition.moreVideo.some(({ model }) => model === 'virtio');
+  if (first !== 'virtio') return more ? ['hw-display-virtio-gpu', 'hw-display-virtio-gpu-pci'] : [];
   const parts = ['hw-display-virtio-gpu', 'hw-display-virtio-gpu-pci'];
   return definition.firmware === 'uefi' ? parts : [...parts, 'hw-display-virtio-vga'];
 }
@@ -41,6 +43,21 @@ function cardOptions(definition: MachineDefinition, board: Board): readonly Opti
     case 'virtio':
       return card(definition.firmware === 'uefi' ? 'virtio-gpu-pci' : 'virtio-vga', { max_outputs: heads });
   }
+}
+
+/** Each with a console of its own, which a viewer turns to by ctrl-alt and its number. */
+function moreCards(definition: MachineDefinition, board: Board): readonly Option[] {
+  return definition.moreVideo.map(({ model, memory, heads, resolution }, index) => {
+    const id = `graphics.${index + 1}`;
+    return jsonOption('-device', {
+      driver: model === 'bochs' ? 'bochs-display' : 'virtio-gpu-pci',
+      id,
+      ...busProperties(board, extraPlace(definition, id)),
+      ...(model === 'bochs' ? { vgamem: memory } : { max_outputs: heads }),
+      xres: resolution?.width,
+      yres: resolution?.height,
+    });
+  });
 }
 
 /** Whether something that is planned before the screen is on USB. */
@@ -124,6 +141,7 @@ export function displayOptions(definition: MachineDefinition): readonly Option[]
   return [
     ...(definition.vnc ? [keyOption('-vnc', 'none')] : []),
     ...cardOptions(definition, board),
+    ...moreCards(definition, board),
     ...(comesFirst(definition) ? [] : usbControllers(definition, board)),
     ...inputDevices(definition, board),
   ];

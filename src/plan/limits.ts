@@ -42,6 +42,8 @@ export function memoryOverhead(definition: MachineDefinition, accel: Accelerator
     // Frame buffer 16 MiB, the server's copies of it for its viewers.
     definition.vnc ? 96 : 0,
     graphicsCard(definition) === 'none' ? 0 : Math.max(0, (definition.video.memory ?? 0) / mib - 16) * 4,
+    // Of each further card the frame buffer and a copy of what is on its screens.
+    definition.moreVideo.reduce((sum, { memory }) => sum + 80 + Math.max(0, (memory ?? 0) / mib - 16) * 4, 0),
     // Page tables: 8 bytes a page here and in the kernel's own for the guest, dirty bitmaps.
     guestMemoryMib(definition) / 64,
   ];

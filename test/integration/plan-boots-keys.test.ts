@@ -173,6 +173,11 @@ for (const [name, keys, found] of [
     'machine: pc\nsound: {model: sb16}\nvideo: {model: vga, memory: 32MiB, resolution: {width: 800, height: 600}}\npanic: isa',
     ['1234:1111'],
   ],
+  [
+    'cards',
+    'machine: q35\nvideo: {model: vga}\nmoreVideo: [{memory: 8MiB}, {model: virtio, heads: 2}, {model: virtio}]',
+    ['1234:1111', '1AF4:1050'],
+  ],
   ['usb', 'machine: q35\nsound: {model: usb}\nfirmware: bios', ['1B36:000D']],
 ] as const)
   test(`a guest has its devices: ${name}`, async (t) => {

@@ -1,8 +1,9 @@
 /** What a person sees, touches and hears: screens, graphics cards, input, sound. */
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
-import { attributeOf } from '../xml/xml-node.ts';
+import type { Plain } from '../../definition/key-path.ts';
+import { attributeOf, childOf } from '../xml/xml-node.ts';
 import { liveState, tuning, wholeNotYet } from './phrases.ts';
-import { bytesOf, wholeNumberOf } from './quantities.ts';
+import { bytesOf, isOn, wholeNumberOf } from './quantities.ts';
 import type { Outcome, Place, Rules } from './rule-table.ts';
 import { common } from './rules-in-common.ts';
 
@@ -35,13 +36,45 @@ const cards: Readonly<Record<string, string>> = {
   none: 'none',
 };
 
+/** The card with which a machine boots: libvirt puts it before the others. */
+function isFirst({ element, draft }: Place): boolean {
+  const all = draft.devicesOf('video');
+  const primary = all.find((card) => isOn(attributeOf(childOf(card, 'model'), 'primary') ?? 'no'));
+  return (primary ?? all[0]) === element;
+}
+
 function video(place: Place): Outcome {
   const { element, draft } = place;
-  if (draft.devicesOf('video')[0] !== element) return wholeNotYet('one graphics card');
-  return imported;
+  if (isFirst(place)) return imported;
+  if (draft.board === 'microvm' || !draft.has('moreVideo', 'model')) return wholeNotYet('one graphics card');
+  // libvirt takes a card “none” alone.
+  if (attributeOf(childOf(element, 'model'), 'type') === 'none')
+    return wholeNotYet('no card that is none beside others');
+  return { ...imported, part: draft.begin('moreVideo', element, {}) };
+}
+
+/** Of a node beneath a card. */
+const ofFurther = ({ part }: Place): boolean => part.list === 'moreVideo';
+
+const furtherCards: Readonly<Record<string, string>> = { bochs: 'bochs', virtio: 'virtio' };
+
+function furtherModel(place: Place): Verdict {
+  const own = furtherCards[place.value] ?? 'bochs';
+  place.set('model', own);
+  return own === place.value
+    ? imported
+    : changed(
+        `no further ${place.value.slice(0, 30)}: the card is a bochs-display, and the guest needs its driver`,
+      );
+}
+
+/** Of whichever card it is. */
+function ofCard(place: Place, key: string, value: Plain): Verdict {
+  return place.set(ofFurther(place) ? key : `video.${key}`, value);
 }
 
 function videoModel(place: Place): Verdict {
+  if (ofFurther(place)) return furtherModel(place);
   const own = cards[place.value];
   if (own !== undefined) return place.setMachine('video.model', own);
   place.setMachine('video.model', 'vga');
@@ -57,7 +90,7 @@ function videoMemory(place: Place): Verdict {
   // What libvirt writes, and QEMU has, where nothing is said.
   if (bytes === 16 * 1024 ** 2) return imported;
   if (model !== 'vga' && model !== 'bochs') return changed('the graphics card has the memory that it needs');
-  return place.setMachine('video.memory', bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}MiB` : bytes);
+  return ofCard(place, 'memory', bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}MiB` : bytes);
 }
 
 function input(place: Place): Outcome {
@@ -127,16 +160,16 @@ export const rulesOfScreens: Rules = {
     const heads = wholeNumberOf(place.value) ?? 1;
     if (heads === 1) return imported;
     return attributeOf(place.element, 'type') === 'virtio'
-      ? place.setMachine('video.heads', heads)
+      ? ofCard(place, 'heads', heads)
       : changed('the graphics card has one screen');
   },
   'devices/video/model@primary': imported,
   'devices/video/model@blob': tuning,
   'devices/video/model@edid': tuning,
   'devices/video/model/resolution@x': (place) =>
-    place.setMachine('video.resolution.width', wholeNumberOf(place.value) ?? 0),
+    ofCard(place, 'resolution.width', wholeNumberOf(place.value) ?? 0),
   'devices/video/model/resolution@y': (place) =>
-    place.setMachine('video.resolution.height', wholeNumberOf(place.value) ?? 0),
+    ofCard(place, 'resolution.height', wholeNumberOf(place.value) ?? 0),
   'devices/video/model/acceleration/**': changed('no 3D: the guest draws by itself'),
   'devices/video/driver/**': tuning,
   ...common('video'),

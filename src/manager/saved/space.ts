@@ -11,8 +11,13 @@ const leftFreeBytes = 256 * mib;
  * What QEMU may write for a machine at most, bytes: each page once, since the guest stands still, with its address; and
  * devices, ROMs and the memory of the graphics card beside it.
  */
-export function mostStateBytes({ memory, video }: Pick<MachineDefinition, 'memory' | 'video'>): number {
-  return memory + Math.ceil(memory / 64) + (video.memory ?? 0) + 384 * mib;
+export function mostStateBytes({
+  memory,
+  video,
+  moreVideo,
+}: Pick<MachineDefinition, 'memory' | 'video' | 'moreVideo'>): number {
+  const frames = moreVideo.reduce((sum, card) => sum + (card.memory ?? 16 * mib), video.memory ?? 0);
+  return memory + Math.ceil(memory / 64) + frames + 384 * mib;
 }
 
 export class Space {

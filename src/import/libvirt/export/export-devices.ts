@@ -114,6 +114,26 @@ export function exportInputs(values: Values): readonly XmlTree[] {
     : inputs;
 }
 
+function exportFurtherCard(card: Values): XmlTree {
+  const memory = card.bytes('memory');
+  const resolution = card.group('resolution');
+  return element(
+    'video',
+    {},
+    element(
+      'model',
+      {
+        type: card.text('model') ?? 'bochs',
+        vram: memory === undefined ? undefined : memory / 1024,
+        heads: card.number('heads'),
+      },
+      resolution === undefined
+        ? undefined
+        : element('resolution', { x: resolution.number('width'), y: resolution.number('height') }),
+    ),
+  );
+}
+
 export function exportScreen(values: Values): readonly (XmlTree | undefined)[] {
   const vnc = values.is('vnc');
   const own = values.text('video.model') ?? 'auto';
@@ -139,6 +159,7 @@ export function exportScreen(values: Values): readonly (XmlTree | undefined)[] {
           : element('resolution', { x: resolution.number('width'), y: resolution.number('height') }),
       ),
     ),
+    ...values.items('moreVideo').map(exportFurtherCard),
     sound === 'none'
       ? undefined
       : element(
