@@ -359,7 +359,13 @@ test('a further queue is one of the card that was planned, and no other TAP devi
   const withTaps = (...taps: readonly string[]): WallName[] => {
     const facts = taps.reduce(
       (sum, tap, index) =>
-        open({ fd: 90 + index, target: '/dev/net/tun', type: 0o020000, flags: 2, tap })(sum),
+        open({
+          fd: 90 + index,
+          target: '/dev/net/tun',
+          type: 0o020000,
+          flags: 2,
+          ...(tap === '' ? {} : { tap }),
+        })(sum),
       good,
     );
     return differing(auditProcess({ machine: 'web1', expected, facts, at: '' }));
@@ -367,6 +373,9 @@ test('a further queue is one of the card that was planned, and no other TAP devi
   assert.deepEqual(withTaps('qward0', 'qward0'), []);
   assert.deepEqual(withTaps('qward0', 'qward1'), ['descriptors']);
   assert.deepEqual(withTaps('qward0', 'qward0', 'qward0'), ['descriptors']);
+  // One queue that is not used, and no more than there are.
+  assert.deepEqual(withTaps('qward0', ''), []);
+  assert.deepEqual(withTaps('', ''), ['descriptors']);
 });
 
 test('a granted device node passes when it belongs to the machine, and only then', () => {

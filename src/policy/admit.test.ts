@@ -162,3 +162,22 @@ test("a user's session gives what the user has, and names the system instance fo
   ] as const)
     assert.deepEqual(inSession(one), []);
 });
+
+test('a further queue is one of a TAP device of the same launch, and of nothing else', () => {
+  const tap = { kind: 'tap', bridge: 'br0' } as const;
+  const card = { kind: 'card', network: 'lan', nic: 'net', mac: '52:54:00:00:00:01' } as const;
+  const queue = (of: number) => ({ kind: 'queue', of }) as const;
+  const policy = { ...defaultPolicy, bridges: [{ bridge: 'br0', who: null }] };
+  const refused = (...descriptors: LaunchRequest['descriptors']): number =>
+    admit({ ...launch, descriptors }, { ...grounds, policy }).length;
+  assert.equal(refused(tap, queue(3), queue(3)), 0);
+  assert.equal(refused(card, queue(3)), 0);
+  assert.equal(refused(file('/srv/vm/iso/debian.iso'), queue(3)), 1);
+  assert.equal(refused({ kind: 'vhost-net' }, queue(3)), 1);
+  // Of a queue, of itself, of one that comes later or never, of the log.
+  assert.equal(refused(tap, queue(3), queue(4)), 1);
+  assert.equal(refused(tap, queue(4)), 1);
+  assert.equal(refused(queue(4), tap), 1);
+  assert.equal(refused(tap, queue(200)), 1);
+  assert.equal(refused(tap, queue(2)), 1);
+});

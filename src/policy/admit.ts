@@ -1,7 +1,7 @@
 /** Admission: whether the policy allows a launch, with the rule that refuses it. Every refusal at once. */
 import type { Refusal } from '../protocol/broker.ts';
 import { hookJobPattern, hookWord, maxHookWords } from '../protocol/hook.ts';
-import { drillProgram, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
+import { drillProgram, firstDescriptor, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
 import { admitPasst } from './admit-passt.ts';
 import { admitServer } from './admit-server.ts';
 import { admitHelperNames, admitSideServer } from './admit-side-server.ts';
@@ -21,6 +21,7 @@ export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
     ...admitSideServer(launch),
     ...admitHelperNames(launch),
     ...launch.descriptors.flatMap((descriptor) => admitDescriptor(descriptor, grounds)),
+    ...admitQueues(launch.descriptors),
     ...launch.devices.flatMap((device) => admitDevice(device, policy)),
     ...launch.root.flatMap(({ source, target }) => admitSystemPath(source, target)),
     // SECURITY: promise 1. Nor does anything lie at, in or around the place where the broker writes the prober.
@@ -97,6 +98,19 @@ export function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): R
     case 'netdev':
       return [];
   }
+}
+
+/**
+ * SECURITY: promise 1. Of nothing but a TAP device of this very launch: root asks no descriptor of anybody's what device it is, which a
+ * driver of somebody's (FUSE, CUSE) would answer as it likes.
+ */
+function admitQueues(descriptors: readonly Descriptor[]): Refusal[] {
+  return descriptors.flatMap((one, index) => {
+    if (one.kind !== 'queue') return [];
+    const first = descriptors.slice(0, index)[one.of - firstDescriptor];
+    if (first?.kind === 'tap' || first?.kind === 'card') return [];
+    return [refusal(`descriptor ${one.of} is no TAP device before its queue`, 'name the TAP device itself')];
+  });
 }
 
 function admitDevice(device: string, policy: Policy): Refusal[] {

@@ -241,7 +241,7 @@ test('a card has a network that there is, and a MAC address that nobody else in 
   for (const number of [3, 5, 200])
     assert.match(
       await refusedLaunch(card(9), { kind: 'queue', of: number }),
-      /^resources-short: descriptor \d+ has no further/,
+      /^policy-refused: descriptor \d+ is no TAP device/,
     );
   await kill('web');
   for (const forged of [
