@@ -10,6 +10,7 @@ test('a line of mountinfo is taken apart, with optional fields and escapes', () 
     root: '/mnt1',
     target: '/mnt 2',
     readOnly: true,
+    plain: false,
     sharedWith: '7',
     type: 'ext3',
   });

@@ -7,6 +7,8 @@ export interface Mount {
   readonly root: string;
   readonly target: string;
   readonly readOnly: boolean;
+  /** Neither set-user-ID, nor a device, nor a program counts on it. */
+  readonly plain: boolean;
   /** Peer group to which mounts made beneath it go, null: none. */
   readonly sharedWith: string | null;
   readonly type: string;
@@ -20,13 +22,15 @@ export function parseMounts(mountinfo: string): readonly Mount[] {
     const [left = '', right = ''] = line.split(' - ');
     const [, , device, root, target, options = '', ...optional] = left.split(' ');
     if (device === undefined || root === undefined || target === undefined) return [];
+    const flags = options.split(',');
     const shared = optional.find((field) => field.startsWith('shared:'));
     return [
       {
         device,
         root: unescaped(root),
         target: unescaped(target),
-        readOnly: options.split(',').includes('ro'),
+        readOnly: flags.includes('ro'),
+        plain: ['nosuid', 'nodev', 'noexec'].every((flag) => flags.includes(flag)),
         sharedWith: shared?.slice('shared:'.length) ?? null,
         type: right.split(' ')[0] ?? '',
       },

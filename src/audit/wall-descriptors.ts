@@ -18,6 +18,8 @@ import { reachOf } from './reach-of-arguments.ts';
 
 /** st_mode bits: inode(7). */
 const typeMask = { character: 0o020000, directory: 0o040000, block: 0o060000, regular: 0o100000 } as const;
+/** A PCI device that was opened by its IOMMU group (Linux: drivers/vfio). */
+const vfioDevice = 'anon_inode:[vfio-device]';
 /** O_ACCMODE of open(2): 0 reads, 1 writes, 2 both. */
 const mayWrite = (descriptor: OpenDescriptor): boolean => (descriptor.flags & 3) !== 0;
 const withoutDeleted = (path: string): string => path.replace(/ \(deleted\)$/, '');
@@ -82,11 +84,10 @@ function faultOfPath(descriptor: OpenDescriptor, expected: MachineWalls): string
   const { target } = descriptor;
   const { launch } = expected;
   if (nodesOf(expected).includes(target)) return null;
-  if (target === 'anon_inode:[vfio-device]' && relaxedTo(expected, 'pci').length > 0) return null;
   // Its own, by which it opens files anew: it left the root in which they have names.
   if (isShare(expected) && /^\/proc\/\d+\/(?:fd|task)$/.test(target) && !mayWrite(descriptor)) return null;
   // Counted in faultsOfCounts.
-  if (target === '/dev/net/tun' || target === '/dev/vhost-net') return null;
+  if (['/dev/net/tun', '/dev/vhost-net', vfioDevice].includes(target)) return null;
   if (withoutDeleted(target) === expected.log) return null;
   // Firmware that QEMU opens by itself and keeps open: read only, from what its root shows.
   if (
@@ -206,8 +207,8 @@ function faultsOfCounts(descriptors: readonly OpenDescriptor[], expected: Machin
   const planned = (...kinds: readonly string[]): number =>
     expected.launch.descriptors.filter(({ kind }) => kinds.includes(kind)).length;
   // SECURITY: promise 5. A further queue is one of a card that was planned, and no card of its own.
-  const devices = [...new Set(descriptors.flatMap(({ tap }) => tap ?? []))];
-  const cards = devices.slice(planned('tap', 'card')).map((device) => `TAP device ${device} was not planned`);
+  const taps = [...new Set(descriptors.flatMap(({ tap }) => tap ?? []))];
+  const cards = taps.slice(planned('tap', 'card')).map((device) => `TAP device ${device} was not planned`);
   // A queue that the guest does not use is let go of by QEMU, until it is used.
   const loose = descriptors
     .filter(({ target, tap }) => target === '/dev/net/tun' && tap === undefined)
@@ -222,7 +223,13 @@ function faultsOfCounts(descriptors: readonly OpenDescriptor[], expected: Machin
     const open = descriptors.filter(({ target }) => target === path);
     return open.slice(planned(...kinds)).map(({ fd }) => `${fd}: ${path} was not planned`);
   });
-  return [...counts, ...cards, ...loose];
+  // SECURITY: promise 5. A group may hold devices that nobody gave.
+  const given = relaxedTo(expected, 'pci').length;
+  const devicesOfHost = descriptors
+    .filter(({ target }) => target === vfioDevice)
+    .slice(given)
+    .map(({ fd }) => `${fd}: a PCI device beyond the ${given} that were given`);
+  return [...counts, ...cards, ...loose, ...devicesOfHost];
 }
 
 /** SECURITY: promise 5. Each card in a managed network is a TAP on its bridge, and was seen to let in its own addresses alone. */

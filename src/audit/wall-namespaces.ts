@@ -67,5 +67,26 @@ export function compareUserNamespace(state: ProcessState, expected: ExpectedWall
   if (fault === 'could not be read') return missing('the kernel has no user namespaces');
   const planned = isRootless(expected) || isPasst(expected) || isServer(expected) || isShare(expected);
   if (fault !== null) return judge("the host's", planned ? ["the host's"] : []);
-  return judge('its own', expected === null || planned ? [] : ['its own, which was not planned']);
+  if (expected === null || planned) return judge('its own', faultsOfMaps(state, expected));
+  return judge('its own', ['its own, which was not planned']);
+}
+
+/** SECURITY: promise 5. Whatever it is in its user namespace, outside it is its own uid; of virtiofsd the same holds for its group. */
+function faultsOfMaps({ facts: { idMaps } }: ProcessState, expected: ExpectedWalls): readonly string[] {
+  // A broker of before told of none.
+  if (idMaps === undefined || expected === null) return [];
+  const { uid, gid } = expected;
+  const outside = (map: string): string =>
+    map
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).slice(1).join(' '))
+      .join(', ');
+  const [users, groups] = [outside(idMaps.uid), outside(idMaps.gid)];
+  return [
+    ...(users === `${uid} 1` ? [] : [`the users of the host in it (first, number): ${users || 'none'}`]),
+    ...(!isShare(expected) || groups === `${gid} 1`
+      ? []
+      : [`the groups of the host in it: ${groups || 'none'}`]),
+  ];
 }

@@ -62,6 +62,8 @@ function faultsOfShare({ mounts, hostMounts }: ProcessState, { launch }: Machine
   return mounts.flatMap((mount) => {
     const place = `${folder.path}${mount.target === '/' ? '' : mount.target}`;
     if (!hostPaths(mount, hostMounts).includes(place)) return [`${mount.target} is not ${place}`];
+    // SECURITY: promise 2. What a guest makes in it is no device, no program and nobody's rights, whoever opens it by this mount.
+    if (mount === root && !mount.plain) return [`${place} without nosuid, nodev and noexec`];
     return folder.access === 'ro' && !mount.readOnly ? [`${place} can be written`] : [];
   });
 }
@@ -107,6 +109,7 @@ function faultOfMount(mount: Mount, state: ProcessState, expected: MachineWalls)
   // mounts beneath it later has the host's own options.
   if (given !== undefined) {
     if (!paths.includes(mount.target)) return `${place} is not what was planned`;
+    if (mount.target === given.path && !mount.plain) return `${place} without nosuid, nodev and noexec`;
     return mount.target === given.path && given.access === 'ro' && !mount.readOnly
       ? `${place} can be written`
       : null;

@@ -84,6 +84,7 @@ function readFacts(proc: string, options: FactsOptions): Omit<ProcessFacts, 'pid
     label: readOptional(`${proc}/attr/current`).replace(/[\0\n]+$/, ''),
     namespaces: readNamespaces(proc),
     hostNamespaces: readHostNamespaces(),
+    idMaps: { uid: readOptional(`${proc}/uid_map`), gid: readOptional(`${proc}/gid_map`) },
     root: readRoot(proc),
     dev: readDev(proc),
     descriptors,

@@ -258,6 +258,8 @@ export interface ProcessFacts {
   /** Target of each link in /proc/PID/ns, and in those of pid 1 and of the broker. */
   readonly namespaces: Readonly<Record<string, string>>;
   readonly hostNamespaces: Readonly<Record<string, readonly string[]>>;
+  /** /proc/PID/uid_map and gid_map: inside, outside, how many (user_namespaces(7)). */
+  readonly idMaps?: { readonly uid: string; readonly gid: string };
   /** Target of /proc/PID/root, and whether it is the same directory as the host's. */
   readonly root: {
     readonly target: string;
