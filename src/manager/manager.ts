@@ -458,6 +458,7 @@ function createApi(parts: ApiParts): FastifyInstance {
           return status.ok ? status.value.slots.find(({ machine }) => machine === name)?.uid : undefined;
         },
         placed: parts.policy.placed,
+        quotas: parts.quotas,
       }),
       ...createMediaHandlers({ broker, planner: host.planner, audit: host.audit, now }),
       ...createStatsHandlers(stats),
@@ -488,6 +489,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         broker,
         now,
         events,
+        quotas: parts.quotas,
         planner: host.planner,
         states: parts.states,
         space: parts.space,

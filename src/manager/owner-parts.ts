@@ -6,6 +6,7 @@ import { createFileChecks } from './file-checks.ts';
 import { createOwners, type LookUpOwner } from './owners.ts';
 import type { PolicySource } from './policy-source.ts';
 import { Quotas, type CountedMachine } from './quotas.ts';
+import { createKeptBytes } from './saved/kept-bytes.ts';
 import type { ScratchFiles } from './throwaway/scratch-files.ts';
 
 export interface OwnerParts {
@@ -31,7 +32,13 @@ export function createOwnerParts({
 }: OwnerPartsServices): OwnerParts {
   const owner = createOwners(() => policy.current());
   const files = createFileChecks({ broker, ownership: owner, scratch });
-  const quotas = new Quotas({ machines, owner, diskBytes: files.diskBytes, scratch });
+  const quotas = new Quotas({
+    machines,
+    owner,
+    diskBytes: files.diskBytes,
+    scratch,
+    keptBytes: createKeptBytes(paths.managerState),
+  });
   const admit = createAdmission({
     ownState: paths.own,
     policy: () => policy.current(),

@@ -5,7 +5,9 @@ import type { MachineDefinition } from '../definition/schema.ts';
 import { guestSize } from '../plan/guest-size.ts';
 import type { LaunchedMachine } from '../protocol/broker.ts';
 import type { FileChecks } from './file-checks.ts';
+import { OneAtATime } from './one-at-a-time.ts';
 import type { LookUpOwner, Owner } from './owners.ts';
+import type { KeptBytes } from './saved/kept-bytes.ts';
 import { success, type Outcome } from './outcome.ts';
 import { mostOf, noUse, quotaFaults, quotaFor, sumOf, type AppliedQuota, type Use } from './quota.ts';
 import type { DefinitionRecord } from './store/definition-store.ts';
@@ -28,16 +30,27 @@ export interface QuotaServices {
   /** Virtual sizes of the writable disks together, bytes, as far as they can be looked at. */
   readonly diskBytes: FileChecks['diskBytes'];
   readonly scratch: Pick<ScratchFiles, 'bytesOf'>;
+  readonly keptBytes: KeptBytes;
 }
 
 export interface OwnQuota extends AppliedQuota {
   readonly used: Use;
 }
 
+/** What is to be kept of the memory of one machine. */
+export interface Keeping {
+  readonly owner: number;
+  readonly definition: MachineDefinition;
+  readonly bytes: number;
+}
+
 type Scope = 'defined' | 'running';
 
 export class Quotas {
   readonly #services: QuotaServices;
+  /** Of states that are being written, by the owner's uid. */
+  readonly #promised = new Map<number, number>();
+  readonly #promising = new OneAtATime();
 
   constructor(services: QuotaServices) {
     this.#services = services;
@@ -65,6 +78,26 @@ export class Quotas {
   /** Whether they still are when a disk of this one, which runs, has so many bytes more. */
   async admitGrowth(owner: number, definition: MachineDefinition, bytes: number): Promise<Outcome<void>> {
     return await this.#admit(owner, definition, 'running', bytes);
+  }
+
+  /** `keep` writes up to so many bytes of the machine's memory on the manager's file system: they count as disks, from now on. */
+  async whileKeeping<Result>(
+    { owner, definition, bytes }: Keeping,
+    keep: () => Promise<Outcome<Result>>,
+  ): Promise<Outcome<Result>> {
+    const promised = (): number => this.#promised.get(owner) ?? 0;
+    // SECURITY: promise 4. Of several at once each counts with those before it.
+    const admitted = await this.#promising.run(async () => {
+      const found = await this.#admit(owner, definition, 'defined', promised() + bytes);
+      if (found.ok) this.#promised.set(owner, promised() + bytes);
+      return found;
+    });
+    if (!admitted.ok) return admitted;
+    try {
+      return await keep();
+    } finally {
+      this.#promised.set(owner, promised() - bytes);
+    }
   }
 
   async #admit(uid: number, definition: MachineDefinition, scope: Scope, growth = 0): Promise<Outcome<void>> {
@@ -150,6 +183,8 @@ export class Quotas {
     of: Parameters<FileChecks['diskBytes']>[1],
   ): Promise<number> {
     if (quota.disk === null) return 0;
-    return (await this.#services.diskBytes(definition, of)) + this.#services.scratch.bytesOf(definition.name);
+    const { diskBytes, scratch, keptBytes } = this.#services;
+    const { name } = definition;
+    return (await diskBytes(definition, of)) + scratch.bytesOf(name) + (await keptBytes(name));
   }
 }

@@ -24,7 +24,7 @@ import { sendDescriptor, socketPair } from '../../src/linux/pass-descriptor.ts';
 import { receiveDescriptor } from '../../src/linux/receive-descriptor.ts';
 import { HandedSockets } from '../../src/manager/handed-sockets.ts';
 import type { Run } from '../../src/manager/lifecycle/run.ts';
-import type { Outcome } from '../../src/manager/outcome.ts';
+import { success, type Outcome } from '../../src/manager/outcome.ts';
 import type { FileMarks, Planned, Planner } from '../../src/manager/planner.ts';
 import { Restore } from '../../src/manager/saved/restore.ts';
 import { saveRun } from '../../src/manager/saved/save-run.ts';
@@ -145,7 +145,7 @@ function scene(context: TestContext): Scene {
         by: 'root',
         signal: new AbortController().signal,
         onProgress: () => undefined,
-        keepNote: () => Promise.resolve(),
+        keepNote: () => Promise.resolve(success(undefined)),
       },
     );
   return { qemu, run, states, directory: states.directory('web'), save };

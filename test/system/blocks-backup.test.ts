@@ -1,15 +1,25 @@
 /** Disks are backed up while their guest works, whole and by what was written since, and what comes back is what was there. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, statSync, chownSync } from 'node:fs';
+import {
+  chownSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { closedHome, startWithAccounts } from '../support/accounts.ts';
 import { agentShell, untilAgentAnswers } from '../support/agent-shell.ts';
 import { checkImage, counted, openImages, untilCounts } from '../support/block-chains.ts';
-import { consoleShows, done, refused } from '../support/driver.ts';
+import { consoleShows, done, refused, statusOf } from '../support/driver.ts';
 import { demoMachine } from '../support/demo-machine.ts';
 import { addGuestAgent } from '../support/guest-agent.ts';
+import { until } from '../support/until.ts';
 
 const alice = 910_000_055;
 const instance = await startWithAccounts([{ name: 'alice', uid: alice }]);
@@ -118,6 +128,78 @@ test('what was written is not known after a kill, and is known after a stop', as
   await done(instance, ['backup', 'restore', 'shop', files('data').at(-1) ?? '', restored], asAlice);
   await done(instance, 'kill shop', asAlice);
   assert.equal(spawnSync('qemu-img', ['compare', '-f', 'raw', '-F', 'qcow2', restored, data]).status, 0);
+});
+
+test('a QEMU that writes another size, or another file, into what it was given has made no backup', async () => {
+  const listed = async (): Promise<number> =>
+    (await done(instance, 'backup list shop', asAlice)).split('\n').length;
+  await up();
+  await back('-d', 'data');
+  const before = await listed();
+  const there = readdirSync(backups);
+  // What it writes into the header (QEMU: docs/interop/qcow2.txt): a size of 1 TiB; a name at 512, of four bytes.
+  const larger = Buffer.alloc(8);
+  larger.writeBigUInt64BE(1n << 40n);
+  const named = Buffer.alloc(12);
+  named.writeBigUInt64BE(512n);
+  named.writeUInt32BE(4, 8);
+  for (const [at, bytes] of [
+    [24, larger],
+    [8, named],
+  ] as const) {
+    const backup = instance.qward(
+      ['backup', 'create', 'shop', '--to', backups, '-d', 'data', '--rate', '4MiB'],
+      asAlice,
+    );
+    await until(
+      async () => (await done(instance, 'status shop', asAlice)).includes('backing up'),
+      'it is copied',
+    );
+    const made = readdirSync(backups).find((name) => !there.includes(name) && !name.startsWith('.'));
+    const file = openSync(join(backups, made ?? ''), 'r+');
+    writeSync(file, bytes, 0, bytes.length, at);
+    closeSync(file);
+    const { status, stderr } = await backup;
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /is not as it was made: its header says another size, or names another file/);
+    assert.deepEqual(readdirSync(backups), there);
+    assert.equal(await listed(), before);
+  }
+  await back('-d', 'data', '--incremental');
+  await audited();
+});
+
+test('what cannot be noted is not begun: whoever came after this manager could not set it right', async () => {
+  const note = join(instance.paths.managerState, 'runs/shop.json.new');
+  const more = join(home, 'more.raw');
+  await done(instance, ['disk', 'create', more, '8MiB'], asAlice);
+  const held = await openImages(instance, 'shop');
+  const chain = await done(instance, 'chain shop', asAlice);
+  const there = [readdirSync(home), readdirSync(backups)];
+  mkdirSync(note);
+  try {
+    for (const words of [
+      ['backup', 'create', 'shop', '--to', backups],
+      ['mirror', 'shop', 'root', join(home, 'other.qcow2')],
+      ['snapshot', 'create', 'shop', 'monday', '--disks-only'],
+      ['attach', 'shop', 'disk', 'more', more],
+      ['snapshot', 'create', 'shop', 'first'],
+      ['save', 'shop'],
+    ])
+      assert.match(
+        await refused(instance, words, asAlice),
+        /could not be noted: .*EISDIR/,
+        words.slice(0, 3).join(' '),
+      );
+  } finally {
+    rmdirSync(note);
+  }
+  assert.deepEqual(await openImages(instance, 'shop'), held);
+  assert.equal(await done(instance, 'chain shop', asAlice), chain);
+  assert.deepEqual([readdirSync(home), readdirSync(backups)], there);
+  assert.equal(await statusOf(instance, 'shop').then(({ state }) => state), 'running');
+  await audited();
+  await back('-d', 'data');
 });
 
 test('what cannot be is refused before anything changes', async () => {

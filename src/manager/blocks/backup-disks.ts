@@ -18,7 +18,8 @@ import {
   type DiskThere,
 } from './block-services.ts';
 import { whileFrozen } from './frozen.ts';
-import { noteImages, openImages, planImages, type NewImage } from './new-image.ts';
+import { sizesOf, type SizedFile } from './image-sizes.ts';
+import { filesOfImage, noteImages, openImages, planImages, type NewImage } from './new-image.ts';
 import { settleWork } from './settle-blocks.ts';
 
 export interface BackupServices extends BlockServices {
@@ -38,6 +39,9 @@ interface Begun {
   readonly run: Run;
   readonly session: QmpSession;
   readonly jobs: readonly string[];
+  readonly images: readonly NewImage[];
+  /** Of each, as it was made. */
+  readonly sizes: readonly number[];
   readonly backup: Backup;
   /** Records that end with it where it succeeds, and those that it made. */
   readonly old: readonly Record[];
@@ -65,7 +69,7 @@ export async function backUpDisks(
       // SECURITY: promise 7. With its nodes closed it is on disk; only then it counts as a backup.
       const settled = await settleWork(services, machine, session);
       const added =
-        fault === undefined && settled.ok ? await services.backups.add(machine.name, backup) : undefined;
+        fault === undefined && settled.ok ? await keep(services, machine, begun.value) : undefined;
       // SECURITY: promise 7. What was written since the backup before is known until this one is kept.
       await dropRecords(session, added?.ok === true ? begun.value.old : begun.value.made);
       return settled.ok ? added : settled;
@@ -75,6 +79,61 @@ export async function backUpDisks(
     const walls = await lookAtWalls(services, machine, 'it was backed up');
     return walls.ok ? success(backup) : walls;
   });
+}
+
+/**
+ * It counts from now on.
+ * SECURITY: rule images. QEMU had the images to write: one that says another size now, or names another file, is no backup.
+ */
+async function keep(
+  { broker, backups }: BackupServices,
+  machine: Machine,
+  { images, sizes, backup }: Begun,
+): Promise<Outcome<void>> {
+  const now = await sizesOf(broker, machine.name, images.flatMap(madeFile));
+  if (!now.ok) return now;
+  const other = images.find((_, index) => {
+    const one = now.value[index];
+    return one?.alone !== true || one.size !== sizes[index];
+  });
+  if (other === undefined) return await backups.add(machine.name, backup);
+  return failure(
+    'image-format',
+    `machine "${machine.name}": ${other.images.path} is not as it was made: its header says another size, or names another file`,
+    'QEMU wrote that: do not trust the machine; `qward audit` and `qward kill` it',
+  );
+}
+
+const madeFile = (image: NewImage): readonly SizedFile[] =>
+  filesOfImage(image)
+    .slice(0, 1)
+    .map(({ file }) => ({ file, format: 'qcow2' as const }));
+
+/** SECURITY: rule images. Of the size that the file of the disk itself says: what QEMU says of it is no bound. */
+async function sizesOfNew(
+  { broker }: BackupServices,
+  { name }: Machine,
+  images: readonly NewImage[],
+): Promise<Outcome<readonly number[]>> {
+  const made = await sizesOf(broker, name, images.flatMap(madeFile));
+  if (!made.ok) return made;
+  const tops = images.flatMap(({ found: { there } }) => {
+    const [top] = there.layers;
+    const held = there.held.find(({ file }) => file.path === top?.path);
+    return top === undefined || held === undefined ? [] : [{ file: held.file, format: top.format }];
+  });
+  const disks = await sizesOf(broker, name, tops);
+  if (!disks.ok) return disks;
+  for (const [index, { images: to, found }] of images.entries()) {
+    const [size, wanted] = [made.value[index]?.size, disks.value[index]?.size];
+    if (size !== wanted)
+      return blockFailure(
+        name,
+        `disk "${found.there.id}" was not backed up`,
+        `${to.path} has ${size} bytes, and the image of the disk ${wanted}`,
+      );
+  }
+  return success(made.value.map(({ size }) => size));
 }
 
 async function untilAll(
@@ -115,7 +174,10 @@ async function begin(
   const images = planned.value;
   const records = await recordsOf(services, work, { images, incremental });
   if (!records.ok) return records;
-  await noteImages(work, 'backing up', images);
+  const sizes = await sizesOfNew(services, machine, images);
+  if (!sizes.ok) return sizes;
+  const noted = await noteImages(work, 'backing up', images);
+  if (!noted.ok) return noted;
   const started = await start(work, { id, images, ...records.value, speed });
   if (!started.ok) {
     await settleWork(services, machine, session);
@@ -126,7 +188,8 @@ async function begin(
   const at = services.now().toISOString();
   const backup = { id, at, by: identity.user, frozen, disks: records.value.disks };
   const made = madeRecords(id, images);
-  return success({ run, session, jobs: started.value.jobs, backup, old: records.value.old, made });
+  const { jobs } = started.value;
+  return success({ run, session, jobs, images, sizes: sizes.value, backup, old: records.value.old, made });
 }
 
 /** A raw image has no place for one. */

@@ -115,10 +115,13 @@ export async function beginBlockWork<Result>(
   });
 }
 
-/** Noted before QEMU hears of it. */
-export async function noteWork({ machine, run }: Work, work: BlockWork | undefined): Promise<void> {
+/** SECURITY: promise 7. Noted before QEMU hears of it; where that fails, what was noted before holds, and nothing is begun. */
+export async function noteWork({ machine, run }: Work, work: BlockWork): Promise<Outcome<undefined>> {
+  const before = run.hotplug.work;
   run.hotplug.work = work;
-  await machine.life.keepNote();
+  const kept = await machine.life.keepNote();
+  if (!kept.ok) run.hotplug.work = before;
+  return kept;
 }
 
 export const blockFailure = (machine: string, what: string, message: string): ReturnType<typeof failure> =>

@@ -86,7 +86,8 @@ async function begin(
   // Where it is given up QEMU opens the one below to read it again.
   const reopened = [freshSet(there, base)];
   const noted = { disk: id, doing: 'committing', nodes: [], files, swap: null, frozen: false } as const;
-  await noteWork(work, { ...noted, reopened });
+  const kept = await noteWork(work, { ...noted, reopened });
+  if (!kept.ok) return kept;
   const job = `commit.${randomBytes(4).toString('hex')}`;
   const begun = await withFresh(
     { ...work, broker: services.broker },

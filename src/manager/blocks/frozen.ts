@@ -18,7 +18,11 @@ export async function whileFrozen<Result>(
   if (!agent.there || !(await agentCommands.ping(agent, undefined, limit)).ok) return await work(false);
   // Noted first: a manager that dies is followed by one that thaws.
   if (run.hotplug.work !== undefined) run.hotplug.work = { ...run.hotplug.work, frozen: true };
-  await machine.life.keepNote();
+  const kept = await machine.life.keepNote();
+  if (!kept.ok) {
+    if (run.hotplug.work !== undefined) run.hotplug.work = { ...run.hotplug.work, frozen: false };
+    return kept;
+  }
   const frozen = await agentCommands.freeze(agent, undefined);
   try {
     if (!frozen.ok) {

@@ -77,7 +77,8 @@ async function begin(
   const admitted = await services.definitions.checkImages(identity, machine, [[id, images]]);
   if (!admitted.ok) return admitted;
   const image = planned.value;
-  await noteImages(work, 'mirroring', [image]);
+  const noted = await noteImages(work, 'mirroring', [image]);
+  if (!noted.ok) return noted;
   const begun = await copy(work, image, { job, speed });
   const walls = begun.ok ? await lookAtWalls(services, machine, `disk "${id}" is being copied`) : begun;
   if (begun.ok && walls.ok) return begun;

@@ -68,7 +68,7 @@ function topOf(whole: PlannedDisk): PlannedDisk {
 }
 
 /** What is asked of the broker for it. */
-const filesOfImage = ({ planned }: NewImage): readonly HeldFile[] =>
+export const filesOfImage = ({ planned }: NewImage): readonly HeldFile[] =>
   [...planned.sets.values()].flat().map(({ file }) => ({ file, identity: undefined }));
 
 export interface OpenedImage extends NewImage {
@@ -108,7 +108,11 @@ export async function planImages(
 }
 
 /** Noted before QEMU hears of them. */
-export const noteImages = (work: Work, doing: BlockDoing, images: readonly NewImage[]): Promise<void> =>
+export const noteImages = (
+  work: Work,
+  doing: BlockDoing,
+  images: readonly NewImage[],
+): Promise<Outcome<undefined>> =>
   noteWork(work, {
     disk: images.map(({ found }) => found.there.id).join(', '),
     doing,
@@ -132,8 +136,8 @@ export async function openImages(
   const before = work.run.hotplug.work;
   if (before === undefined) throw new TypeError('nothing is under way');
   const noted = { ...before, files: opened.flatMap(({ files }) => files) };
-  await noteWork(work, noted);
-  return success({ opened, noted });
+  const kept = await noteWork(work, noted);
+  return kept.ok ? success({ opened, noted }) : kept;
 }
 
 /** Its nodes are noted before, and are the caller's to drop where it fails. The guest sees as many bytes as of the disk. */

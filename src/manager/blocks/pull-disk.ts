@@ -91,7 +91,8 @@ async function finish(
   const { work } = run.hotplug;
   if (!status.ok || work === undefined) return status.ok ? 'it was given up' : status.message;
   run.hotplug.work = { ...work, swap: { ...swap, paused: !status.value.running } };
-  await machine.life.keepNote();
+  const kept = await machine.life.keepNote();
+  if (!kept.ok) return kept.faults[0]?.message;
   // SECURITY: promise 7. A stop writes out all that was copied (QEMU: do_vm_stop), before the header forgets what lay below.
   const stopped = await commands.stop(session);
   if (!stopped.ok) return stopped.message;
@@ -131,7 +132,9 @@ async function begin(
   const to: DiskImages = { path: from.path, format: from.format, backing: [] };
   const admitted = await services.definitions.checkImages(identity, machine, [[id, to]]);
   if (!admitted.ok) return admitted;
-  await noteWork(work, { disk: id, doing: 'pulling', nodes: [], files: [], swap: null, frozen: false });
+  const planned = { disk: id, doing: 'pulling', nodes: [], files: [], swap: null, frozen: false } as const;
+  const kept = await noteWork(work, planned);
+  if (!kept.ok) return kept;
   const job = `pull.${randomBytes(4).toString('hex')}`;
   const begun = await withFresh({ ...work, broker: services.broker }, [freshSet(there, top)], async () => {
     const started = await blockCommands.stream(session, { job, node: top.node, speed });

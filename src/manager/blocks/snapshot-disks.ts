@@ -76,7 +76,8 @@ async function take(
   const to = images.map((image): readonly [string, DiskImages] => [image.found.there.id, image.images]);
   const admitted = await services.definitions.checkImages(identity, machine, to);
   if (!admitted.ok) return admitted;
-  await noteImages(work, 'snapshotting', images);
+  const noted = await noteImages(work, 'snapshotting', images);
+  if (!noted.ok) return noted;
   let frozen = false;
   const put = await putOnTop(work, services, images, (rests) => (frozen = rests));
   const settled = await settleWork(services, machine, session);
@@ -112,7 +113,8 @@ async function putOnTop(
       }));
       const sign = { node: first.layer.node, usedBy: 'after' as const };
       const swap = { changes, sign, left: [], leftFiles: [], paused: !status.value.running };
-      await noteWork(work, { ...(run.hotplug.work ?? noted), swap });
+      const kept = await noteWork(work, { ...(run.hotplug.work ?? noted), swap });
+      if (!kept.ok) return kept;
       // SECURITY: promise 7. An overlay that holds nothing shows what lies below: the definition may name it before it is written.
       const named = await definitions.putImages(
         machine,

@@ -56,7 +56,8 @@ async function swapStopped(
   if (!status.ok) return status.message;
   const noted = { ...work, swap: { ...swap, paused: !status.value.running } };
   run.hotplug.work = noted;
-  await machine.life.keepNote();
+  const kept = await machine.life.keepNote();
+  if (!kept.ok) return kept.faults[0]?.message;
   const stopped = await commands.stop(session);
   if (!stopped.ok) return stopped.message;
   const equal = await untilEqual(session, job, equalMs);

@@ -10,6 +10,7 @@ import type { Machine } from '../lifecycle/machine.ts';
 import { consoleDirectory } from '../lifecycle/run.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
+import { withinQuota, type KeepingServices } from '../saved/within-quota.ts';
 import type { SavedState } from '../saved/saved-states.ts';
 import { isThrowawayName } from '../throwaway/throwaway-name.ts';
 import type { Handlers } from '../server/call.ts';
@@ -31,7 +32,7 @@ type MachineCalls =
   | 'qmp'
   | 'monitor';
 
-export interface MachineHandlerServices {
+export interface MachineHandlerServices extends KeepingServices {
   readonly machines: Machines;
   readonly managerState: string;
   /** The uid that the broker keeps for a machine; undefined: none, or it does not answer. */
@@ -59,7 +60,7 @@ export function createMachineHandlers(services: MachineHandlerServices): Pick<Ha
             `machine "${machine.name}" is a throwaway machine, of which nothing is kept`,
             'define a machine of your own',
           )
-        : machine.save({ by: identity.user }),
+        : withinQuota(services, machine, () => machine.save({ by: identity.user })),
     discardState: ({ machine, identity }) => machine.discardState(identity.user),
     pause: ({ machine, identity }) => machine.pause(identity.user),
     resume: ({ machine, identity }) => machine.resume(identity.user),

@@ -3,12 +3,13 @@ import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { EventHistory } from '../events.ts';
 import type { Handlers } from '../server/call.ts';
+import { withinQuota, type KeepingServices } from '../saved/within-quota.ts';
 import { halfReverted } from '../saved/restore.ts';
 import { createSnapshot, dropFromDisks, writtenDisks } from '../snapshots/create-snapshot.ts';
 import { removeSnapshot, revertToSnapshot, type OfflineServices } from '../snapshots/revert-snapshot.ts';
 import { tagOf } from '../snapshots/snapshot-store.ts';
 
-export type SnapshotHandlerServices = OfflineServices & { readonly events: EventHistory };
+export type SnapshotHandlerServices = OfflineServices & KeepingServices & { readonly events: EventHistory };
 
 type SnapshotCalls = 'snapshots' | 'snapshotCreate' | 'snapshotRevert' | 'snapshotRemove';
 
@@ -44,8 +45,8 @@ export function createSnapshotHandlers(services: SnapshotHandlerServices): Pick<
       });
     },
     snapshotCreate: async ({ machine, identity, body }) => {
-      const made = await machine.snapshot(identity.user, (request) =>
-        createSnapshot(services, request, body.snapshot),
+      const made = await withinQuota(services, machine, () =>
+        machine.snapshot(identity.user, (request) => createSnapshot(services, request, body.snapshot)),
       );
       return done(machine, identity.user, body.snapshot, made);
     },

@@ -92,7 +92,11 @@ async function give(work: Work, nic: Attachable, device: Options): Promise<Outco
     layers: [],
   };
   run.hotplug.attach(wanted);
-  await machine.life.keepNote();
+  const kept = await machine.life.keepNote();
+  if (!kept.ok) {
+    run.hotplug.detach(wanted.id);
+    return kept;
+  }
   const opened = await services.broker.open({
     machine: machine.name,
     file: null,

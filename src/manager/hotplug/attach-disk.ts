@@ -129,7 +129,11 @@ async function give(work: Work, planned: PlannedAlone, device: Options): Promise
     files: [...planned.sets.values()].flat().map(({ file }) => ({ file, identity: undefined })),
   };
   run.hotplug.attach(wanted);
-  await machine.life.keepNote();
+  const kept = await machine.life.keepNote();
+  if (!kept.ok) {
+    run.hotplug.detach(wanted.id);
+    return kept;
+  }
   const given = await giveFiles(work, planned);
   const layers = namedLayers(planned, { names, sets: given.sets });
   const disk = { ...wanted, files: given.files, layers };

@@ -14,7 +14,7 @@ import type { HostPhase } from '../host-phase.ts';
 import type { Log } from '../log.ts';
 import type { Beside } from '../beside/side-servers.ts';
 import type { Networks } from '../networks/user-networks.ts';
-import { success, type Outcome } from '../outcome.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
 import { judgeFound } from '../saved/judge-found.ts';
 import type { SavedStates } from '../saved/saved-states.ts';
 import { definitionOfNote, type AuditNote, type RunNote, type RunNotes } from '../store/run-notes.ts';
@@ -91,7 +91,7 @@ export class Life {
   #finishing: Promise<void> | undefined;
   #connecting: Promise<void> | undefined;
   #lastEnd: LastEnd | null = null;
-  #saving: Promise<void> = Promise.resolve();
+  #saving: Promise<Outcome<undefined>> = Promise.resolve(success(undefined));
   #audit: AuditNote | null = null;
   #released = false;
 
@@ -200,9 +200,9 @@ export class Life {
     if (definition.hooks.start === undefined && definition.hooks.stop === undefined)
       return success(undefined);
     this.after.owe({ cause: 'other', state: 'stopped' });
-    this.#save();
-    await this.#saving;
-    return await this.after.beforeLaunch(definition, signal);
+    // SECURITY: promise 7. A stop hook that nobody knows of would not be run after this manager's death.
+    const kept = await this.keepNote();
+    return kept.ok ? await this.after.beforeLaunch(definition, signal) : kept;
   }
 
   began(run: Run, beginning: Beginning): void {
@@ -350,10 +350,10 @@ export class Life {
     await this.#log.append(lines.map((text) => ({ at, from: 'qemu', text })));
   }
 
-  /** Keeps what a successor must know of the run. */
-  async keepNote(): Promise<void> {
+  /** Keeps what a successor must know of the run. What it alone could set right is not begun where this fails. */
+  async keepNote(): Promise<Outcome<undefined>> {
     this.#save();
-    await this.#saving;
+    return await this.#saving;
   }
 
   /** Lets go of everything; QEMU runs on. */
@@ -482,8 +482,15 @@ export class Life {
     const note = this.#noteNow();
     this.#saving = this.#saving
       .then(() => this.#services.notes.write(this.#name, note))
+      .then(() => success(undefined))
       .catch((error: unknown) => {
         this.#services.log.warn('the note of a run was not written', { machine: this.#name, error });
+        const why = error instanceof Error ? error.message : String(error);
+        return failure(
+          'state-unwritable',
+          `machine "${this.#name}": what is under way could not be noted: ${why}`,
+          'make room on the file system of the manager; nothing was begun',
+        );
       });
   }
 }

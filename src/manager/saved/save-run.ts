@@ -38,7 +38,7 @@ export interface SaveRequest {
   /** Of the memory, from 0 to 100. */
   readonly onProgress: (percent: number) => void;
   /** Keeps what a successor must know of the run. */
-  readonly keepNote: () => Promise<void>;
+  readonly keepNote: () => Promise<Outcome<undefined>>;
   /** For a snapshot: its state is kept elsewhere, and the guest goes on in any case. */
   readonly aside?: Aside;
 }
@@ -110,7 +110,12 @@ async function stopAndSave(work: Work, what: WhatRuns, paused: boolean): Promise
   if (!part.ok) return part;
   // A manager that dies from here on is followed by one that lets the guest go on.
   run.saving = paused ? 'paused' : 'running';
-  await work.keepNote();
+  const kept = await work.keepNote();
+  if (!kept.ok) {
+    run.saving = undefined;
+    await (aside?.abandon(part.value) ?? services.states.abandon(machine, part.value));
+    return kept;
+  }
   const fresh = await giveFresh(services.broker, run, work.session);
   const saved = fresh.given.ok ? await save(work, { what, paused, part: part.value }) : fresh.given;
   if (!saved.ok) await (aside?.abandon(part.value) ?? services.states.abandon(machine, part.value));

@@ -161,8 +161,12 @@ export class Throwaways implements AsyncDisposable {
 
   /** What an earlier manager left. */
   async sweep(): Promise<void> {
-    const left = await readdir(this.#directory).catch(() => []);
-    for (const name of left.filter((one) => isThrowawayName(one) && !this.#names.has(one))) {
+    const { vars } = this.#services.paths;
+    const noted = await readdir(this.#directory).catch(() => []);
+    // After a power cut its files may be there without its note.
+    const made = (await readdir(vars).catch(() => [])).map((file) => file.replace(/\..*/, ''));
+    const left = new Set([...noted, ...made]);
+    for (const name of [...left].filter((one) => isThrowawayName(one) && !this.#names.has(one))) {
       this.#names.set(name, Promise.withResolvers());
       void this.release(name, 'qward, since the manager ended');
     }
