@@ -58,6 +58,14 @@ test('virtiofsd is nobody of the host but its own uid and gid, whoever it is in 
     assert.match(look({ ...maps, gid: map }), /groups of the host/, map);
 });
 
+test('passt maps nobody of the host, or itself', () => {
+  const expected = expecting({ program: 'passt' });
+  const look = (map: string): string =>
+    faultsIn(compareUserNamespace(parseState(factsOfShare(options, { uid: map, gid: '' })), expected));
+  for (const map of ['', `0 ${uid} 1`]) assert.doesNotMatch(look(map), /of the host/);
+  for (const map of ['0 0 1', `0 ${uid} 1\n1 1 1`]) assert.match(look(map), /users of the host/);
+});
+
 test('a QEMU has no more PCI devices open than it was given, whatever its group holds', () => {
   const device = (fd: number): OpenDescriptor => ({
     fd,

@@ -83,8 +83,12 @@ function faultsOfMaps({ facts: { idMaps } }: ProcessState, expected: ExpectedWal
       .map((line) => line.trim().split(/\s+/).slice(1).join(' '))
       .join(', ');
   const [users, groups] = [outside(idMaps.uid), outside(idMaps.gid)];
+  // passt maps nobody.
+  const nobody = users === '' && !isShare(expected);
   return [
-    ...(users === `${uid} 1` ? [] : [`the users of the host in it (first, number): ${users || 'none'}`]),
+    ...(nobody || users === `${uid} 1`
+      ? []
+      : [`the users of the host in it (first, number): ${users || 'none'}`]),
     ...(!isShare(expected) || groups === `${gid} 1`
       ? []
       : [`the groups of the host in it: ${groups || 'none'}`]),

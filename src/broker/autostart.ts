@@ -1,7 +1,7 @@
 /** Which machines are started with the host: root's own file. Only administrators add to it, over connections of their own. */
 import type { Autostart } from '../protocol/broker.ts';
 import { machineNamePattern } from '../protocol/launch.ts';
-import { openState, UnusableState } from './state.ts';
+import { openRegisterFile, renamed, type UnusableState } from './state.ts';
 
 export interface AutostartRegister {
   readonly list: () => readonly Autostart[];
@@ -16,25 +16,15 @@ export interface AutostartRegister {
   readonly check: () => void;
 }
 
-/** A file that is not used counts as empty, and is kept as it is until root removes it. */
 export function openAutostart(path: string, now: () => Date): AutostartRegister {
-  const file = openState<readonly Autostart[]>(path, {
+  const form = {
     key: 'autostart',
-    parse: (content) => (Array.isArray(content) && content.every(isAutostart) ? content : undefined),
+    parse: (content: unknown) => (Array.isArray(content) && content.every(isAutostart) ? content : undefined),
     cure: 'then enable again what is to start with the host (qward autostart on)',
-  });
-  const change = (work: (entries: readonly Autostart[]) => readonly Autostart[]): boolean => {
-    const before = file.read() ?? [];
-    const after = work(before);
-    const changed = JSON.stringify(after) !== JSON.stringify(before);
-    if (changed) file.write(after);
-    return changed;
   };
+  const { look, change, fault, check } = openRegisterFile<readonly Autostart[]>(path, form, []);
   return {
-    list: () => {
-      const found = file.look();
-      return found === undefined || found instanceof UnusableState ? [] : found;
-    },
+    list: look,
     enable: (machine, by) =>
       change((entries) =>
         entries.some((entry) => entry.machine === machine)
@@ -42,14 +32,9 @@ export function openAutostart(path: string, now: () => Date): AutostartRegister 
           : [...entries, { machine, by, at: now().toISOString() }],
       ),
     disable: (machine) => change((entries) => entries.filter((entry) => entry.machine !== machine)),
-    rename: (machine, to) =>
-      void change((entries) =>
-        entries
-          .filter((entry) => entry.machine !== to)
-          .map((entry) => (entry.machine === machine ? { ...entry, machine: to } : entry)),
-      ),
-    fault: file.fault,
-    check: () => void file.read(),
+    rename: (machine, to) => void change((entries) => renamed(entries, machine, to)),
+    fault,
+    check,
   };
 }
 

@@ -54,7 +54,8 @@ export function openJailRoots(parent: string): JailRoots {
   makePrivate(parent);
   const trees = new Map<string, string>();
   return {
-    open: (root, program = 'qemu') => openRoot(parent, { root, program, trees }),
+    open: (root, program = 'qemu') =>
+      withSources(root, (sources) => treeOf(parent, { root, program, sources, trees })),
     openOwn: (machine, root, own) => openOwn(`${parent}/of-${machine}`, root, own),
     remove,
     close: () => close(parent),
@@ -62,10 +63,8 @@ export function openJailRoots(parent: string): JailRoots {
 }
 
 function openOwn(tree: string, root: readonly SystemPath[], { program, shown }: OwnTree): TreeOutcome {
-  const opened = openSources(root);
-  if (!opened.ok) return opened;
-  try {
-    build(tree, { root, program, sources: opened.sources });
+  return withSources(root, (sources) => {
+    build(tree, { root, program, sources });
     try {
       for (const { target, directory } of shown) makePoint(`${tree}${target}`, directory);
       for (const { mount, target } of shown) attachMount(mount, `${tree}${target}`);
@@ -73,10 +72,8 @@ function openOwn(tree: string, root: readonly SystemPath[], { program, shown }: 
       remove(tree);
       throw error;
     }
-    return { ok: true, directory: tree };
-  } finally {
-    closeSources(opened.sources);
-  }
+    return tree;
+  });
 }
 
 /** What is mounted on a mount goes with it, in one step. */
@@ -86,11 +83,11 @@ function close(parent: string): void {
   }
 }
 
-function openRoot(parent: string, { root, program, trees }: Omit<Wanted, 'sources'>): TreeOutcome {
+function withSources(root: readonly SystemPath[], make: (sources: readonly Source[]) => string): TreeOutcome {
   const opened = openSources(root);
   if (!opened.ok) return opened;
   try {
-    return { ok: true, directory: treeOf(parent, { root, program, sources: opened.sources, trees }) };
+    return { ok: true, directory: make(opened.sources) };
   } finally {
     closeSources(opened.sources);
   }

@@ -2,7 +2,6 @@
  * Managed networks as they are on the host: a bridge, its tables of nftables, and a link to the server's own network namespace. There
  * as long as a machine with a card in the network runs.
  */
-import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -33,33 +32,17 @@ import type { BrokerContext } from './context.ts';
 import type { CardDescriptor } from './means.ts';
 import { readJson, writeWhole } from './files.ts';
 import type { LaunchRecord } from './records.ts';
+import { Failed, listTables, nft, runProgram } from './run-program.ts';
 
-const deadlineMs = 10_000;
 const joinDeadlineMs = 5_000;
 const pollMs = 2;
 
 type LinksContext = Pick<BrokerContext, 'paths' | 'records' | 'networks'>;
 
-class Failed extends Error {}
-
 const refusal = (code: string, message: string, hint: string): Refusal => ({ code, message, hint });
 
-/** SECURITY: promise 1. Argument arrays and lines that networks.ts makes of parsed values; no shell, no environment. */
-function run(program: string, args: readonly string[], input: string): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, {
-    input,
-    env: {},
-    cwd: '/',
-    encoding: 'utf8',
-    timeout: deadlineMs,
-  });
-  if (status !== 0) throw new Failed(`${program}: ${(error?.message ?? stderr).trim().slice(0, 300)}`);
-  return stdout;
-}
-const nftPath = '/usr/sbin/nft';
-const nft = (input: string): string => run(nftPath, ['-f', '-'], input);
 const ip = (...lines: readonly string[]): string =>
-  run('/usr/sbin/ip', ['-batch', '-'], `${lines.join('\n')}\n`);
+  runProgram('/usr/sbin/ip', ['-batch', '-'], `${lines.join('\n')}\n`);
 
 /**
  * Its tables as they are in force.
@@ -67,27 +50,18 @@ const ip = (...lines: readonly string[]): string =>
  */
 export function listNetwork(context: LinksContext, network: ManagedNetwork): string {
   const [plan, cards] = [planNetwork(network), cardsOf(context, network.name)];
-  const listed = listTables(network.name);
+  const listed = tablesOf(network.name);
   if (listed.includes(plan.sentinel) || cards === undefined) return listed;
   try {
     load(context, plan, cards);
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
   }
-  return listTables(network.name);
+  return tablesOf(network.name);
 }
 
-/** Empty where one of them is not there. */
-function listTables(name: string): string {
-  try {
-    // Version 1.0 lists no two of them in one run.
-    return ['bridge', 'inet']
-      .map((family) => run(nftPath, ['list', 'table', family, `qw-${name}`], ''))
-      .join('');
-  } catch {
-    return '';
-  }
-}
+const tablesOf = (name: string): string =>
+  listTables(['bridge', 'inet'].map((family) => [family, `qw-${name}`] as const));
 
 /** In the host's network namespace: /sys shows the one in which it was mounted. */
 const deviceExists = (name: string): boolean =>
@@ -308,7 +282,7 @@ export async function joinServer(
       'link set dev eth0 up',
       ...(mode === 'nat' ? [`route add default via ${gateway}`] : []),
     ];
-    run(
+    runProgram(
       '/usr/bin/nsenter',
       [`--net=/proc/${pid}/ns/net`, '/usr/sbin/ip', '-batch', '-'],
       `${inside.join('\n')}\n`,

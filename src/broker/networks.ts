@@ -13,7 +13,7 @@ import {
   type Lease,
   type ManagedNetwork,
 } from '../protocol/networks.ts';
-import { openState, UnusableState } from './state.ts';
+import { openRegisterFile, renamed, type UnusableState } from './state.ts';
 
 interface Content {
   readonly networks: readonly ManagedNetwork[];
@@ -45,35 +45,29 @@ export interface NetworkRegister {
 
 const nothing: Content = { networks: [], leases: [] };
 
-/** A file that is not used counts as empty, and is kept as it is until root removes it. */
 export function openNetworks(path: string): NetworkRegister {
-  const file = openState<Content>(path, {
+  const form = {
     key: 'networks',
-    parse: (content) => (isContent(content) ? content : undefined),
+    parse: (content: unknown) => (isContent(content) ? content : undefined),
     cure: 'then make the networks again (qward network create)',
-  });
-  const look = (): Content => {
-    const found = file.look();
-    return found === undefined || found instanceof UnusableState ? nothing : found;
   };
-  const change = (work: (content: Content) => Content): void => {
-    const before = file.read() ?? nothing;
-    const after = work(before);
-    if (JSON.stringify(after) !== JSON.stringify(before)) file.write(after);
-  };
+  const { look, change, fault, check } = openRegisterFile<Content>(path, form, nothing);
+  const changeLeases = (work: (leases: Content['leases']) => Content['leases']): void =>
+    void change((content) => ({ ...content, leases: work(content.leases) }));
   return {
     list: () => look().networks,
     find: (name) => look().networks.find((network) => network.name === name),
-    add: (network) => change((content) => ({ ...content, networks: [...content.networks, network] })),
+    add: (network) => void change((content) => ({ ...content, networks: [...content.networks, network] })),
     remove: (name) =>
-      change(({ networks, leases }) => ({
+      void change(({ networks, leases }) => ({
         networks: networks.filter((network) => network.name !== name),
         leases: leases.filter(({ network }) => network !== name),
       })),
     leasesOf: (network) => look().leases.filter((lease) => lease.network === network),
     lease: (network, card) => {
-      const { leases } = file.read() ?? nothing;
-      const own = leases.filter((lease) => lease.network === network.name);
+      // Throws where it cannot be changed.
+      check();
+      const own = look().leases.filter((lease) => lease.network === network.name);
       // SECURITY: promise 2. Two cards with one MAC address would get each other's packets.
       const holder = own.find(
         ({ mac, machine, nic }) => mac === card.mac && (machine !== card.machine || nic !== card.nic),
@@ -85,34 +79,26 @@ export function openNetworks(path: string): NetworkRegister {
         freeAddress(planNetwork(network).subnet, new Set(own.map((lease) => lease.address)));
       if (address === undefined) return 'full';
       const lease = { network: network.name, ...card, address };
-      change((content) => ({ ...content, leases: [...leases.filter((one) => one !== before), lease] }));
+      changeLeases((leases) => [...leases.filter((one) => !isSame(one, lease)), lease]);
       return lease;
     },
     keep: (machine, cards) =>
-      change((content) => ({
-        ...content,
-        leases: content.leases.filter(
+      changeLeases((leases) =>
+        leases.filter(
           (lease) =>
             lease.machine !== machine ||
             cards.some(({ network, nic }) => network === lease.network && nic === lease.nic),
         ),
-      })),
-    forget: (machine) =>
-      change((content) => ({
-        ...content,
-        leases: content.leases.filter((lease) => lease.machine !== machine),
-      })),
-    rename: (machine, to) =>
-      change((content) => ({
-        ...content,
-        leases: content.leases
-          .filter((lease) => lease.machine !== to)
-          .map((lease) => (lease.machine === machine ? { ...lease, machine: to } : lease)),
-      })),
-    fault: file.fault,
-    check: () => void file.read(),
+      ),
+    forget: (machine) => changeLeases((leases) => leases.filter((lease) => lease.machine !== machine)),
+    rename: (machine, to) => changeLeases((leases) => renamed(leases, machine, to)),
+    fault,
+    check,
   };
 }
+
+const isSame = (one: Lease, other: Lease): boolean =>
+  one.network === other.network && one.machine === other.machine && one.nic === other.nic;
 
 const patterns: readonly (readonly [key: keyof Lease, pattern: RegExp])[] = [
   ['network', networkNamePattern],

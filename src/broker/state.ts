@@ -84,3 +84,46 @@ export function openState<Content extends object>(
       writeWhole(path, `${JSON.stringify({ version: stateVersion, [key]: content })}\n`, true),
   };
 }
+
+export interface RegisterFile<Content> {
+  readonly look: () => Content;
+  /** Gives whether it is another now. Throws UnusableState. */
+  readonly change: (work: (content: Content) => Content) => boolean;
+  readonly fault: () => UnusableState | undefined;
+  /** Throws where nothing can be changed. */
+  readonly check: () => void;
+}
+
+/** A file that is not used counts as `nothing`, and is kept as it is until root removes it. */
+export function openRegisterFile<Content extends object>(
+  path: string,
+  form: StateForm<Content>,
+  nothing: Content,
+): RegisterFile<Content> {
+  const { look, read, fault, write } = openState<Content>(path, form);
+  return {
+    look: () => {
+      const found = look();
+      return found === undefined || found instanceof UnusableState ? nothing : found;
+    },
+    change: (work) => {
+      const before = read() ?? nothing;
+      const after = work(before);
+      const changed = JSON.stringify(after) !== JSON.stringify(before);
+      if (changed) write(after);
+      return changed;
+    },
+    fault,
+    check: () => void read(),
+  };
+}
+
+/** What was one machine's is another's, and what that had is gone. */
+export const renamed = <Entry extends { readonly machine: string }>(
+  entries: readonly Entry[],
+  machine: string,
+  to: string,
+): readonly Entry[] =>
+  entries
+    .filter((entry) => entry.machine !== to)
+    .map((entry) => (entry.machine === machine ? { ...entry, machine: to } : entry));

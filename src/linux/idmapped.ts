@@ -41,18 +41,11 @@ export const openReadOnly = (fd: number): number => openOnMount(fd, 'ro', null);
 
 /** `namespace` maps the ids on the mount; null: they are as they are. */
 function openOnMount(fd: number, access: Access, namespace: number | null): number {
-  const empty = cString('');
-  const flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC;
-  const mount = checked(syscall(SYS_open_tree, [fd, addressOf(empty), flags]), 'open_tree', 'file');
+  const mount = cloneTree(fd, 0);
   try {
     // SECURITY: promise 3. What is given to be read cannot be opened again to be written, though the uid counts as owner.
-    const readOnly = access === 'ro' ? MOUNT_ATTR_RDONLY : 0n;
     const mapped = namespace === null ? 0n : MOUNT_ATTR_IDMAP;
-    const set = mapped | MOUNT_ATTR_NOSUID_NODEV_NOEXEC | readOnly;
-    const attributes = new BigUint64Array([set, 0n, 0n, BigInt(namespace ?? 0)]);
-    const bytes = new Uint8Array(attributes.buffer);
-    const call = [mount, addressOf(empty), AT_EMPTY_PATH, addressOf(bytes), bytes.length];
-    checked(syscall(SYS_mount_setattr, call), 'mount_setattr', 'file');
+    setAttributes(mount, [mapped | attributesFor(access), 0n, 0n, BigInt(namespace ?? 0)], 0);
     const mode = access === 'ro' ? constants.O_RDONLY : constants.O_RDWR;
     return openSync(`/proc/self/fd/${mount}`, mode | constants.O_NONBLOCK);
   } finally {
@@ -62,6 +55,23 @@ function openOnMount(fd: number, access: Access, namespace: number | null): numb
 
 const AT_RECURSIVE = 0x8000;
 const MS_SLAVE = 1n << 19n;
+const empty = cString('');
+
+/** Of the file of `fd`, with what is mounted beneath it where that is asked for. */
+function cloneTree(fd: number, recursive: number): number {
+  const flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC | recursive;
+  return checked(syscall(SYS_open_tree, [fd, addressOf(empty), flags]), 'open_tree', 'file');
+}
+
+const attributesFor = (access: Access): bigint =>
+  MOUNT_ATTR_NOSUID_NODEV_NOEXEC | (access === 'ro' ? MOUNT_ATTR_RDONLY : 0n);
+
+/** struct mount_attr: set, clear, propagation, user namespace. */
+function setAttributes(mount: number, words: readonly bigint[], recursive: number): void {
+  const bytes = new Uint8Array(BigUint64Array.from(words).buffer);
+  const call = [mount, addressOf(empty), AT_EMPTY_PATH | recursive, addressOf(bytes), bytes.length];
+  checked(syscall(SYS_mount_setattr, call), 'mount_setattr', 'file');
+}
 
 /**
  * What `fd` is, as a mount that is attached nowhere, of which nothing reaches the host: what is mounted beneath it there later
@@ -72,22 +82,14 @@ export async function cloneMount(
   fd: number,
   { access, owner, uid }: { readonly access: Access; readonly owner: Ids | null; readonly uid: number },
 ): Promise<number> {
-  const empty = cString('');
-  const flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE;
-  const mount = checked(syscall(SYS_open_tree, [fd, addressOf(empty), flags]), 'open_tree', 'mount');
-  const change = (words: readonly bigint[], recursive: number): void => {
-    const bytes = new Uint8Array(BigUint64Array.from(words).buffer);
-    const call = [mount, addressOf(empty), AT_EMPTY_PATH | recursive, addressOf(bytes), bytes.length];
-    checked(syscall(SYS_mount_setattr, call), 'mount_setattr', 'mount');
-  };
+  const mount = cloneTree(fd, AT_RECURSIVE);
   try {
     // SECURITY: promise 3. What is given to be read is so for every mount of it.
-    const readOnly = access === 'ro' ? MOUNT_ATTR_RDONLY : 0n;
-    change([MOUNT_ATTR_NOSUID_NODEV_NOEXEC | readOnly, 0n, MS_SLAVE, 0n], AT_RECURSIVE);
+    setAttributes(mount, [attributesFor(access), 0n, MS_SLAVE, 0n], AT_RECURSIVE);
     if (owner === null) return mount;
     const namespace = await mappingNamespace(owner, uid);
     try {
-      change([MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(namespace)], 0);
+      setAttributes(mount, [MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(namespace)], 0);
     } finally {
       closeSync(namespace);
     }
