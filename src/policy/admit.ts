@@ -1,7 +1,13 @@
 /** Admission: whether the policy allows a launch, with the rule that refuses it. Every refusal at once. */
 import type { Refusal } from '../protocol/broker.ts';
 import { hookJobPattern, hookWord, maxHookWords } from '../protocol/hook.ts';
-import { drillProgram, firstDescriptor, type Descriptor, type JailedProgram, type LaunchRequest } from '../protocol/launch.ts';
+import {
+  drillProgram,
+  firstDescriptor,
+  type Descriptor,
+  type JailedProgram,
+  type LaunchRequest,
+} from '../protocol/launch.ts';
 import { admitPasst } from './admit-passt.ts';
 import { admitServer } from './admit-server.ts';
 import { admitHelperNames, admitSideServer } from './admit-side-server.ts';
