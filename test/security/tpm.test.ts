@@ -3,7 +3,17 @@
  * that asks for more in its name. Needs root.
  */
 import assert from 'node:assert/strict';
-import { chownSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chownSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { lstatSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { gatherTool } from '../../src/manager/facts/tool.ts';
@@ -15,6 +25,7 @@ import { swtpmArguments } from '../../src/protocol/side-servers.ts';
 import { startTestBroker, testManagerUid, traces, type TestBroker } from '../support/broker.ts';
 import { defineBare, done, statusOf } from '../support/driver.ts';
 import { startInstance } from '../support/instance.ts';
+import { until } from '../support/until.ts';
 import { testLaunch } from '../support/test-launch.ts';
 
 const tool = await gatherTool('/usr/bin/swtpm', tpmServer);
@@ -124,6 +135,31 @@ test("a directory of another owner's, or a link, in place of the state is not sh
 
 const instance = await startInstance();
 after(() => instance[Symbol.asyncDispose]());
+
+test('an swtpm that fills the directory of its state is ended, and what it made taken away', async () => {
+  await defineBare(instance, 'full', 'tpm: true');
+  await done(instance, 'start full --paused');
+  const state = `${instance.paths.vars}/full.tpm`;
+  const { uid, gid } = lstatSync(state);
+  // In its place, as the manager, as which it appears there; all of them within a moment, since the one that it stands for is ended then.
+  for (let number = 0; number < 40; number += 1) closeSync(openSync(`${state}/${number}`, 'w'));
+  await until(
+    async () => /swtpm was ended: it made more than 16 files/.test(await done(instance, 'logs full')),
+    'it is told',
+  );
+  await until(() => readdirSync(state).every((name) => !/^\d+$/.test(name)), 'its files are gone');
+  assert.equal((await statusOf(instance, 'full')).state, 'paused');
+  await done(instance, 'kill full');
+  // What it left at its last moment goes with the next start.
+  writeFileSync(`${state}/left`, 'x');
+  chownSync(`${state}/left`, uid, gid);
+  await done(instance, 'start full --paused');
+  assert.deepEqual(
+    readdirSync(state).filter((name) => /^(?:left|\d+)$/.test(name)),
+    [],
+  );
+  await done(instance, 'kill full');
+});
 
 test('what swtpm is to the host: no user, no group, no network, and nothing of it but its state', async () => {
   await defineBare(instance, 'web', 'tpm: true');

@@ -19,6 +19,7 @@ import {
   type Live,
 } from '../networks/launch-walled.ts';
 import { success, type Outcome } from '../outcome.ts';
+import { overfullTpm, removeStrange } from '../tpm-state.ts';
 
 export interface SideServices extends LaunchServices {
   /** Names of helpers that this manager has under way or watches: kept from the sweep of jobs. */
@@ -56,6 +57,8 @@ export class SideServer {
   readonly #job: string;
   #live: Live | undefined;
   #fault: string | null = null;
+  /** Why it was ended. */
+  #overfull: string | undefined;
 
   constructor(
     services: SideServices,
@@ -126,13 +129,28 @@ export class SideServer {
     const { released, process, launched } = this.#run;
     const live = this.#live;
     if (live === undefined) return;
-    while (!(await live.process.gone(watchEveryMs))) if (released.aborted) return;
+    while (!(await live.process.gone(watchEveryMs))) {
+      if (released.aborted) return;
+      await this.#endOverfull(live);
+    }
     if (released.aborted || (await process.gone(qemuGraceMs)) || released.aborted) return;
     const log = await readJobLog(live.launched.log);
-    this.#fault = `${lastWords(live.launched.launch, log)}; the machine has it again after a stop and a start`;
+    const why = this.#overfull ?? lastWords(live.launched.launch, log);
+    this.#fault = `${why}; the machine has it again after a stop and a start`;
     this.#live = undefined;
     live.process[Symbol.dispose]();
     this.#services.note(launched.machine, `${this.#name}: ${this.#fault}`);
     await this.#services.broker.call('kill', { machine: this.#job });
+  }
+
+  /** A server that fills the manager's file system is ended, and what it made taken away. */
+  async #endOverfull({ launched: { launch } }: Live): Promise<void> {
+    const [state] = (launch.shown ?? []).filter(({ kind }) => kind === 'state');
+    if (state === undefined) return;
+    const why = await overfullTpm(state.path);
+    if (why === undefined) return;
+    this.#overfull = `${launch.program} was ended: ${why}`;
+    await this.#services.broker.call('kill', { machine: this.#job });
+    await removeStrange(state.path).catch(() => undefined);
   }
 }

@@ -18,13 +18,14 @@ export interface BlockHandlerServices extends BackupServices, PullDiskServices {
 }
 
 /** SECURITY: promise 7. A snapshot with memory stands on the images that the machine had: nothing is written into them, or left behind. */
-async function snapshotsStand(
+async function unlessSnapshotsStand<Result>(
   { snapshots }: Pick<BlockHandlerServices, 'snapshots'>,
   { name }: Machine,
   disk: string,
-): Promise<Outcome<undefined>> {
+  work: () => Promise<Outcome<Result>>,
+): Promise<Outcome<Result>> {
   const [first] = await snapshots.list(name);
-  if (first === undefined) return success(undefined);
+  if (first === undefined) return await work();
   return failure(
     'machine-saved',
     `disk "${disk}" of machine "${name}" keeps its images: snapshot "${first.snapshot}" stands on them`,
@@ -43,9 +44,9 @@ export function createBlockHandlers(services: BlockHandlerServices): Pick<Handle
     chain: ({ machine }) => chainOf(machine),
     mirror: async ({ machine, identity, body, closed }) => {
       const { disk, path } = body;
-      const stands = await snapshotsStand(services, machine, disk);
-      if (!stands.ok) return stands;
-      const mirrored = await mirrorDisk(services, machine, body, { identity, signal: closed() });
+      const mirrored = await unlessSnapshotsStand(services, machine, disk, () =>
+        mirrorDisk(services, machine, body, { identity, signal: closed() }),
+      );
       if (!mirrored.ok) return mirrored;
       tell(machine, identity, disk, `mirrored from ${mirrored.value} to ${path}`);
       return success({ name: machine.name, disk, path, before: mirrored.value });
@@ -79,18 +80,18 @@ export function createBlockHandlers(services: BlockHandlerServices): Pick<Handle
     },
     commit: async ({ machine, identity, body, closed }) => {
       const { disk } = body;
-      const stands = await snapshotsStand(services, machine, disk);
-      if (!stands.ok) return stands;
-      const left = await commitDisk(services, machine, body, { identity, signal: closed() });
+      const left = await unlessSnapshotsStand(services, machine, disk, () =>
+        commitDisk(services, machine, body, { identity, signal: closed() }),
+      );
       if (!left.ok) return left;
       tell(machine, identity, disk, `committed; ${left.value} is not used any more`);
       return success({ name: machine.name, disk, left: left.value });
     },
     pull: async ({ machine, identity, body, closed }) => {
       const { disk } = body;
-      const stands = await snapshotsStand(services, machine, disk);
-      if (!stands.ok) return stands;
-      const path = await pullDisk(services, machine, body, { identity, signal: closed() });
+      const path = await unlessSnapshotsStand(services, machine, disk, () =>
+        pullDisk(services, machine, body, { identity, signal: closed() }),
+      );
       if (!path.ok) return path;
       tell(machine, identity, disk, `pulled: ${path.value} stands alone`);
       return success({ name: machine.name, disk, path: path.value });
