@@ -5,6 +5,7 @@ import type { HostFacts, QemuFacts } from '../plan/launch-plan.ts';
 import { accountOf } from '../linux/accounts.ts';
 import type { UserNetworkFacts } from '../plan/launch-plan.ts';
 import type { BrokerStatus } from '../protocol/broker.ts';
+import type { NetworkDefinition } from '../protocol/networks.ts';
 import { cureOfLack, lackingIn } from '../protocol/capability-names.ts';
 import { version } from '../protocol/version.ts';
 import type { BrokerPort } from './broker-port.ts';
@@ -42,12 +43,19 @@ export interface DoctorServices {
   readonly virtiofsd: () => Promise<HostFacts['virtiofsd']>;
   readonly onStatus: (status: BrokerStatus) => void;
   readonly brokenFiles: () => readonly BrokenFile[];
-  /** Of all machines. */
-  readonly definitions: () => readonly MachineDefinition[];
   readonly history: Pick<History, 'state'>;
 }
 
-export async function examineHost(services: DoctorServices): Promise<readonly Check[]> {
+/** SECURITY: promise 4. What of others' the user is told of by name, in no check more than by its own call. */
+export interface DoctorView {
+  readonly definitions: readonly MachineDefinition[];
+  readonly seesNetwork: (network: Pick<NetworkDefinition, 'who'>) => boolean;
+}
+
+export async function examineHost(
+  services: DoctorServices,
+  { definitions, seesNetwork }: DoctorView,
+): Promise<readonly Check[]> {
   const status = await services.broker.call('status', {});
   if (status.ok) services.onStatus(status.value);
   const [qemu, host, userNetwork, swtpm, virtiofsd] = await Promise.all([
@@ -60,7 +68,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
   // The proof runs a machine: without broker and QEMU it would only say the same again.
   const kvm = status.ok && qemu.ok ? await services.kvm() : { works: false, reason: 'not tried yet' };
   const checks = [
-    ...(status.ok ? brokerChecks(status.value, services) : [faultCheck('broker', status)]),
+    ...(status.ok ? brokerChecks(status.value, services, seesNetwork) : [faultCheck('broker', status)]),
     ...(services.instance === 'session'
       ? [...sessionChecks(status.ok ? status.value : undefined), ...soundCheck(qemu)]
       : [policyCheck(services, status)]),
@@ -72,7 +80,7 @@ export async function examineHost(services: DoctorServices): Promise<readonly Ch
     userNetworkCheck(userNetwork, services.instance === 'session'),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
     historyCheck(services.history.state),
-    ...mountChecks(services.definitions()),
+    ...mountChecks(definitions),
   ];
   return checks.map((check) => ({ ...check, cure: services.policy.named(check.cure) }));
 }
@@ -92,6 +100,7 @@ function faultCheck(check: string, outcome: Outcome<unknown>): Check {
 function brokerChecks(
   status: BrokerStatus,
   { instance, policy }: Pick<DoctorServices, 'instance' | 'policy'>,
+  seesNetwork: DoctorView['seesNetwork'],
 ): readonly Check[] {
   const always = [
     brokerCheck(status.version),
@@ -105,7 +114,7 @@ function brokerChecks(
     uidRangeCheck(status),
     storageCheck(status),
     fine('bridges', status.bridges.join(', ') || 'the policy lists none: cards are of kind user'),
-    networksCheck(status),
+    networksCheck(status.networks.filter(seesNetwork)),
     ...capabilityChecks(status, policy.current()),
   ];
 }
@@ -287,7 +296,7 @@ function capabilityChecks(
 }
 
 /** Those that there are, or what they would lack. */
-function networksCheck({ networks }: BrokerStatus): Check {
+function networksCheck(networks: BrokerStatus['networks']): Check {
   const check = 'managed networks';
   const lacking = [
     { path: '/usr/sbin/dnsmasq', deb: 'dnsmasq-base' },

@@ -8,7 +8,8 @@ import { Machine, type MachineServices } from './lifecycle/machine.ts';
 import type { PendingRestart } from './lifecycle/restarts.ts';
 import type { Run } from './lifecycle/run.ts';
 import type { Outcome } from './outcome.ts';
-import { createRunJudge, type OwnStorage } from './policy-grounds.ts';
+import type { LookUpOwner } from './owners.ts';
+import { createRunJudge, type Judged, type OwnStorage } from './policy-grounds.ts';
 import { Addresses } from './networks/addresses.ts';
 import type { PolicySource } from './policy-source.ts';
 import { mayOnMachine, seesAll, type Access, type Identity } from './roles.ts';
@@ -18,6 +19,7 @@ export type RegistryServices = Omit<MachineServices, 'onChanged' | 'findLockHold
   readonly userName: (uid: number) => string;
   readonly policy: PolicySource;
   readonly storage: OwnStorage;
+  readonly owner: LookUpOwner;
   readonly startsWithHost: (name: string) => boolean;
 };
 
@@ -42,12 +44,14 @@ export class Machines {
   readonly #addresses = new Addresses();
   readonly #policy: PolicySource;
   #policySeen: Outcome<Policy> | undefined;
-  readonly #judge: (run: Run) => readonly Fault[];
+  readonly #owner: LookUpOwner;
+  readonly #judge: (judged: Judged) => readonly Fault[];
 
   constructor(services: RegistryServices) {
     this.#userName = services.userName;
     this.startsWithHost = services.startsWithHost;
     this.#policy = services.policy;
+    this.#owner = services.owner;
     this.#judge = createRunJudge(services.policy, services.storage);
     this.#services = {
       ...services,
@@ -141,8 +145,12 @@ export class Machines {
   }
 
   /** What the policy of now has against a machine that runs. Nothing follows from it for the machine. */
-  refusals({ run }: Machine): readonly Fault[] {
-    return run === undefined ? [] : this.#judge(run);
+  refusals(machine: Machine): readonly Fault[] {
+    const { run } = machine;
+    if (run === undefined) return [];
+    const uid = this.ownerOf(machine);
+    const owner = uid === null ? undefined : this.#owner(uid);
+    return this.#judge({ run, owner: owner?.ok === true ? owner.value : undefined });
   }
 
   /** The list that this user may see, as JSON. Made anew only where something in it changed. */

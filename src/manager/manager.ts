@@ -202,6 +202,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     },
     policy,
     storage,
+    owner: owners.owner,
   });
   const broken = await readState({ paths, store, notes, states, machines, log, session });
   const services = { ...owners, policy, storage, store, machines, broker, events, notes, paths, now, uid };
@@ -509,7 +510,7 @@ function createApi(parts: ApiParts): FastifyInstance {
         now,
         history,
         brokenFiles: () => [...brokenFiles, ...parts.notes.newer.values()],
-        definitions: () => machines.all().flatMap(({ record }) => record?.definition ?? []),
+        owner: parts.owner,
       }),
       ...createDiskHandlers({
         broker,

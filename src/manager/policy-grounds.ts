@@ -5,7 +5,10 @@ import type { MachineDefinition } from '../definition/schema.ts';
 import { admit } from '../policy/admit.ts';
 import { rootsOf, type Claimant, type FileGrounds } from '../policy/file-rules.ts';
 import type { Policy } from '../policy/policy.ts';
+import { hookFaults } from './hooks/named-hooks.ts';
 import type { Run } from './lifecycle/run.ts';
+import { forwardFaults } from './networks/network-grounds.ts';
+import type { Owner } from './owners.ts';
 import type { PolicySource } from './policy-source.ts';
 
 /** The manager's store of UEFI variables, which is a storage root that no policy names. */
@@ -33,15 +36,33 @@ function claimantOf(uid: number): Claimant {
   };
 }
 
-/** What the policy of now has against a run. Looked into once for each run and policy. */
-export function createRunJudge(source: PolicySource, storage: OwnStorage): (run: Run) => readonly Fault[] {
+/** A machine that runs, as far as the policy may have something against it. */
+export interface Judged {
+  readonly run: Run;
+  /** Undefined: not known, it is not defined. */
+  readonly owner: Owner | undefined;
+}
+
+/** What the policy of now has against a run, as a start of it would hear. Looked into once for each run and policy. */
+export function createRunJudge(
+  source: PolicySource,
+  storage: OwnStorage,
+): (judged: Judged) => readonly Fault[] {
   const judged = new WeakMap<Run, { readonly policy: Policy; readonly refusals: readonly Fault[] }>();
-  return (run) => {
+  return ({ run, owner }) => {
     const policy = source.current();
     if (!policy.ok) return policy.faults;
     const known = judged.get(run);
     if (known?.policy === policy.value) return known.refusals;
-    const refusals = admit(run.now.launch, groundsOf(policy.value, storage));
+    const { definition } = run;
+    const refusals = [
+      ...admit(run.now.launch, groundsOf(policy.value, storage)),
+      ...(definition === undefined ? [] : warningFaults(definition, policy.value)),
+      ...(definition === undefined ? [] : hookFaults(definition, policy.value)),
+      ...(definition === undefined || owner === undefined
+        ? []
+        : forwardFaults(definition, policy.value, owner)),
+    ];
     judged.set(run, { policy: policy.value, refusals });
     return refusals;
   };

@@ -44,7 +44,7 @@ function formatFault(
       ? 'Write `format: qcow2` if you made it so. If a guest with a raw disk wrote this header, leave it `raw` and clear the first sector: qward never guesses a format.'
       : header.format === 'raw' || header.format === 'luks' || header.format === 'iso'
         ? 'Write `format: raw` if that is what it is: qward never guesses a format.'
-        : 'qward runs raw and qcow2 images: convert it with `qemu-img convert -O qcow2`.';
+        : 'qward runs raw and qcow2 images: `qward disk import FILE TARGET.qcow2` makes one of it, in a jail, and refuses what refers to other files.';
   return {
     code: 'image-format',
     message: `${subject}: "${image.path}" ${found}, and the definition says ${image.format}`,
@@ -88,7 +88,7 @@ function referenceFaults(
     faults.push({
       code: 'image-references',
       message: `${link.subject}: "${link.path}" keeps its data in another file, ${quoted(dataFile.name)}, which qward never opens`,
-      hint: 'Copy it into one file: `qemu-img convert -O qcow2`.',
+      hint: 'If you made it so, make it one file where you made it. Else leave it alone: to join them would put the content of any file that it names into the image.',
       path: link.place,
     });
   const backing = header.references.find((reference) => reference.kind === 'backing file');
@@ -96,7 +96,7 @@ function referenceFaults(
     faults.push({
       code: 'image-references',
       message: `${link.subject}: "${link.path}" has a backing file, ${quoted(backing.name)}, and the definition lists none below it`,
-      hint: `List it, with its path and format, in \`backing\` of ${disk.subject}; or join the two with \`qemu-img rebase -b ''\`.`,
+      hint: `List it, with its path and format, in \`backing\` of ${disk.subject}; or join the two: \`qward disk rebase ${link.path} --backing FILE\`. If you did not make it so, do neither: it may name any file.`,
       path: place,
     });
   if (backing === undefined && next !== undefined)

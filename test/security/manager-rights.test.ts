@@ -1,6 +1,6 @@
 /** Promise 4 over the real socket with real uids: each role gets its rights and no other, and what one may not see is absent. */
 import assert from 'node:assert/strict';
-import { chownSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { historyOf } from '../support/history.ts';
 import { groupIdsOfTests, startWithAccounts } from '../support/accounts.ts';
@@ -164,6 +164,33 @@ test('machines of others are absent, not forbidden: every answer is that of a na
         uid === uids.owner && call === 'start' && machine === 'billing' && code === 'machine-unknown',
     ),
   );
+});
+
+test('what machines of others are made of is in no answer about the host: doctor, disk list', async () => {
+  await using instance = await startWithAccounts(accounts);
+  const shown = `${instance.paths.images}/merger-of-billing`;
+  mkdirSync(shown);
+  const files = ['confinement:', `  files: [{path: ${shown}, access: ro, reason: a test}]`];
+  await define(instance, smallMachine('billing', files));
+  await define(instance, smallMachine('hers'));
+  instance.disk('billing');
+  await giveTo(instance, 'hers', uids.owner);
+  await restartManager(instance);
+  // The accounts' files are bound where nothing mounted later arrives, which is what it says of a shown directory.
+  const whole = await as(instance, 'admin', ['doctor']);
+  assert.match(whole.stdout, /merger-of-billing/);
+  assert.match((await as(instance, 'admin', ['disk', 'list'])).stdout, /billing\.qcow2/);
+  const own = await as(instance, 'owner', ['doctor']);
+  assert.match(own.stdout, /^ok +broker/m);
+  assert.doesNotMatch(own.stdout, /billing/);
+
+  instance.writePolicy({ operate: 'granted' });
+  assert.doesNotMatch((await as(instance, 'operator', ['list'])).stdout, /billing|hers/);
+  for (const words of [['doctor'], ['disk', 'list']]) {
+    const { stdout, stderr } = await as(instance, 'operator', words);
+    assert.notEqual(stdout, '', stderr);
+    assert.doesNotMatch(stdout, /billing/, words.join(' '));
+  }
 });
 
 const missing: CommandOutcome = { status: -1, stdout: '', stderr: '' };

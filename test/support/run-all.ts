@@ -18,6 +18,7 @@ const filesAtOnce = 2;
 const stageDeadlineMs = 40 * 60_000;
 /** Where more files than this fail, it is no accident of a machine that stood still. */
 const mostFilesAgain = 5;
+const mostLeftTold = 30;
 
 interface Stage {
   readonly name: string;
@@ -184,10 +185,12 @@ function summarise(results: readonly StageResult[], left: readonly string[]): bo
     say(`${ok ? 'ok    ' : 'FAILED'} ${name.padEnd(12)} ${seconds.toFixed(1)} s`);
   for (const line of of('skipped')) say(`skipped ${where(line)}: ${line.reason}`);
   for (const line of forbidden) say(`NOT ALLOWED TO SKIP (test/allowed-skips.json): ${where(line)}`);
+  // The end of a log is what is looked at: why something failed stands there, and no thousand mounts.
+  for (const line of left.slice(0, mostLeftTold)) say(`LEFT BEHIND ${line}`);
+  if (left.length > mostLeftTold) say(`LEFT BEHIND ${left.length - mostLeftTold} more`);
   const unsteady = results.flatMap((result) => result.unsteady);
   for (const line of unsteady) say(`FAILED AT FIRST ${where(line)}\n${indented(line.reason)}`);
   for (const line of of('failed')) say(`failed ${where(line)}\n${indented(line.reason)}`);
-  for (const line of left) say(`LEFT BEHIND ${line}`);
   const failedStages = results.filter(({ ok }) => !ok).length;
   say(
     `${of('passed').length} passed, ${of('failed').length} failed, ${of('skipped').length} skipped, ` +

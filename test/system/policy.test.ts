@@ -68,6 +68,18 @@ test('a change takes effect at the next request, and running machines are only m
   assert.equal((await qward('kill', 'web')).status, 0);
 });
 
+test('what the manager alone holds against the policy marks a running machine too', async () => {
+  write(['"allowAuditWarning": true']);
+  assert.equal((await qward('set', 'web', 'onAuditFailure=warn')).status, 0);
+  assert.equal((await qward('start', 'web')).status, 0);
+  assert.match((await qward('list')).stdout, /^web +running +(?!!)/m);
+  write();
+  assert.match((await qward('list')).stdout, /^web +running !/m);
+  assert.match((await qward('status', 'web')).stdout, /onAuditFailure: warn, which the policy does not allow/);
+  assert.equal((await qward('kill', 'web')).status, 0);
+  assert.equal((await qward('set', 'web', 'onAuditFailure=stop')).status, 0);
+});
+
 test('explain names the line that decides, grant by grant, and starts nothing', async () => {
   write(['"devices": ["/dev/kvm"]']);
   const { status, stdout } = await qward('policy', 'explain', 'web');

@@ -119,7 +119,7 @@ test('a raw disk onto which a guest wrote a qcow2 header that names /etc/shadow'
   await defineBare(instance, 'web', disk(path));
   await failsCleanly(
     'disk "root": "DIR/guest.raw" has a backing file, "/etc/shadow", and the definition lists none below it\n' +
-      '  List it, with its path and format, in `backing` of disk "root"; or join the two with `qemu-img rebase -b \'\'`.',
+      '  List it, with its path and format, in `backing` of disk "root"; or join the two: `qward disk rebase DIR/guest.raw --backing FILE`. If you did not make it so, do neither: it may name any file.',
   );
   const chained = bareMachine(
     'web',

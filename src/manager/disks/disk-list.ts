@@ -9,7 +9,7 @@ import { isOneOf } from '../../policy/who.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { Machines } from '../machines.ts';
 import { success, type Outcome } from '../outcome.ts';
-import type { Identity } from '../roles.ts';
+import { seesAll, type Identity } from '../roles.ts';
 
 type Listing = z.output<(typeof diskRoutes)['disks']['result']>;
 type Root = Listing['roots'][number];
@@ -48,9 +48,10 @@ export async function listDisks(
   return success({ roots, files });
 }
 
-/** SECURITY: promise 4. What lies in the roots that the policy gives to every machine is shown to those who may use it. */
-function mayUseRoot({ administrator, operator, user, groups }: Identity, who: Who | null): boolean {
-  if (administrator || who === null) return administrator || operator;
+/** SECURITY: promise 4. Images bear names of machines: what lies in the roots of every machine is shown to those who see them all. */
+function mayUseRoot(identity: Identity, who: Who | null): boolean {
+  const { administrator, user, groups } = identity;
+  if (administrator || who === null) return seesAll(identity);
   return isOneOf(who, { name: user, isIn: (group) => groups.includes(groupIdOf(group) ?? -1) });
 }
 

@@ -1,11 +1,14 @@
 /** Calls about the host as a whole, and those that look behind a machine: its plan, its walls. */
 import { auditForeign } from '../../audit/audit-process.ts';
+import type { NetworkDefinition } from '../../protocol/networks.ts';
 import { version } from '../../protocol/version.ts';
 import type { StartServices } from '../lifecycle/start-run.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import { examineHost, stateFilesCheck, type Check, type DoctorServices } from '../doctor.ts';
 import type { Machines } from '../machines.ts';
+import { mayUseNetwork } from '../networks/network-rights.ts';
 import { failure, success } from '../outcome.ts';
+import type { LookUpOwner } from '../owners.ts';
 import type { Planner } from '../planner.ts';
 import type { Quota } from '../../policy/policy.ts';
 import type { Use } from '../quota.ts';
@@ -23,6 +26,7 @@ export interface HostHandlerServices extends DoctorServices {
   readonly planner: Planner;
   readonly quotas: Pick<Quotas, 'of'>;
   readonly audit: StartServices['audit'];
+  readonly owner: LookUpOwner;
   readonly now: () => Date;
 }
 
@@ -94,9 +98,15 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
       return success(auditForeign({ facts: facts.value, at: now().toISOString() }));
     },
     doctor: async ({ identity }) => {
-      const checks = (await examineHost(services)).map((check) =>
-        seesAll(identity) ? check : withoutMachines(check),
-      );
+      const whole = seesAll(identity);
+      const user = services.owner(identity.uid);
+      const view = {
+        definitions: machines.visibleTo(identity).flatMap(({ record }) => record?.definition ?? []),
+        seesNetwork: (network: Pick<NetworkDefinition, 'who'>) =>
+          whole || (user.ok && mayUseNetwork(network, user.value)),
+      };
+      const examined = await examineHost(services, view);
+      const checks = whole ? examined : examined.map(withoutMachines);
       return success({ ok: checks.every(({ state }) => state !== 'missing'), checks: [...checks] });
     },
   };
