@@ -75,7 +75,10 @@ test('what the manager alone holds against the policy marks a running machine to
   assert.match((await qward('list')).stdout, /^web +running +(?!!)/m);
   write();
   assert.match((await qward('list')).stdout, /^web +running !/m);
-  assert.match((await qward('status', 'web')).stdout, /onAuditFailure: warn, which the policy does not allow/);
+  assert.match(
+    (await qward('status', 'web')).stdout,
+    /onAuditFailure: warn, which the policy does not allow/,
+  );
   assert.equal((await qward('kill', 'web')).status, 0);
   assert.equal((await qward('set', 'web', 'onAuditFailure=stop')).status, 0);
 });
