@@ -3,13 +3,25 @@
  * opens, and in no other; a reader is told with each start, in `list`, in `explain` and in the history.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import type { DrillReport } from '../../src/audit/drill/report.ts';
 import { startInstance, type Instance } from '../support/instance.ts';
 import { define, smallMachine, start } from '../support/small-machine.ts';
 
-/** The line of the definition, the line of the policy, and the probes that it opens. */
-const relaxations: Readonly<Record<string, readonly [definition: string, line: object, opens: string]>> = {
+/** A socket of the host: one that everybody may connect to. */
+const directory = mkdtempSync('/run/qward-drill-');
+const hostSocket = `${directory}/service.sock`;
+
+/** In a definition of `confinement`, or where they say so of the root disk or of the machine itself. */
+type Place = 'confinement' | 'disk' | 'machine';
+
+/** The line of the definition, the lines of the policy, the probes that it opens, and where the line stands. */
+type Row = readonly [definition: string, line: object | readonly object[], opens: string, place?: Place];
+
+const relaxations: Readonly<Record<string, Row>> = {
   unfiltered: [
     'seccomp: off',
     { relax: 'seccomp', to: 'off' },
@@ -34,29 +46,59 @@ const relaxations: Readonly<Record<string, readonly [definition: string, line: o
     { relax: 'capability', to: 'sys_rawio' },
     '',
   ],
-  node: ['devices: [/dev/net/tun]', {}, 'open-tunnel'],
+  node: ['devices: [/dev/net/tun]', [], 'open-tunnel'],
+  hostsocket: [`sockets: [${hostSocket}]`, [], ''],
+  asyncio: [
+    'cache: none, aio: native',
+    ['io_setup', 'io_submit', 'io_getevents', 'io_destroy'].map((to) => ({ relax: 'syscall', to })),
+    '',
+    'disk',
+  ],
+  onnode: [
+    "memoryBacking: {hostNodes: {nodes: '0', policy: preferred}}",
+    { relax: 'syscall', to: 'mbind' },
+    '',
+    'machine',
+  ],
 };
 
 describe('one relaxation after the other', () => {
   let instance: Instance;
 
+  const service = createServer((connection) => connection.destroy());
+
   before(async () => {
+    await once(service.listen(hostSocket), 'listening');
+    chmodSync(hostSocket, 0o666);
+    chmodSync(directory, 0o755);
     const lines = Object.entries(relaxations).flatMap(([name, [, line]]) =>
-      Object.keys(line).length === 0 ? [] : [{ ...line, machines: [name] }],
+      [line].flat().map((one) => ({ ...one, machines: [name] })),
     );
     instance = await startInstance({
-      policy: { relaxations: lines, allowRoot: true, devices: ['/dev/kvm', '/dev/net/tun'] },
+      policy: {
+        relaxations: lines,
+        allowRoot: true,
+        devices: ['/dev/kvm', '/dev/net/tun'],
+        sockets: [{ path: hostSocket }],
+      },
     });
     await define(instance, withDisk('strict', ''));
   });
 
   after(async () => {
     await instance[Symbol.asyncDispose]();
+    service.close();
+    rmSync(directory, { recursive: true });
   });
 
-  function withDisk(name: string, line: string): string {
-    const disk = ['disks:', `  - {id: root, path: ${instance.disk(name)}, format: qcow2}`];
-    return smallMachine(name, [...disk, ...(line === '' ? [] : [`confinement: {${line}}`])]);
+  function withDisk(name: string, line: string, place: Place = 'confinement'): string {
+    const more = place === 'disk' ? `, ${line}` : '';
+    const disk = ['disks:', `  - {id: root, path: ${instance.disk(name)}, format: qcow2${more}}`];
+    if (place === 'machine') return smallMachine(name, [...disk, line]);
+    return smallMachine(name, [
+      ...disk,
+      ...(place === 'disk' || line === '' ? [] : [`confinement: {${line}}`]),
+    ]);
   }
 
   async function drill(name: string): Promise<DrillReport> {
@@ -66,11 +108,11 @@ describe('one relaxation after the other', () => {
   }
 
   let strict: DrillReport | undefined;
-  for (const [name, [line, , opens]] of Object.entries(relaxations))
-    test(`${line} opens ${opens === '' ? 'nothing' : opens}, and nothing else`, async () => {
+  for (const [name, [line, , opens, place]] of Object.entries(relaxations))
+    test(`${line.replace(`${directory}/`, '')} opens ${opens === '' ? 'nothing' : opens}, and nothing else`, async () => {
       strict ??= await drill('strict');
       assert.equal(strict.ok, true);
-      await define(instance, withDisk(name, line));
+      await define(instance, withDisk(name, line, place));
       const report = await drill(name);
       const changed = report.rows.filter(({ probe, verdict }) => {
         const before = strict?.rows.find((row) => row.probe === probe);
