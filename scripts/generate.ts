@@ -16,6 +16,7 @@ import { definitionManPage } from './generate/definition-man-page.ts';
 import { errorPage } from './generate/error-page.ts';
 import { definitionPage } from './generate/definition-page.ts';
 import { rolesPage } from './generate/roles-page.ts';
+import { withRootLines } from './generate/root-lines.ts';
 
 interface GeneratedFile {
   /** Path from the root of the repository. */
@@ -38,6 +39,10 @@ export const generatedFiles: readonly GeneratedFile[] = [
   { file: 'docs/api.md', content: apiPage },
   { file: 'docs/roles.md', content: rolesPage },
   { file: 'docs/openapi.json', content: () => `${JSON.stringify(openApiDocument(qwardVersion), null, 2)}\n` },
+  {
+    file: 'docs/architecture.md',
+    content: async () => withRootLines(await readFile(join(root, 'docs/architecture.md'), 'utf8')),
+  },
   { file: 'docs/errors.md', content: errorPage },
   { file: 'docs/cli.md', content: cliPage },
   { file: 'packaging/man/qward.1', content: cliManPage },

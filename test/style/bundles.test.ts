@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { build } from 'esbuild';
 import { buildPrograms } from '../../scripts/build.ts';
+import { rootLines, sumOf } from '../../scripts/generate/root-lines.ts';
 
 interface Metafile {
   readonly inputs: Readonly<
@@ -13,7 +13,6 @@ interface Metafile {
   >;
 }
 
-const root = resolve(import.meta.dirname, '../..');
 const directory = mkdtempSync(join(tmpdir(), 'qward-bundles-'));
 before(() => buildPrograms(directory));
 after(() => rmSync(directory, { recursive: true }));
@@ -66,43 +65,6 @@ test('the CLI loads no schema and no package at its start, and little else', () 
  */
 const maxRootLines = 5690;
 
-interface RootLines {
-  readonly layers: Readonly<Record<string, number>>;
-  /** By path beneath src. */
-  readonly files: Readonly<Record<string, number>>;
-}
-
-/**
- * Lines of the broker's code by layer and by file: without types, comments and blank lines, in one form however the sources are laid out,
- * and without what the broker never reaches.
- */
-async function rootLines(): Promise<RootLines> {
-  const { outputFiles } = await build({
-    absWorkingDir: root,
-    entryPoints: ['src/broker/main.ts'],
-    bundle: true,
-    platform: 'node',
-    target: 'node26',
-    format: 'esm',
-    legalComments: 'none',
-    // What a session's broker has of its own: main.ts loads it for --session alone, and then refuses root (the next test).
-    external: ['./session/*'],
-    write: false,
-  });
-  const layers: Record<string, number> = {};
-  const files: Record<string, number> = {};
-  let source: string | undefined;
-  for (const line of (outputFiles[0]?.text ?? '').split('\n')) {
-    const [, file] = /^\/\/ (\S+)$/.exec(line) ?? [];
-    if (file !== undefined) source = /^src\/(\w+\/.*\.ts)$/.exec(file)?.[1];
-    else if (source !== undefined && line.trim() !== '') {
-      files[source] = (files[source] ?? 0) + 1;
-      for (const name of [source.split('/')[0] ?? '', 'together']) layers[name] = (layers[name] ?? 0) + 1;
-    }
-  }
-  return { layers, files };
-}
-
 test('the ways of a session are loaded by the broker of a session alone', () => {
   const { inputs } = metafile('qward-broker');
   const importers = Object.entries(inputs).flatMap(([file, { imports }]) =>
@@ -113,28 +75,7 @@ test('the ways of a session are loaded by the broker of a session alone', () => 
   assert.deepEqual(importers, ['src/broker/main.ts: dynamic-import']);
 });
 
-test('docs/architecture.md says how many lines run as root', async () => {
-  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
-  const section = /^## What runs as root\n([\s\S]*?)^## /m.exec(page)?.[1] ?? '';
-  const rows = [...section.matchAll(/^\| (\w+) \| (\d+) \|$/gm)].map(([, name = '', lines]) => [
-    name,
-    Number(lines),
-  ]);
-  const { layers, files } = await rootLines();
-  const rounded = Object.entries(layers).map(([name, lines]) => [name, Math.ceil(lines / 50) * 50]);
-  assert.deepEqual(Object.fromEntries(rows), Object.fromEntries(rounded));
-  const named = [...section.matchAll(/^\| `([^`]+)` \| /gm)].map(([, file = '']) => file);
-  const largest = Object.entries(files).toSorted(([, left], [, right]) => right - left);
-  // Some more than are named, so that a line here or there changes no page.
-  const candidates = new Set(largest.slice(0, 14).map(([file]) => file));
-  assert.equal(named.length, 10);
-  assert.deepEqual(
-    named.filter((file) => !candidates.has(file)),
-    [],
-  );
-});
-
 test('what runs as root stays small enough to be read', async () => {
-  const { together = 0 } = (await rootLines()).layers;
+  const together = sumOf((await rootLines()).values());
   assert.ok(together <= maxRootLines, `${together} lines run as root, at most ${maxRootLines} are to`);
 });
