@@ -1,4 +1,7 @@
-/** Promise 2, rule images: whatever an image says of itself, no path of qward gives away a file, memory, time or a process. */
+/**
+ * Promise 2, rule images: whatever an image says of itself, no path of qward gives away a file, memory, time or a process: as a disk
+ * to read and to write (what is of another format given as raw, which is refused), attached, as a disc, and by every image job.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
@@ -11,15 +14,17 @@ import {
   readFileSync,
   readSync,
   readdirSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { after, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { makeAttackImages, type AttackImage } from '../support/attack-images.ts';
 import { asUser } from '../support/as-user.ts';
 import { startWithAccounts } from '../support/accounts.ts';
 import { run } from '../support/instance.ts';
+import { granted } from '../support/small-machine.ts';
 import type { Reply } from '../../src/api/client.ts';
 
 const user = 910_100_002;
@@ -33,6 +38,8 @@ const secret = `${instance.directory}/secret`;
 writeFileSync(secret, `${words}\n`.repeat(1000), { mode: 0o600 });
 const attacks = makeAttackImages(images, secret);
 rmSync(`${images}/data.bin`, { force: true });
+
+const qemuImg = (...args: string[]): void => void execFileSync('qemu-img', args);
 
 interface Tried {
   readonly ok: boolean;
@@ -94,13 +101,38 @@ function nothingLeft(): void {
 
 const disks = await instance.client.disks();
 
+/** As a disk of a machine there are raw and qcow2: what has another format would be given as raw. */
+const asDisk = ({ format }: AttackImage): 'raw' | 'qcow2' => (format === 'qcow2' ? 'qcow2' : 'raw');
+
+/** Those, and what must be refused anyway, no machine gets: of a format that is none of a disk it is told so. */
+function mustFail(attack: AttackImage, what: string, { ok, told }: Tried): void {
+  if (asDisk(attack) !== attack.format) assert.match(told, /"image-format"/, `${attack.name}: ${what}`);
+  if (attack.refused) assert.ok(!ok, `${attack.name}: ${what} was not refused`);
+}
+
+/** Beside its log QEMU has this image open, or no file at all. */
+async function opensNothingElse(name: string, { path }: AttackImage): Promise<void> {
+  const { pid } = granted(await instance.client.call('status', { name }));
+  const open = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  const files = open.filter((target) => target.startsWith('/') && !/^\/(?:dev|memfd:)/.test(target));
+  const known = [path, `${instance.paths.machines}/${name}/log`];
+  assert.deepEqual(
+    files.filter((target) => !known.includes(target)),
+    [],
+  );
+}
+
 type Attempt = readonly [what: string, work: () => Promise<Reply<unknown>>];
 
 /** Everything that reads the image, at once, and then everything that writes it. */
 function attemptsOn({ path, format }: AttackImage): readonly (readonly Attempt[])[] {
-  const known = format === 'raw' ? 'raw' : 'qcow2';
-  const image = { path, format: known } as const;
+  const image = { path, format: format === 'raw' ? 'raw' : 'qcow2' } as const;
   const files = [{ path, access: 'rw' }] as const;
+  const below = { path: `${images}/below.raw`, format: 'raw' } as const;
+  qemuImg('create', '-q', '-f', 'raw', below.path, '8M');
+  const top = { path: `${images}/top.qcow2`, format: 'qcow2' } as const;
+  qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', path, '-F', image.format, top.path, '8M');
+  const both = [...files, { path: below.path, access: 'rw' }, { path: top.path, access: 'rw' }] as const;
   const to = (name: string) => ({ path: `${images}/${name}.raw`, format: 'raw' }) as const;
   return [
     [
@@ -113,6 +145,13 @@ function attemptsOn({ path, format }: AttackImage): readonly (readonly Attempt[]
       ['convert', () => disks.run('diskConvert', { image, target: to('converted') }, { files })],
     ],
     [['check', () => disks.run('diskCheck', { path }, { files })]],
+    [
+      ['commit', () => disks.run('diskCommit', { image: { ...image, backing: [below] } }, { files: both })],
+      [
+        'commit into it',
+        () => disks.run('diskCommit', { image: { ...top, backing: [image] } }, { files: both }),
+      ],
+    ],
     [['resize', () => disks.run('diskResize', { image, size: 16 * 1024 ** 2 }, { files })]],
     [['snapshot', () => disks.run('diskSnapshot', { path, action: 'create', snapshot: 'one' }, { files })]],
     [['rebase', () => disks.run('diskRebase', { image, onto: [], metadataOnly: true }, { files })]],
@@ -135,7 +174,7 @@ test('a user imports images of a directory that only the user enters, and gets w
     assert.ok(!tried.ok);
     noTargetWithSecret(target);
   }
-  execFileSync('qemu-img', ['create', '-q', '-f', 'vmdk', `${home}/good.vmdk`, '8M']);
+  qemuImg('create', '-q', '-f', 'vmdk', `${home}/good.vmdk`, '8M');
   chownSync(`${home}/good.vmdk`, user, user);
   const imported = await qward(['disk', 'import', `${home}/good.vmdk`, `${home}/good.qcow2`], user);
   assert.ok(imported.ok, imported.told);
@@ -155,21 +194,53 @@ test('a user imports images of a directory that only the user enters, and gets w
   nothingLeft();
 });
 
-for (const attack of attacks) {
-  test(`${attack.name}: define and start`, async () => {
-    const { path, format, refused } = attack;
-    if (format !== 'raw' && format !== 'qcow2') return;
-    const name = `a-${attack.name}`;
-    const source = `name: ${name}\naccel: tcg\nmemory: 64MiB\ndisks:\n  - { id: root, path: ${path}, format: ${format}, readonly: true }\n`;
-    harmless(attack, 'define', await timed(() => instance.client.call('define', { source })));
-    const started = await timed(() => instance.client.call('start', { name, paused: true }));
-    harmless(attack, 'start', started);
-    if (refused) assert.ok(!started.ok, `${attack.name} starts`);
-    await instance.client.call('remove', { name, force: true });
+describe('at a machine that runs', () => {
+  const name = 'busy';
+  before(async () => {
+    const source = `name: ${name}\naccel: tcg\nmemory: 64MiB\ncdroms: [{id: drive}]\n`;
+    granted(await instance.client.call('define', { source }));
+    granted(await instance.client.call('start', { name }));
+  });
+  after(async () => {
+    granted(await instance.client.call('remove', { name, force: true }));
     nothingLeft();
   });
 
-  test(`${attack.name}: info, import, convert, check, resize, snapshot, rebase`, async () => {
+  for (const attack of attacks)
+    test(`${attack.name}: media, attach`, async () => {
+      const { path } = attack;
+      const inserted = await timed(() => instance.client.call('setMedium', { name, drive: 'drive', path }));
+      harmless(attack, 'media', inserted);
+      await opensNothingElse(name, attack);
+      granted(await instance.client.call('setMedium', { name, drive: 'drive', path: null, force: true }));
+      const disk = { id: 'more', path, format: asDisk(attack), readonly: true };
+      const attached = await timed(() => instance.client.call('attach', { name, disk }));
+      harmless(attack, 'attach', attached);
+      mustFail(attack, 'attach', attached);
+      await opensNothingElse(name, attack);
+      if (!attached.ok) return;
+      // No system in the guest lets go of a disk.
+      granted(await instance.client.call('kill', { name }));
+      granted(await instance.client.call('start', { name }));
+    });
+});
+
+for (const attack of attacks) {
+  for (const readonly of [true, false])
+    test(`${attack.name}: define and start, ${readonly ? 'to be read' : 'to be written'}`, async () => {
+      const name = `a-${attack.name}`;
+      const disk = `{ id: root, path: ${attack.path}, format: ${asDisk(attack)}, readonly: ${readonly} }`;
+      const source = `name: ${name}\naccel: tcg\nmemory: 64MiB\ndisks:\n  - ${disk}\n`;
+      harmless(attack, 'define', await timed(() => instance.client.call('define', { source })));
+      const started = await timed(() => instance.client.call('start', { name, paused: true }));
+      harmless(attack, 'start', started);
+      mustFail(attack, 'start', started);
+      if (started.ok) await opensNothingElse(name, attack);
+      await instance.client.call('remove', { name, force: true });
+      nothingLeft();
+    });
+
+  test(`${attack.name}: info, import, convert, check, commit, resize, snapshot, rebase`, async () => {
     const before = readHead(attack.path);
     for (const [index, attempts] of attemptsOn(attack).entries()) {
       const tried = await Promise.all(
@@ -177,12 +248,13 @@ for (const attack of attacks) {
       );
       for (const [what, outcome] of tried) {
         harmless(attack, what, outcome);
-        if (attack.refused && ['import', 'convert'].includes(what))
+        if (['import', 'convert', 'commit into it'].includes(what) && attack.refused)
           assert.ok(!outcome.ok, `${what} was not refused`);
       }
       if (index === 0) assert.ok(readHead(attack.path).equals(before), 'reading changed it');
       for (const name of ['imported', 'converted']) noTargetWithSecret(`${images}/${name}.raw`);
     }
+    for (const name of ['below.raw', 'top.qcow2']) noTargetWithSecret(`${images}/${name}`);
     nothingLeft();
   });
 }

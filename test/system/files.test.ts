@@ -1,13 +1,15 @@
 /** docs/files.md against a running instance, both ways: every path with its kind, owner and mode. */
 import assert from 'node:assert/strict';
-import { lstatSync, readdirSync, readFileSync, type Stats } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { askBroker } from '../support/broker.ts';
 import { checkout } from '../support/checkout.ts';
 import { demoMachine } from '../support/demo-machine.ts';
+import { done } from '../support/driver.ts';
 import { startInstance, type Instance } from '../support/instance.ts';
 import { consoleShows, define, granted, smallMachine, start } from '../support/small-machine.ts';
+import { createUplink } from '../support/uplink.ts';
 
 interface Row {
   readonly path: string;
@@ -26,16 +28,17 @@ interface Found {
 
 /** What the letters of the tables stand for. */
 const parts: Readonly<Record<string, string>> = {
-  M: '(?:demo|firm)',
+  M: '(?:demo|firm|qward-(?:net|tpm)-[0-9a-f]{16})',
   T: '[0-9a-f]{32}',
   B: '-?[a-z0-9-]+',
-  N: '\\d{16}',
+  N: '[0-9a-f]{16}',
+  S: 'before-it',
 };
 
 function patternOf(path: string): RegExp {
   const text = path
     .replaceAll('.', '\\.')
-    .replaceAll(/(?<=\/|-)([MTBN])(?=$|\/|\\\.)/g, (_whole, letter: string) => parts[letter] ?? '');
+    .replaceAll(/(?<=\/|-)([MTBNS])(?=$|\/|\\\.)/g, (_whole, letter: string) => parts[letter] ?? '');
   return new RegExp(`^${text}$`);
 }
 
@@ -94,31 +97,56 @@ const differences = (found: readonly Found[], rows: readonly Row[]): string[] =>
     return expected === seen ? [] : [`${path}: documented ${expected}, found ${seen}`];
   });
 
-test('every path of a running instance is documented, with its owner and mode, and no other', async () => {
-  await using instance = await startInstance();
+/** Paths of the second table that the machines of this test have. */
+const made = [
+  '/run/qward/machines/M/tpm.sock',
+  '/run/qward/machines/M/net0.sock',
+  '/var/lib/qward/broker/autostart.json',
+  '/var/lib/qward/broker/claims.log',
+  '/var/lib/qward/vars/M.tpm/tpm2-00.permall',
+  '/var/lib/qward/manager/backups/M.json',
+  '/var/lib/qward/manager/saved/M/memory-N.zst',
+  '/var/lib/qward/manager/saved/M/state.json',
+  '/var/lib/qward/manager/snapshots/M/S.json',
+  '/var/lib/qward/manager/snapshots/M/S.vars',
+  '/var/lib/qward/manager/snapshots/M/memory-N.zst',
+];
+
+const uplink = await createUplink();
+after(() => uplink[Symbol.dispose]());
+
+/** Two machines, and with them all that qward keeps beside a machine: a TPM, a user network, a backup, a snapshot, a saved state. */
+async function fill(instance: Instance): Promise<void> {
   const disk = instance.disk('demo');
-  await define(
-    instance,
-    demoMachine({ name: 'demo', guest: instance.guest, disk, memory: '96MiB', more: 'agent: true' }),
-  );
-  await define(instance, smallMachine('firm', ['firmware: uefi']).replace('32MiB', '64MiB'));
+  const more = 'agent: true\ntpm: true\nnics: [{id: net, kind: user, dns: [192.0.2.1]}]';
+  await define(instance, demoMachine({ name: 'demo', guest: instance.guest, disk, memory: '96MiB', more }));
+  const stored = `disks: [{id: root, path: ${instance.disk('firm')}, format: qcow2}]`;
+  await define(instance, smallMachine('firm', ['firmware: uefi', stored]).replace('32MiB', '64MiB'));
   for (const name of ['demo', 'firm']) await start(instance, name);
   granted(await instance.client.call('doctor'));
-  const enabled = await askBroker(instance.paths.claimsSocket, {
-    v: 1,
-    call: 'autostart-on',
-    machine: 'demo',
-  });
+  const claims = instance.paths.claimsSocket;
+  const enabled = await askBroker(claims, { v: 1, call: 'autostart-on', machine: 'demo' });
   assert.ok(enabled.ok);
   await consoleShows(instance, 'demo', /qward-demo: ready/);
+  const backups = join(instance.paths.images, 'backups');
+  mkdirSync(backups, { mode: 0o700 });
+  await done(instance, ['backup', 'create', 'demo', '--to', backups]);
+  await done(instance, 'snapshot create firm before-it');
+  await done(instance, 'save firm');
+}
+
+test('every path of a running instance is documented, with its owner and mode, and no other', async () => {
+  await using instance = await startInstance({ network: uplink.host.path });
+  await fill(instance);
 
   const { always, atTimes } = documented();
   const found = walkInstance(instance, always);
   assert.deepEqual(differences(found, [...always, ...atTimes]), []);
-  for (const name of ['autostart.json', 'claims.log'])
+  // Of those that are there at times, these were brought about above.
+  for (const path of made)
     assert.ok(
-      found.some(({ path }) => path === `/var/lib/qward/broker/${name}`),
-      name,
+      found.some((one) => patternOf(path).test(one.path)),
+      path,
     );
   const missing = always.filter(({ pattern }) => !found.some(({ path }) => pattern.test(path)));
   assert.deepEqual(
@@ -129,9 +157,8 @@ test('every path of a running instance is documented, with its owner and mode, a
 
   // Afterwards nothing of a machine is left on /run.
   granted(await instance.client.call('stop', { name: 'demo' }));
-  granted(await instance.client.call('kill', { name: 'firm' }));
   const left = walkInstance(instance, always).filter(({ path }) =>
-    /^\/run\/.*\/(?:demo|firm)(?:$|[/.])/.test(path),
+    /^\/run\/.*\/(?:demo|firm|qward-(?:net|tpm)-[^/]*)(?:$|[/.])/.test(path),
   );
   assert.deepEqual(left, []);
 });
