@@ -21,10 +21,12 @@ export function runProgram(program: string, args: readonly string[], input: stri
 
 export const nft = (input: string): string => runProgram(nftPath, ['-f', '-'], input);
 
-/** Tables by family and name, as they are in force; empty where one of them is not there. Version 1.0 of nft lists no two in one run. */
+/** Tables by family and name, as they are in force; empty where one of them is not there. `-p`: names of protocols need /etc/protocols, which small hosts have not. Version 1.0 of nft lists no two in one run. */
 export function listTables(tables: readonly (readonly [family: string, name: string])[]): string {
   try {
-    return tables.map(([family, name]) => runProgram(nftPath, ['list', 'table', family, name], '')).join('');
+    return tables
+      .map(([family, name]) => runProgram(nftPath, ['-p', 'list', 'table', family, name], ''))
+      .join('');
   } catch {
     return '';
   }

@@ -101,7 +101,7 @@ const metadata = [
 const last = ({ base, count }: UidRange): number => base + count - 1;
 
 /**
- * The packet filter of the host, in the words in which nft(8) lists it.
+ * The packet filter of the host, in the words in which nft(8) lists it with `-p`: names of protocols are those of /etc/protocols, which small hosts have not.
  * SECURITY: promise 2. What a process with one of these uids sends of its own accord to the host, to many on a network, or to a
  * metadata service goes nowhere; what it answers to who asked, by a forwarded port, does. `helpers` are the uids that have a sentinel.
  */
@@ -120,7 +120,7 @@ export const filterRules = (
   'fib daddr type != unicast jump refuse',
   '}',
   'chain refuse {',
-  'meta l4proto tcp reject with tcp reset',
+  'meta l4proto 6 reject with tcp reset',
   'drop',
   '}',
 ];

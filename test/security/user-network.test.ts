@@ -87,7 +87,7 @@ test('the filter counts by what it says, not by its name', async () => {
   await done(instance, ['set', 'web', 'nics.net.forward=127.0.0.1:2281 -> 80']);
   assert.equal((await instance.qward(['audit', 'web'])).status, 0);
   const { uid } = await statusOf(instance, 'web');
-  const whole = host.run('nft', 'list', 'table', 'inet', table());
+  const whole = host.run('nft', '-p', 'list', 'table', 'inet', table());
   assert.ok(isClosedTo((uid ?? 0) + 1, whole));
   for (const [from, to] of [
     [/fib daddr type != unicast jump refuse/, ''],
