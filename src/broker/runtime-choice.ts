@@ -139,11 +139,7 @@ export function judgeTrial(status: string, uid: number): string | undefined {
   if (fieldOf('Pid') === undefined) return `the program in the jail did not run: ${status.slice(0, 300)}`;
   const wrong = [
     ...['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].filter((name) => !/^0+$/.test(fieldOf(name) ?? '')),
-    ...(fieldOf('Uid')
-      ?.split('\t')
-      .every((found) => found === String(uid)) === true
-      ? []
-      : ['Uid']),
+    ...(fieldOf('Uid') === [uid, uid, uid, uid].join('\t') ? [] : ['Uid']),
     ...(fieldOf('NoNewPrivs') === '1' ? [] : ['NoNewPrivs']),
     ...(fieldOf('Seccomp') === '2' ? [] : ['Seccomp']),
     ...(fieldOf('Pid') === '1' ? [] : ['Pid']),

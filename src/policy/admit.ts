@@ -38,30 +38,17 @@ export function admit(launch: LaunchRequest, grounds: FileGrounds): Refusal[] {
   ];
 }
 
-/** The key of the policy that lists a program's binaries, what they are, and how; the drill's is the broker's own. */
-const binariesOf: Readonly<
-  Record<
-    JailedProgram,
-    { readonly key: string; readonly what: string; readonly of: (policy: Policy) => readonly string[] } | null
-  >
-> = {
-  qemu: { key: 'qemuBinaries', what: 'a QEMU binary', of: ({ qemuBinaries }) => qemuBinaries },
-  'qemu-img': { key: 'imageTools', what: 'an image tool', of: ({ imageTools }) => imageTools },
-  hook: { key: 'hooks', what: 'a hook', of: ({ hooks }) => hooks.map(({ path }) => path) },
-  passt: { key: 'networkHelpers', what: 'a network helper', of: ({ networkHelpers }) => networkHelpers },
-  dnsmasq: {
-    key: 'networkServers',
-    what: 'a server of networks',
-    of: ({ networkServers }) => networkServers,
-  },
-  swtpm: { key: 'tpmServers', what: 'a server of TPMs', of: ({ tpmServers }) => tpmServers },
-  virtiofsd: {
-    key: 'shareServers',
-    what: 'a server of shared folders',
-    of: ({ shareServers }) => shareServers,
-  },
+/** The key of the policy that lists a program's binaries, and what they are; the drill's is the broker's own. */
+const binariesOf = {
+  qemu: ['qemuBinaries', 'a QEMU binary'],
+  'qemu-img': ['imageTools', 'an image tool'],
+  hook: ['hooks', 'a hook'],
+  passt: ['networkHelpers', 'a network helper'],
+  dnsmasq: ['networkServers', 'a server of networks'],
+  swtpm: ['tpmServers', 'a server of TPMs'],
+  virtiofsd: ['shareServers', 'a server of shared folders'],
   drill: null,
-};
+} as const satisfies Readonly<Record<JailedProgram, readonly [key: keyof Policy, what: string] | null>>;
 
 function admitBinary({ program, binary }: LaunchRequest, policy: Policy): Refusal[] {
   const listed = binariesOf[program];
@@ -70,9 +57,9 @@ function admitBinary({ program, binary }: LaunchRequest, policy: Policy): Refusa
     return binary === drillProgram
       ? []
       : [refusal(`"${binary}" is not the prober of the drill`, `the drill runs ${drillProgram} alone`)];
-  const { key, what, of } = listed;
-  if (of(policy).includes(binary)) return [];
-  return [unlisted(`"${binary}" is not ${what}`, key)];
+  const [key, what] = listed;
+  const paths = key === 'hooks' ? policy.hooks.map(({ path }) => path) : policy[key];
+  return paths.includes(binary) ? [] : [unlisted(`"${binary}" is not ${what}`, key)];
 }
 
 /** SECURITY: promise 2. A hook gets nothing of the host, and no word that a program could take for more than a word. */
