@@ -9,6 +9,7 @@ import type { GuestFileStream } from './guest-file.ts';
 import { HttpClient, TransportError } from './http.ts';
 import type { HttpResponse } from './http-response.ts';
 import { parseTrusted } from './json.ts';
+import type { MoveStream } from './move-stream.ts';
 import type { OwnFiles } from './own-files.ts';
 import { localReach, type Connection, type Reach } from './reach.ts';
 import type { ConsoleStream, EventStream } from './streams.ts';
@@ -61,6 +62,7 @@ const timeouts: Readonly<Partial<Record<CallName, number>>> = {
   save: longestMs,
   snapshotCreate: longestMs,
   snapshotRevert: longestMs,
+  settleMove: 300_000,
   detach: longestMs,
   mirror: longestMs,
   backup: longestMs,
@@ -142,6 +144,21 @@ export class QwardClient {
   async vnc(input: Calls['vnc']['input']): Promise<Reply<VncStream>> {
     const { openVnc } = await import('./vnc-stream.ts');
     return openVnc(this.#connect, input);
+  }
+
+  /**
+   * A running machine on its way to another manager: its frames are to be carried to the stream of `arrive` of that one, and back.
+   * The last text frame is for the client (`MoveEnd`).
+   */
+  async migrate(input: Calls['migrate']['input']): Promise<Reply<MoveStream>> {
+    const { openMoveStream } = await import('./move-stream.ts');
+    return openMoveStream(this.#connect, 'migrate', input);
+  }
+
+  /** The other end: the machine is defined there, and does not run. */
+  async arrive(input: Calls['arrive']['input']): Promise<Reply<MoveStream>> {
+    const { openMoveStream } = await import('./move-stream.ts');
+    return openMoveStream(this.#connect, 'arrive', input);
   }
 
   /** A file of a running guest, read or written by its agent. */

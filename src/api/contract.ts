@@ -9,6 +9,7 @@ import type { PlanOutcome } from '../plan/launch-plan.ts';
 import { diskRoutes } from './disk-contract.ts';
 import { endpoints, machineStates, type MachineState } from './endpoints.ts';
 import { guestRoutes } from './guest-contract.ts';
+import { migrationRoutes, moveStatus } from './migration-contract.ts';
 import { snapshotRoutes } from './snapshot-contract.ts';
 import { blockDoings, blockRoutes } from './block-contract.ts';
 import { hotplugRoutes } from './hotplug-contract.ts';
@@ -23,7 +24,8 @@ export const rightMeanings = {
   console: "read and write the serial console, view the screen and type, read QEMU's log",
   guest: 'run programs in the guest, read and write its files, freeze them and set its clock, by its agent',
   monitor: 'raw QMP and the human monitor',
-  define: 'define, edit, rename, clone, remove, and make, revert to and remove snapshots',
+  define:
+    'define, edit, rename, clone, remove, move to another host, and make, revert to and remove snapshots',
   grant: 'see, give and take rights of others on the machine',
   history: 'read what anybody did, or tried to do, with the machine',
   transfer: 'give a machine to another owner',
@@ -101,7 +103,7 @@ export const machineStatus = machineSummary
     /** How the last run ended, or why the last start failed. */
     lastEnd: z
       .object({
-        how: z.enum(['shut down', 'killed', 'saved', 'crashed', 'start failed', 'not known']),
+        how: z.enum(['shut down', 'killed', 'saved', 'moved', 'crashed', 'start failed', 'not known']),
         signal: z.string().nullable(),
         exitCode: z.int().nullable(),
         log: z.array(z.string()).describe("The last lines of QEMU's own log."),
@@ -120,9 +122,13 @@ export const machineStatus = machineSummary
       .nullable()
       .describe('A state is kept: the next start goes on with it.'),
     progress: z
-      .object({ doing: z.enum(['saving', 'restoring', ...blockDoings]), percent: z.number() })
+      .object({
+        doing: z.enum(['saving', 'restoring', 'moving', 'arriving', ...blockDoings]),
+        percent: z.number(),
+      })
       .nullable()
       .describe('How far its memory is written or read, or what is done to its disks.'),
+    moved: moveStatus,
     notRestarted: z.string().nullable().describe('Why it is not started again by itself any more.'),
     consoleWriter: z.string().nullable().describe('Who holds the console for writing.'),
     networks: z
@@ -549,6 +555,7 @@ export const routes = {
     result: done,
   },
   ...snapshotRoutes,
+  ...migrationRoutes,
   discardState: {
     ...endpoints.discardState,
     right: 'operate',

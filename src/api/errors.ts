@@ -51,6 +51,22 @@ export const errorKinds = {
     exit: 1,
     meaning: 'The saved state is damaged, or fits machine, host or disks no more; it is kept.',
   },
+  'machine-moved': {
+    status: 409,
+    exit: 1,
+    meaning: 'The guest of the machine is on another host, or may be; it does not start here.',
+  },
+  'migration-failed': {
+    status: 409,
+    exit: 1,
+    meaning: 'The machine was not moved, and goes on where it was; the reason is given.',
+  },
+  'migration-undecided': {
+    status: 409,
+    exit: 1,
+    meaning:
+      'The machine stands still here, and it was not heard whether it runs on the other host: that is to be asked or said.',
+  },
   'host-going-down': { status: 409, exit: 1, meaning: 'The host goes down: nothing starts any more.' },
   'not-allowed': { status: 403, exit: 4, meaning: 'Your role does not include this right.' },
   'policy-refused': { status: 403, exit: 4, meaning: "The administrator's policy does not allow it." },

@@ -82,6 +82,7 @@ test('nothing but the required body has to be given', () => {
     'set',
     'setMedium',
     'setVariables',
+    'settleMove',
     'snapshotCreate',
     'wait',
     'why',
@@ -92,7 +93,7 @@ test('nothing but the required body has to be given', () => {
 test('calls that change something are logged, and those that only look are not', () => {
   // Who has a console or the screen open types into the guest: a GET only because it becomes a WebSocket.
   const changes = (name: string, method: string): boolean =>
-    ['console', 'vnc', 'guestFile', 'run'].includes(name) ||
+    ['console', 'vnc', 'guestFile', 'run', 'migrate', 'arrive'].includes(name) ||
     (method !== 'GET' && !['wait', 'why', 'diskInfo'].includes(name));
   for (const [name, route] of table) assert.equal(route.logged === true, changes(name, route.method), name);
 });

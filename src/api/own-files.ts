@@ -46,6 +46,26 @@ export class OwnFiles {
     return await set.around(define, { files: written.files, keep: written.files });
   }
 
+  /**
+   * A machine that comes from another host, whose manager says how it is defined. SECURITY: promise 4. Claimed are just those of its
+   * files that the caller has claimed for it there, no wider.
+   */
+  async takeOver(
+    { source, replace = false }: DefineInput,
+    claimed: readonly NeededFile[],
+  ): Promise<Owned<CallResult<'define'>>> {
+    const written = writtenFiles(source);
+    const there = new Map(claimed.map(({ path, access }) => [path, access]));
+    const files = (written?.files ?? []).flatMap(({ path, access }): NeededFile[] => {
+      const had = there.get(path);
+      return had === undefined ? [] : [{ path, access: had === 'ro' ? 'ro' : access }];
+    });
+    return await new ClaimSet(this.#claims, written?.name ?? '').around(
+      () => this.#client.call('define', { source, replace }),
+      { files, keep: written?.files ?? [] },
+    );
+  }
+
   /** `original` is what the text was made from: what stands in it already was not written by the caller. */
   async edit(input: CallInput<'edit'>, original: string): Promise<Owned<CallResult<'edit'>>> {
     const edit = (): Promise<Reply<CallResult<'edit'>>> => this.#client.call('edit', input);

@@ -8,11 +8,13 @@ import { parseTrusted } from './json.ts';
 
 const handshakeTimeoutMs = 30_000;
 const maxMessageBytes = 1024 * 1024;
+const soonMs = 30_000;
 const maxRefusalBytes = 64 * 1024;
 /** Bytes that were written and not sent, beyond which a writer that can wait should. */
 const maxUnsentBytes = 512 * 1024;
-/** More messages than this that nobody has read stop the reading of the socket. */
+/** More messages than this, or bytes in them, that nobody has read stop the reading of the socket. */
 const maxWaiting = 256;
+const maxWaitingBytes = 512 * 1024;
 
 export type StreamMessage =
   | { readonly kind: 'text'; readonly text: string }
@@ -22,6 +24,7 @@ export type StreamMessage =
 export class MessageStream implements AsyncIterable<StreamMessage> {
   readonly #socket: WebSocket;
   readonly #waiting: StreamMessage[] = [];
+  #waitingBytes = 0;
   #wake: (() => void) | undefined;
   #closed = false;
   #unsent = 0;
@@ -33,7 +36,8 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
       this.#waiting.push(
         isBinary ? { kind: 'bytes', bytes: data } : { kind: 'text', text: data.toString('utf8') },
       );
-      if (this.#waiting.length >= maxWaiting) socket.pause();
+      this.#waitingBytes += data.length;
+      if (this.#waiting.length >= maxWaiting || this.#waitingBytes > maxWaitingBytes) socket.pause();
       this.#wake?.();
     });
     // 'close' follows; that the connection broke shows there.
@@ -47,6 +51,7 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
     for (;;) {
       const message = this.#waiting.shift();
       if (message !== undefined) {
+        if (this.#waiting.length === 0) this.#waitingBytes = 0;
         if (this.#waiting.length === 0 && this.#socket.isPaused) this.#socket.resume();
         yield message;
       } else if (this.#closed) {
@@ -88,6 +93,11 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
 
   sendText(text: string): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(text);
+  }
+
+  /** Closes when what the other side says by itself has not ended it soon. */
+  closeSoon(): void {
+    setTimeout(() => this.close(), soonMs).unref();
   }
 
   /** Closes politely, and for good after two seconds. */

@@ -14,6 +14,7 @@ export const commandGroups: Readonly<Record<string, Readonly<Record<string, Load
     reset: async () => (await import('./commands/reset.ts')).reset,
     save: async () => (await import('./commands/save.ts')).save,
     restore: async () => (await import('./commands/restore.ts')).restore,
+    migrate: async () => (await import('./commands/migrate.ts')).migrate,
     snapshot: async () => (await import('./commands/snapshot.ts')).snapshot,
     'discard-state': async () => (await import('./commands/discard-state.ts')).discardState,
     pause: async () => (await import('./commands/pause.ts')).pause,

@@ -1,4 +1,5 @@
 /** The manager put together: everything that main.ts starts and ends. */
+import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -29,6 +30,7 @@ import { createGrantHandlers } from './handlers/grant-handlers.ts';
 import { createHistoryHandlers } from './handlers/history-handlers.ts';
 import { createDrill } from './drill/drill-machine.ts';
 import { createDrillHandlers } from './handlers/drill-handlers.ts';
+import { createMigrationHandlers } from './handlers/migration-handlers.ts';
 import { createSnapshotHandlers } from './handlers/snapshot-handlers.ts';
 import { SnapshotStore } from './snapshots/snapshot-store.ts';
 import { createShutdownHandlers } from './handlers/shutdown-handlers.ts';
@@ -67,6 +69,8 @@ import { QemuChoice } from './qemu-choice.ts';
 import { createOwnerParts, type OwnerParts } from './owner-parts.ts';
 import { createPlanner, withQuota, type Planner, type PlannerSources } from './planner.ts';
 import { createServer } from './server/create-server.ts';
+import { MoveNotes } from './migration/move-notes.ts';
+import { cpuOf } from './migration/what-fits.ts';
 import { SavedStates } from './saved/saved-states.ts';
 import { Space } from './saved/space.ts';
 import { HostShutdown } from './shutdown/host-shutdown.ts';
@@ -136,6 +140,9 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const states = new SavedStates(paths.managerState, (name) => {
     machines.changed(name);
   });
+  const moves = new MoveNotes(paths.managerState, (name) => {
+    machines.changed(name);
+  });
   const onLost = (): void => {
     adopter.lookAgain();
   };
@@ -189,6 +196,9 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     runHook: (call) => runHook({ broker, policy: policy.current, now, running: hookRuns }, call),
     managerState: paths.managerState,
     states,
+    moves,
+    varsDirectory: paths.vars,
+    cpu: () => cpuOf(readFileSync('/proc/cpuinfo', 'utf8')),
     space,
     userName,
     startsWithHost: (name) => autostartOf(name) !== undefined,
@@ -204,8 +214,9 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     storage,
     owner: owners.owner,
   });
-  const broken = await readState({ paths, store, notes, states, machines, log, session });
-  const services = { ...owners, policy, storage, store, machines, broker, events, notes, paths, now, uid };
+  const broken = await readState({ paths, store, notes, states, moves, machines, log, session });
+  const own = { store, machines, broker, events, notes, moves, paths, now, uid };
+  const services = { ...owners, policy, storage, ...own };
   const definitions = new Definitions(services);
   const pulls = new PullNotes(paths.managerState);
   const throwaways = new Throwaways({ ...services, log, scratch });
@@ -296,6 +307,7 @@ interface State {
   readonly store: DefinitionStore;
   readonly notes: RunNotes;
   readonly states: SavedStates;
+  readonly moves: MoveNotes;
   readonly machines: Machines;
   readonly log: Log;
 }
@@ -306,6 +318,7 @@ async function readState({
   store,
   notes,
   states,
+  moves,
   machines,
   log,
   session,
@@ -314,7 +327,7 @@ async function readState({
   for (const directory of [paths.managerState, paths.managerRun, paths.vars, ...images])
     await mkdir(directory, { recursive: true, mode: 0o700 });
   const { records, broken } = await store.load();
-  broken.push(...(await states.load()));
+  broken.push(...(await states.load()), ...(await moves.load()));
   for (const { path, reason } of broken) log.warn('a state file is not used', { path, reason });
   for (const record of records) {
     const note = await notes.read(record.name);
@@ -322,6 +335,7 @@ async function readState({
     if (note !== undefined) machine.life.recall(note);
     if (states.get(record.name) !== undefined) machine.life.rest();
   }
+  await moves.forgetAllBut((name) => machines.get(name) !== undefined || store.isBroken(name));
   for (const { path, reason } of notes.newer.values()) log.warn('a state file is not used', { path, reason });
   return broken;
 }
@@ -486,6 +500,7 @@ function createApi(parts: ApiParts): FastifyInstance {
       }),
       ...createAutostartHandlers(parts),
       ...createNetworkHandlers(parts),
+      ...createMigrationHandlers(),
       ...createSnapshotHandlers({
         broker,
         now,

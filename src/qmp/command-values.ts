@@ -60,6 +60,10 @@ export interface Migration {
   readonly remaining: number;
   /** Why it failed, fit for a terminal; empty where QEMU does not say. */
   readonly error: string;
+  /** How long the guest stood still; 0: not told. */
+  readonly downtimeMs: number;
+  /** Why QEMU would not begin one, fit for a terminal. */
+  readonly blocked: readonly string[];
 }
 
 const migrationStates: Readonly<Record<string, Migration['status']>> = {
@@ -84,9 +88,21 @@ export function parseMigration(value: unknown): Migration | undefined {
   const remaining = parseCount(memberOf(ram, 'remaining') ?? 0);
   if (name === undefined || !Object.hasOwn(migrationStates, name)) return undefined;
   const status = migrationStates[name];
+  const downtimeMs = parseCount(memberOf(fields, 'downtime') ?? 0);
+  const blocked = parseList(memberOf(fields, 'blocked-reasons') ?? [], (reason) =>
+    parseText(reason, maxTextLength),
+  );
   if (status === undefined || error === undefined || total === undefined || remaining === undefined)
     return undefined;
-  return { status, total, remaining, error: printable(error, maxTextLength) };
+  if (downtimeMs === undefined || blocked === undefined) return undefined;
+  return {
+    status,
+    total,
+    remaining,
+    error: printable(error, maxTextLength),
+    downtimeMs,
+    blocked: blocked.map((reason) => printable(reason, maxTextLength)),
+  };
 }
 
 /** The answer of a command that only does something. */

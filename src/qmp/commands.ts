@@ -109,6 +109,16 @@ export const commands = {
   queryMigrate: plain('query-migrate', quickMs, parseMigration),
   /** As fast as the reader takes it. */
   unlimitMigration: withFixed('migrate-set-parameters', { 'max-bandwidth': 1024 ** 4 }, quickMs, parseDone),
+  /** Bytes a second, 0: as fast as the reader takes it; and how long the guest may stand still. */
+  limitMigration: withArgs(
+    'migrate-set-parameters',
+    quickMs,
+    parseDone,
+    ({ bandwidth, downtimeMs }: { readonly bandwidth: number; readonly downtimeMs: number }) => ({
+      'max-bandwidth': bandwidth === 0 ? 1024 ** 4 : bandwidth,
+      'downtime-limit': downtimeMs,
+    }),
+  ),
   /** What comes in touches no disk until the guest goes on. */
   activateLate: withFixed(
     'migrate-set-capabilities',

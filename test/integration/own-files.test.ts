@@ -177,6 +177,30 @@ test('set: what was claimed is taken back where it fails', async () => {
   assert.deepEqual(register.lines(), []);
 });
 
+test('takeOver: a manager of another host that names more files than were claimed there gets no claim for them', async () => {
+  const register = claimRegister();
+  await using it = await parts(register, { define });
+  const claimed = [
+    { path: `${home}/a`, access: 'rw' },
+    { path: `${home}/b`, access: 'ro' },
+  ] as const;
+  const { reply } = await it.own.takeOver(
+    { source: web(`${home}/a`, `${home}/b`, victim), replace: true },
+    claimed,
+  );
+  assert.ok(reply.ok);
+  assert.deepEqual(register.lines(), [`web: ro ${home}/b`, `web: rw ${home}/a`]);
+});
+
+test('takeOver: nothing stays claimed for a machine that was not defined', async () => {
+  const register = claimRegister();
+  await using it = await parts(register, { define: () => refuse('policy-refused', 'no') });
+  const claimed = [{ path: `${home}/a`, access: 'rw' }] as const;
+  const { reply } = await it.own.takeOver({ source: web(`${home}/a`) }, claimed);
+  assert.equal(reply.ok, false);
+  assert.deepEqual(register.lines(), []);
+});
+
 test('clone: claims of the machine and the paths that are named, and a manager that lies gets nothing else', async () => {
   const register = claimRegister([
     'web',

@@ -40,6 +40,7 @@ export function machineStatus(
     audit: null,
     saved: null,
     progress: null,
+    moved: null,
     notRestarted: null,
     consoleWriter: null,
     networks: [],

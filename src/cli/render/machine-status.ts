@@ -58,6 +58,19 @@ function savedText({ saved, progress }: Status, now: number): string {
   return `${age} ago by ${saved.by}, ${formatBytes(saved.bytes)}; the next start goes on there`;
 }
 
+function movedText({ name, moved }: Status): string {
+  if (moved === null) return '';
+  const { kind, peer, at, by } = moved;
+  const text = {
+    given: `given to ${peer}; whether it runs there was not heard: qward migrate ${name} ${peer}`,
+    gone: `to ${peer}`,
+    arriving: `was to come from ${peer}, and that was cut off`,
+    arrived: `from ${peer}`,
+    unreadable: 'what was noted of its move cannot be read',
+  }[kind];
+  return kind === 'unreadable' ? text : `${text}, at ${at} by ${by}`;
+}
+
 /** `now` in milliseconds since the epoch: ages are counted from it. */
 export function renderMachineStatus(machine: Status, style: Style, now: number): string {
   const state = paintState(machine.state, machine.state, style);
@@ -82,6 +95,7 @@ export function renderMachineStatus(machine: Status, style: Style, now: number):
       ['policy', style.yellow(escapeLine(notAdmittedText(machine)))],
       ['beyond walls', style.yellow(escapeLine(machine.beyond.join(', ')))],
       ['saved', escapeLine(savedText(machine, now))],
+      ['moved', escapeLine(movedText(machine))],
       ['restart', style.yellow(escapeLine(restartText(machine, now)))],
       ['last end', machine.lastEnd === null ? '' : lastEndText(machine.lastEnd, now)],
     ],

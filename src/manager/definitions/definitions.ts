@@ -14,6 +14,7 @@ import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
 import { revisionOf, type DefinitionRecord, type DefinitionStore } from '../store/definition-store.ts';
+import type { MoveNotes } from '../migration/move-notes.ts';
 import type { RunNotes } from '../store/run-notes.ts';
 import type { Admit } from './admission.ts';
 import { applyLive, type WhenApplied } from './apply-live.ts';
@@ -28,6 +29,7 @@ export interface DefinitionServices {
   readonly broker: BrokerPort;
   readonly events: EventHistory;
   readonly notes: RunNotes;
+  readonly moves: MoveNotes;
   readonly paths: Paths;
   readonly now: () => Date;
   /** The manager's own uid. */
@@ -342,6 +344,7 @@ export class Definitions {
     await removeMemory(this.#services.paths, name);
     const removed = await store.remove(name);
     if (!removed.ok) return removed;
+    await this.#services.moves.remove(name);
     machine.record = null;
     machines.remove(name);
     await machine.life.flush();

@@ -29,6 +29,8 @@ export async function renameMachine(
     const { machines, store } = services;
     if (machines.get(to) !== undefined || store.isBroken(to) || isReservedName(to)) return nameTaken(to);
     if (machine.saved !== undefined) return stillSaved(name, 'renamed');
+    const elsewhere = services.moves.refusal(name);
+    if (elsewhere !== undefined) return elsewhere;
     if ((await readdir(`${services.paths.managerState}/snapshots/${name}`).catch(() => [])).length > 0)
       return failure(
         'machine-saved',
@@ -39,6 +41,7 @@ export async function renameMachine(
     if (!renamed.ok) return renamed;
     const done = await machine.change(() => move(services, machine, renamed.value));
     if (!done.ok) return done;
+    await services.moves.remove(name);
     services.machines.remove(name);
     const next = services.machines.add(to, renamed.value.record);
     const note = await services.notes.read(to);

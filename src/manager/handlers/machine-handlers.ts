@@ -140,6 +140,7 @@ function describeMachine({ machines, placed }: MachineHandlerServices, machine: 
     audit: run === undefined ? null : life.audit,
     saved: describeSaved(machine.saved),
     progress: machine.progress,
+    moved: machine.moved,
     notRestarted: life.after.restarts.givenUp,
     consoleWriter: run?.console.writer ?? null,
     networks: [...(run?.networks?.states ?? [])],

@@ -6,15 +6,18 @@ import type { EventHistory } from '../events.ts';
 import type { History } from '../history/history.ts';
 import { openGuestFile } from '../guest/transfer-file.ts';
 import { followHistory } from './history-handlers.ts';
+import type { Log } from '../log.ts';
 import type { Machines } from '../machines.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { seesAll, type Identity } from '../roles.ts';
 import { openThrowaway, type ThrowawayStreamServices } from '../throwaway/serve-throwaway.ts';
+import { openArrival, openMove } from '../migration/serve-move.ts';
 import { openViewer } from '../vnc/serve-viewer.ts';
 import type { StreamHandlers } from '../server/streams.ts';
 
 export interface StreamServices extends ThrowawayStreamServices {
   readonly machines: Machines;
+  readonly log: Log;
   readonly events: EventHistory;
   readonly history: History;
 }
@@ -36,6 +39,9 @@ export function createStreamHandlers(services: StreamServices): StreamHandlers {
         followHistory(socket, { history, identity, query });
       }),
     vnc: ({ identity, machine }) => openViewer(machine, identity.user),
+    migrate: ({ identity, machine, query: { token, peer, ...limits } }) =>
+      openMove(services, machine, { token, peer, limits, by: identity.user }),
+    arrive: ({ identity, machine, query }) => openArrival(services, machine, { ...query, by: identity.user }),
     run: ({ identity }) => openThrowaway(services, identity),
     guestFile: ({ machine, query }) => openGuestFile(machine, query),
     console: ({ identity, machine, query }) => {

@@ -34,7 +34,7 @@ export function removeRemains(
   return whenNotBusy<unknown>(() => broker.call('reap', { machine }));
 }
 
-const isKill = (ending: Ending): boolean => ['kill', 'cut off', 'saved'].includes(ending);
+const isKill = (ending: Ending): boolean => ['kill', 'cut off', 'saved', 'moved'].includes(ending);
 
 export function killRun(broker: BrokerPort, machine: string): Promise<Outcome<{ readonly killed: boolean }>> {
   return whenNotBusy(() => broker.call('kill', { machine }));

@@ -16,6 +16,7 @@ import type { Beside } from '../beside/side-servers.ts';
 import type { Networks } from '../networks/user-networks.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { judgeFound } from '../saved/judge-found.ts';
+import type { MoveNotes } from '../migration/move-notes.ts';
 import type { SavedStates } from '../saved/saved-states.ts';
 import { definitionOfNote, type AuditNote, type RunNote, type RunNotes } from '../store/run-notes.ts';
 import { AfterRun } from './after-run.ts';
@@ -41,6 +42,7 @@ export interface LifeServices {
   readonly networks: Networks;
   readonly beside: Beside;
   readonly states: SavedStates;
+  readonly moves: MoveNotes;
   readonly runHook: (call: HookCall) => Promise<HookReport>;
   /** Finishes or undoes what an earlier manager did to the images of its disks. */
   readonly settleBlocks: (machine: string) => Promise<void>;
@@ -244,7 +246,7 @@ export class Life {
   }
 
   /** Ends the process; the outcome says so when all of it is gone. */
-  async kill(run: Run, ending: 'kill' | 'saved' = 'kill'): Promise<Outcome<string>> {
+  async kill(run: Run, ending: 'kill' | 'saved' | 'moved' = 'kill'): Promise<Outcome<string>> {
     const before = this.state;
     run.ending = ending;
     this.#board.set('stopping');
@@ -256,7 +258,7 @@ export class Life {
       return killed;
     }
     await this.ended(run);
-    return success(ending === 'saved' ? 'saved' : 'killed');
+    return success(ending === 'kill' ? 'killed' : ending);
   }
 
   /** Takes over a run that an earlier manager began; the result connects to it, and is over when that is done or given up. */
@@ -305,14 +307,19 @@ export class Life {
   /** Asks QEMU how it is; its silence, and its coming back, show in the state. */
   async probe(): Promise<void> {
     const run = this.#run;
-    if (run?.session === undefined || !['running', 'paused', 'unreachable'].includes(this.state)) return;
+    if (
+      run?.session === undefined ||
+      run.moving ||
+      !['running', 'paused', 'unreachable'].includes(this.state)
+    )
+      return;
     // SECURITY: promise 7. Before anybody lets its guest go on: the definition names what it writes to.
     if (run.hotplug.workIsOrphan && run.begun) await this.#services.settleBlocks(this.#name);
     const status = await commands.queryStatus(run.session, { timeoutMs: probeTimeoutMs });
     if (this.#run !== run || !['running', 'paused', 'unreachable'].includes(this.state)) return;
     if (status.ok) {
-      const { states, notes } = this.#services;
-      const found = await judgeFound(run, status.value, states);
+      const { notes } = this.#services;
+      const found = await judgeFound(run, status.value, this.#services);
       if (this.#run !== run) return;
       // A newer qward's note says whether the start was finished, and cannot be read: it is not let run, and not ended.
       if (found.verdict === 'end' && notes.newer.has(this.#name)) this.#board.set('paused');
@@ -329,7 +336,7 @@ export class Life {
   }
 
   /** Ends what an earlier manager, or a broker that died, left in the middle of a start. Tried again with each probe. */
-  async #cutOff(run: Run, ending: 'cut off' | 'saved'): Promise<void> {
+  async #cutOff(run: Run, ending: 'cut off' | 'saved' | 'moved'): Promise<void> {
     run.ending = ending;
     const killed = await killRun(this.#services.broker, this.#name);
     if (killed.ok) return;
@@ -408,7 +415,9 @@ export class Life {
     // However its process ended: what was saved of it is there.
     const saved = this.#services.states.get(this.#name) !== undefined;
     const state = saved ? 'saved' : judged.state;
-    const cause = saved ? 'other' : causeOfEnd(exit, lastEnd);
+    // Nor is what is, or may be, on another host.
+    const elsewhere = this.#services.moves.refusal(this.#name) !== undefined;
+    const cause = saved || elsewhere ? 'other' : causeOfEnd(exit, lastEnd);
     this.after.owe({ cause, state });
     this.#save();
     await run.end(`the machine is ${state}`);

@@ -6,7 +6,7 @@ import type { EndCause } from './restart-policy.ts';
 export type LastEnd = NonNullable<MachineStatus['lastEnd']>;
 
 export interface RunExit {
-  readonly ending: 'none' | 'powerdown' | 'kill' | 'cut off' | 'saved';
+  readonly ending: 'none' | 'powerdown' | 'kill' | 'cut off' | 'saved' | 'moved';
   readonly shutdown: { readonly guest: boolean; readonly reason: string } | undefined;
   readonly end: { readonly signal: string | null; readonly exitCode: number | null } | undefined;
   /** Whether the manager was there to see it. */
@@ -22,6 +22,7 @@ const stateAfter: Readonly<Record<LastEnd['how'], EndedState>> = {
   'shut down': 'stopped',
   killed: 'stopped',
   saved: 'saved',
+  moved: 'stopped',
   crashed: 'crashed',
   'start failed': 'failed',
   'not known': 'stopped',
@@ -57,6 +58,7 @@ function describeExit({
   limits,
 }: RunExit): Pick<LastEnd, 'how' | 'message'> {
   if (ending === 'saved') return { how: 'saved', message: 'its memory and devices are kept' };
+  if (ending === 'moved') return { how: 'moved', message: 'it runs on another host' };
   if (ending === 'kill') return { how: 'killed', message: 'killed by qward' };
   if (ending === 'cut off')
     return {

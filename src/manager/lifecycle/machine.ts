@@ -13,6 +13,11 @@ import { halfReverted, Restore } from '../saved/restore.ts';
 import { saveRun, type SaveRequest, type SaveServices } from '../saved/save-run.ts';
 import type { StateNote } from '../saved/state-note.ts';
 import type { SavedState } from '../saved/saved-states.ts';
+import { Arrival, notMoved, type Move } from '../migration/arrival.ts';
+import type { MoveLink } from '../migration/move-link.ts';
+import { moveRun, type Moved, type MoveRequest, type MoveServices } from '../migration/move-run.ts';
+import { keepHere, openNote } from '../migration/settle-move.ts';
+import type { Offer } from '../migration/what-fits.ts';
 import { MachineLog } from './machine-log.ts';
 import { killRun } from './end-run.ts';
 import { Life, type LifeServices } from './life.ts';
@@ -20,10 +25,19 @@ import { Operations } from './operations.ts';
 import { resetGuest } from './reset-guest.ts';
 import type { PendingRestart } from './restarts.ts';
 import type { Run } from './run.ts';
-import { startRun, type StartOutcome, type StartRequest, type StartServices } from './start-run.ts';
+import {
+  startRun,
+  type Incoming,
+  type StartOutcome,
+  type StartRequest,
+  type StartServices,
+} from './start-run.ts';
 import { askToStop } from './stop-run.ts';
 
-export type MachineServices = LifeServices & StartServices & SaveServices & { readonly phase: HostPhase };
+export type MachineServices = LifeServices &
+  StartServices &
+  SaveServices &
+  MoveServices & { readonly phase: HostPhase };
 
 export interface StartOptions {
   readonly paused: boolean;
@@ -33,6 +47,8 @@ export interface StartOptions {
   readonly restart?: PendingRestart;
   /** Its saved state: goes on with it where there is one (the default), or only then, or throws it away. */
   readonly state?: 'use' | 'require' | 'discard';
+  /** From another host. */
+  readonly arrival?: Arrival;
 }
 
 export type MemoryProgress = NonNullable<MachineStatus['progress']>;
@@ -53,6 +69,7 @@ export class Machine {
   #killing: Promise<Outcome<string>> | undefined;
   #starting: MachineDefinition | null = null;
   #progress: MemoryProgress | null = null;
+  #arrival: Arrival | undefined;
 
   /** `record` is null for a machine that runs and is not defined: it can be seen and ended, nothing else. */
   constructor(name: string, record: DefinitionRecord | null, services: MachineServices) {
@@ -99,6 +116,14 @@ export class Machine {
     return this.#services.states.get(this.name);
   }
 
+  /** What is noted of its last move between hosts. */
+  get moved(): MachineStatus['moved'] {
+    const note = this.#services.moves.get(this.name);
+    if (note === undefined) return null;
+    const { kind, token, peer, at, by } = note;
+    return { kind, token, peer, at, by };
+  }
+
   get state(): MachineState {
     return this.life.state;
   }
@@ -113,11 +138,13 @@ export class Machine {
       const operation = this.#operations.current;
       if (operation?.kind === 'start') return this.#report(await operation.done);
       const record = this.#record;
+      const elsewhere = this.#services.moves.refusal(this.name);
       const refusal = this.#services.phase.refusal(this.name);
       if (operation !== undefined) await operation.done;
       else if (this.#killing !== undefined) await this.#killing;
       else if (this.life.finishing !== undefined) await this.life.finishing;
       else if (this.life.connecting !== undefined) await this.life.connecting;
+      else if (elsewhere !== undefined) return elsewhere;
       else if (this.run !== undefined) return this.#report(success('already running'));
       else if (record === null) return this.#undefined();
       else if (refusal !== undefined) return refusal;
@@ -137,8 +164,13 @@ export class Machine {
         operation.abort();
         const outcome = await operation.done;
         if (!outcome.ok && this.run === undefined) return this.#report(success('start ended'));
-      } else if (operation !== undefined) await operation.done;
-      else if (this.life.finishing !== undefined) await this.life.finishing;
+      } else if (operation !== undefined) {
+        if (operation.kind === 'move') operation.abort();
+        await operation.done;
+      } else if (this.life.finishing !== undefined) await this.life.finishing;
+      // Nobody knows whose its guest is: only a kill ends what stands here of it.
+      else if (this.run !== undefined && this.#isGiven)
+        return this.#services.moves.refusal(this.name) ?? this.#undefined();
       else if (this.run === undefined)
         return this.state === 'unreachable' ? this.#unreached() : this.#report(this.#stopped(by));
       else {
@@ -172,6 +204,150 @@ export class Machine {
         );
       }
     }
+  }
+
+  /** Gives its guest to another host, and ends it here; where that fails before it was given, it goes on as it was. */
+  async moveAway(asked: Pick<MoveRequest, 'move' | 'limits' | 'link'>): Promise<Outcome<Moved>> {
+    while (this.#operations.current !== undefined) await this.#operations.current.done;
+    await this.life.connecting;
+    const elsewhere = this.#services.moves.refusal(this.name);
+    if (elsewhere !== undefined) return elsewhere;
+    const session = this.session();
+    const [run, record] = [this.run, this.#record];
+    if (!session.ok) return session;
+    if (run === undefined || record === null) return this.#undefined();
+    let moved: Outcome<Moved> = notMoved('it did not begin');
+    const outcome = await this.#operations.begin('move', async (signal) => {
+      moved = await this.#moveAway(run, { ...asked, record, signal });
+      return moved.ok ? success('moved') : moved;
+    }).done;
+    // A fault of qward's own is in the outcome alone.
+    return moved.ok || outcome.ok ? moved : outcome;
+  }
+
+  async #moveAway(
+    run: Run,
+    asked: Pick<MoveRequest, 'move' | 'limits' | 'link' | 'record' | 'signal'>,
+  ): Promise<Outcome<Moved>> {
+    const { by, peer } = asked.move;
+    this.life.note(`move to ${peer} asked for by ${by}`);
+    run.moving = true;
+    const moved = await this.working('moving', (onProgress) =>
+      moveRun(this.#services, { ...asked, run, onProgress, keepNote: () => this.life.keepNote() }),
+    ).finally(() => (run.moving = false));
+    this.life.note(
+      moved.ok ? `it runs on ${peer} now` : moved.faults.map(({ message }) => message).join('; '),
+    );
+    if (moved.ok) {
+      // Its guest is there: what stands here is ended by each probe that comes, where this does not.
+      const ended = await this.life.kill(run, 'moved');
+      if (!ended.ok && this.run === run) this.life.settle('paused');
+    } else if (this.run === run && run.ending === 'none') await this.life.probe();
+    return moved;
+  }
+
+  /** Takes its guest over from another host. `ran`: where that fails, it may have run here. */
+  async arrive(
+    move: Move,
+    offer: Offer,
+    link: MoveLink,
+  ): Promise<{ readonly outcome: Outcome<string>; readonly ran: boolean }> {
+    const onProgress = (percent: number): void => {
+      this.#progress = { doing: 'arriving', percent };
+    };
+    const services = { ...this.#services, onProgress };
+    const arrival = Arrival.of(move, offer, { link, services });
+    if (!arrival.ok) return { outcome: arrival, ran: false };
+    while (this.#operations.current !== undefined) await this.#operations.current.done;
+    await this.life.finishing;
+    await this.life.connecting;
+    const record = this.#record;
+    const refusal = this.#mayNotArrive();
+    if (refusal !== undefined) return { outcome: refusal, ran: false };
+    if (record === null) return { outcome: this.#undefined(), ran: false };
+    this.life.after.restarts.cancel(move.by);
+    const outcome = await this.#operations.begin('start', (signal) =>
+      this.#arrive(record, arrival.value, signal),
+    ).done;
+    return { outcome, ran: arrival.value.isHere };
+  }
+
+  #mayNotArrive(): Outcome<never> | undefined {
+    const { phase, moves } = this.#services;
+    const refusal = phase.refusal(this.name);
+    if (refusal !== undefined) return refusal;
+    // What is not known of an earlier move is not forgotten for this one.
+    if (['given', 'unreadable'].includes(moves.get(this.name)?.kind ?? '')) return moves.refusal(this.name);
+    if (this.run !== undefined || this.state === 'unreachable' || this.#killing !== undefined)
+      return failure(
+        'machine-running',
+        `a machine "${this.name}" runs there`,
+        `stop it there, or rename one of the two: \`qward rename\``,
+      );
+    return this.saved === undefined
+      ? undefined
+      : failure(
+          'machine-saved',
+          `the machine "${this.name}" there has a saved state, which would be lost`,
+          `throw it away there: \`qward discard-state ${this.name}\``,
+        );
+  }
+
+  async #arrive(record: DefinitionRecord, arrival: Arrival, signal: AbortSignal): Promise<Outcome<string>> {
+    const { moves, broker } = this.#services;
+    const before = moves.get(this.name);
+    const noted = await moves.put(arrival.noteOf('arriving'));
+    if (!noted.ok) return noted;
+    this.#arrival = arrival;
+    const { by } = arrival.move;
+    const outcome = await this.#start(record, { paused: false, by, arrival }, signal).finally(() => {
+      this.#arrival = undefined;
+    });
+    if (outcome.ok || arrival.isHere) return outcome;
+    // SECURITY: promise 7. Only what is known to be ended may be started again, and its guest go on where it was.
+    const ended = await killRun(broker, this.name);
+    const restored = ended.ok ? await moves.restore(this.name, before) : ended;
+    return restored.ok ? outcome : { ok: false, faults: [...outcome.faults, ...restored.faults] };
+  }
+
+  /** What came of a move whose end the other side did not hear; or what is said of it here. */
+  async settleMove(
+    token: string,
+    verdict: 'ask' | 'keep' | 'gone',
+    by: string,
+  ): Promise<Outcome<{ readonly arrived: boolean; readonly outcome: string }>> {
+    const { moves } = this.#services;
+    if (verdict === 'ask') {
+      if (this.#arrival?.move.token === token) this.#arrival.abandon();
+      while (this.#operations.current !== undefined) await this.#operations.current.done;
+      const note = moves.get(this.name);
+      const arrived = note?.kind === 'arrived' && note.token === token;
+      return success({ arrived, outcome: arrived ? 'arrived here' : 'did not arrive' });
+    }
+    while (this.#operations.current !== undefined) await this.#operations.current.done;
+    await this.life.connecting;
+    const outcome = await this.#operations.begin('change', async () => {
+      const settling = { moves, machine: this.name, run: this.run, token };
+      const note = openNote(settling);
+      if (!note.ok) return note;
+      this.life.note(`${by} says that it is ${verdict === 'keep' ? 'here' : `on ${note.value.peer}`}`);
+      if (verdict === 'keep') {
+        const kept = await keepHere(settling, note.value);
+        await this.life.keepNote();
+        await this.life.probe();
+        return kept;
+      }
+      const gone = await moves.put({ ...note.value, kind: 'gone' });
+      if (!gone.ok) return gone;
+      const ended = this.run === undefined ? gone : await this.life.kill(this.run, 'moved');
+      return ended.ok ? success('ended here') : ended;
+    }).done;
+    return outcome.ok ? success({ arrived: false, outcome: outcome.value }) : outcome;
+  }
+
+  /** Its guest was given to another host, and it was not heard whether it runs there. */
+  get #isGiven(): boolean {
+    return this.#services.moves.get(this.name)?.kind === 'given';
   }
 
   /** Does what needs the memory of a running guest that goes on afterwards. */
@@ -322,8 +498,8 @@ export class Machine {
     const chosen = await this.#restoreFrom(options);
     const restore = chosen.ok ? chosen.value : undefined;
     const { definition = record.definition } = restore ?? {};
-    const revision = restore === undefined ? record.revision : restore.note.revision;
-    const paused = options.paused || restore?.note.paused === true;
+    const revision = restore === undefined ? record.revision : restore.revision;
+    const paused = options.paused || restore?.paused === true;
     this.#starting = definition;
     const outcome = await this.#launch(chosen, {
       definition,
@@ -358,8 +534,9 @@ export class Machine {
   }
 
   /** Undefined: it boots. */
-  async #restoreFrom({ state = 'use', by }: StartOptions): Promise<Outcome<Restore | undefined>> {
+  async #restoreFrom({ state = 'use', by, arrival }: StartOptions): Promise<Outcome<Incoming | undefined>> {
     const { states } = this.#services;
+    if (arrival !== undefined) return success(arrival);
     if (this.saved === undefined && state !== 'require') return success(undefined);
     if (state !== 'discard')
       return Restore.of(this.name, {
@@ -486,6 +663,13 @@ export class Machine {
   ): Promise<Outcome<void>> {
     const operation = this.#operations.current;
     if (operation?.kind === 'start' || operation?.kind === 'swap') await operation.done;
+    if (this.#isGiven) return this.#services.moves.refusal(this.name) ?? this.#undefined();
+    if (operation?.kind === 'move')
+      return failure(
+        'machine-busy',
+        `machine "${this.name}" was not ${what}: it is being moved to another host`,
+        'wait for it to end, or interrupt it',
+      );
     // SECURITY: promise 7. A guest that went on while its memory is written, or after it, would be resumed on disks of another moment.
     if (operation?.kind === 'save' || (this.saved !== undefined && this.run !== undefined))
       return failure(

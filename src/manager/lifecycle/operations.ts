@@ -4,7 +4,7 @@
  */
 import type { Outcome } from '../outcome.ts';
 
-export type OperationKind = 'start' | 'stop' | 'save' | 'change' | 'swap';
+export type OperationKind = 'start' | 'stop' | 'save' | 'move' | 'change' | 'swap';
 
 export interface Operation {
   readonly kind: OperationKind;

@@ -20,8 +20,8 @@ import type { SideServers } from '../beside/side-servers.ts';
 import type { UserNetworks } from '../networks/user-networks.ts';
 import { ProcessWatch } from './process-watch.ts';
 
-/** What the manager did, or saw the guest do, that will end the process; `cut off`: nobody finished its start; `saved`: its state is kept. */
-export type Ending = 'none' | 'powerdown' | 'kill' | 'cut off' | 'saved';
+/** What the manager did, or saw the guest do, that will end the process; `cut off`: nobody finished its start; `saved`: its state is kept; `moved`: it runs on another host. */
+export type Ending = 'none' | 'powerdown' | 'kill' | 'cut off' | 'saved' | 'moved';
 
 export interface RunOptions {
   readonly launched: LaunchedMachine;
@@ -66,8 +66,10 @@ export class Run implements AsyncDisposable {
   readonly hotplug: Hotplug;
   session: QmpSession | undefined;
   ending: Ending = 'none';
-  /** It is being saved: how its guest was before, and is to be again where that fails. */
+  /** It is being saved or moved: how its guest was before, and is to be again where that fails. */
   saving: 'running' | 'paused' | undefined;
+  /** It is being moved by this manager, which watches it. */
+  moving = false;
   /** Whether its start is known to have been finished: every wall was proved then. */
   begun = false;
   /** The SHUTDOWN event, once it came: the guest or QEMU is about to end by its own will. */

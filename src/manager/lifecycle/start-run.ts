@@ -14,7 +14,6 @@ import type { Planned, Planner } from '../planner.ts';
 import type { Beside, OpenedServers } from '../beside/side-servers.ts';
 import type { Networks } from '../networks/user-networks.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import type { Restore } from '../saved/restore.ts';
 import { explainLaunchFailure } from './launch-failure.ts';
 import { lockedImage } from './locked-image.ts';
 import { readQemuLog } from './qemu-log.ts';
@@ -51,8 +50,29 @@ export interface StartRequest {
   readonly signal: AbortSignal;
   /** What must succeed once it is known that the start can be planned: the start hook. */
   readonly beforeLaunch?: () => Promise<Outcome<undefined>>;
-  /** The saved state that it goes on with. */
-  readonly restore?: Restore | undefined;
+  /** What it goes on with in place of a boot. */
+  readonly restore?: Incoming | undefined;
+}
+
+/** The memory and devices of a guest that comes in: from a file, or from another host. */
+export interface Incoming {
+  /** As it counted for the process that it comes from; revision null: not known. */
+  readonly definition: MachineDefinition;
+  readonly revision: string | null;
+  /** Whether the guest was paused there, and stays so. */
+  readonly paused: boolean;
+  /** Whether the manager's own files of the machine may be new ones. */
+  readonly makesFiles: boolean;
+  /** Before anything is launched: whether it fits the machine as it would come up. */
+  check(planned: Planned): Outcome<undefined>;
+  /** Into a QEMU that waits for it, and whose walls are proved. Its guest still stands. */
+  load(run: Run, session: QmpSession, signal: AbortSignal): Promise<Outcome<undefined>>;
+  /** From here on nobody else goes on with it, whoever dies. Durable before it returns. */
+  take(): Promise<Outcome<void>>;
+  /** QEMU did not let the guest go on. */
+  giveBack(session: QmpSession): Promise<void>;
+  /** The guest has it. */
+  done(): Promise<void>;
 }
 
 export interface Started {
@@ -67,7 +87,7 @@ export type StartOutcome =
 
 export async function startRun(services: StartServices, request: StartRequest): Promise<StartOutcome> {
   const { definition, owner, signal, restore } = request;
-  const files = restore === undefined ? { makeFiles: true } : { makeFiles: false, incoming: true };
+  const files = { makeFiles: restore?.makesFiles ?? true, incoming: restore !== undefined };
   const planned = await services.planner.plan(definition, { owner, ...files });
   if (!planned.ok) return { ...planned, log: [] };
   const fits = restore?.check(planned.value);
@@ -167,11 +187,15 @@ async function bringUp(
   const going = await letGo(request, run, session);
   if (!going.ok) return going;
   const after = paused ? success(undefined) : await runCommands(session, definition, 'running');
-  if (!after.ok) return after;
+  // SECURITY: promise 7. A guest that came in is nowhere else any more: it is not ended for words that QEMU does not take.
+  if (!after.ok && request.restore === undefined) return after;
+  if (!after.ok) await services.keepLog(definition.name, wordsOf(after.faults), services.now().toISOString());
   // Sets whose nodes are open keep a descriptor, and with it its locks (QEMU 7.2); nobody waits for this.
   for (const set of planned.plan.fdsets) void commands.removeFd(session, { set });
   return success({ run, audit });
 }
+
+const wordsOf = (faults: readonly Fault[]): readonly string[] => faults.map(({ message }) => message);
 
 /** What was saved comes in, and the guest's first instruction. */
 async function letGo(

@@ -9,6 +9,7 @@ import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import { readQemuLog } from '../lifecycle/qemu-log.ts';
 import type { Run } from '../lifecycle/run.ts';
+import type { Incoming } from '../lifecycle/start-run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Planned } from '../planner.ts';
 import { DamagedMemory, readMemory, type Meter } from './memory-file.ts';
@@ -23,7 +24,8 @@ const pollMs = 20;
 const exitGraceMs = 1000;
 const descriptorName = 'state';
 
-export class Restore {
+export class Restore implements Incoming {
+  readonly makesFiles = false;
   readonly note: StateNote;
   /** As it counted for the process that was saved. */
   readonly definition: MachineDefinition;
@@ -35,6 +37,14 @@ export class Restore {
     this.definition = definition;
     this.#states = from.states;
     this.#onProgress = from.onProgress;
+  }
+
+  get revision(): string | null {
+    return this.note.revision;
+  }
+
+  get paused(): boolean {
+    return this.note.paused;
   }
 
   static of(machine: string, from: RestoreFrom): Outcome<Restore> {

@@ -273,7 +273,8 @@ export async function goOn(run: Run, paused: boolean): Promise<string | undefine
     : `its guest is paused now (${going.message}): \`qward resume ${run.launched.machine}\``;
 }
 
-async function marksNow(
+/** Of each file of a launch, as the broker finds it now. */
+export async function marksNow(
   broker: BrokerPort,
   machine: string,
   { descriptors }: LaunchRequest,
@@ -292,7 +293,7 @@ async function marksNow(
   const missing = [...widest.keys()].find((path) => marks[path] === undefined);
   return missing === undefined
     ? success(marks)
-    : failure('file-unreadable', `${missing} cannot be looked at any more`, 'look at it, and save again');
+    : failure('file-unreadable', `${missing} cannot be looked at any more`, 'look at it, and try again');
 }
 
 function monitorFailure({ launched: { machine } }: Run, message: string): Outcome<never> {

@@ -133,7 +133,7 @@ function parseAudit(value: unknown): AuditNote | null {
   return typeof ok === 'boolean' && typeof at === 'string' ? { ok, at } : null;
 }
 
-const endings = ['shut down', 'killed', 'saved', 'crashed', 'start failed', 'not known'] as const;
+const endings = ['shut down', 'killed', 'saved', 'moved', 'crashed', 'start failed', 'not known'] as const;
 
 function parseLastEnd(value: unknown): LastEnd | null {
   if (typeof value !== 'object' || value === null) return null;

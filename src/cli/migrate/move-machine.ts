@@ -1,0 +1,131 @@
+/** One move from its beginning to the word of both managers. */
+import { randomBytes } from 'node:crypto';
+import type { MoveEnd } from '../../api/migration-contract.ts';
+import { errorKinds, type ErrorCode } from '../../api/errors.ts';
+import type { QwardClient, Reply } from '../../api/client.ts';
+import { TransportError } from '../../api/http.ts';
+import { carry } from './carry.ts';
+import { defineThere } from './define-there.ts';
+import { settle, untilAnswered } from './settle.ts';
+
+export interface MoveLimits {
+  readonly bandwidth?: number;
+  readonly downtimeMs?: number;
+  readonly timeoutMs?: number;
+}
+
+/** Undefined where not known: it was found out afterwards that it runs there. */
+export interface MovedMachine {
+  readonly downtimeMs?: number;
+  readonly bytes?: number;
+}
+
+export interface Hosts {
+  readonly here: QwardClient;
+  readonly there: QwardClient;
+}
+
+/** `signal` gives it up: the guest goes on here, if it was not given away by then. */
+export async function moveMachine(
+  { here, there }: Hosts,
+  {
+    name,
+    limits,
+    signal,
+  }: { readonly name: string; readonly limits: MoveLimits; readonly signal: AbortSignal },
+): Promise<Reply<MovedMachine>> {
+  const before = await settleBefore({ here, there }, name);
+  if (before !== undefined) return before;
+  const defined = await defineThere(here, there, name);
+  if (!defined.ok) return defined;
+  const moved = await move({ here, there }, { name, limits, signal });
+  if (!moved.ok && !moved.faults.some(({ code }) => code === 'migration-undecided'))
+    await defined.result.undo();
+  return moved;
+}
+
+/** An earlier move whose end was not heard comes first; undefined: there was none, or its guest goes on here. */
+async function settleBefore({ here, there }: Hosts, name: string): Promise<Reply<MovedMachine> | undefined> {
+  const status = await here.call('status', { name });
+  if (!status.ok) return status;
+  const note = status.result.moved;
+  if (note?.kind !== 'given') return undefined;
+  const settled = await settle(here, there, { name, token: note.token });
+  if (!settled.ok) return settled;
+  return settled.result.arrived ? { ok: true, result: {} } : undefined;
+}
+
+async function move(
+  { here, there }: Hosts,
+  {
+    name,
+    limits,
+    signal,
+  }: { readonly name: string; readonly limits: MoveLimits; readonly signal: AbortSignal },
+): Promise<Reply<MovedMachine>> {
+  const token = randomBytes(16).toString('hex');
+  const arriving = await there.arrive({ name, token, peer: here.reach.name.slice(0, 256) });
+  if (!arriving.ok) return arriving;
+  const leaving = await here.migrate({ name, token, peer: there.reach.name.slice(0, 256), ...limits });
+  if (!leaving.ok) {
+    arriving.result.close();
+    return leaving;
+  }
+  const giveUp = (): void => leaving.result.close();
+  signal.addEventListener('abort', giveUp, { once: true });
+  if (signal.aborted) giveUp();
+  const end = await carry(leaving.result, arriving.result);
+  if (end?.kind === 'done') {
+    const { downtimeMs, bytes } = end;
+    return { ok: true, result: { downtimeMs, bytes } };
+  }
+  if (end !== undefined && !end.undecided) return { ok: false, status: 409, faults: faultsOf(end) };
+  return await findOut({ here, there }, { name, token, interrupted: signal.aborted, end });
+}
+
+/** The connection ended before the end was told, or the manager itself does not know it. */
+async function findOut(
+  { here, there }: Hosts,
+  asked: {
+    readonly name: string;
+    readonly token: string;
+    readonly interrupted: boolean;
+    readonly end: Extract<MoveEnd, { kind: 'ended' }> | undefined;
+  },
+): Promise<Reply<MovedMachine>> {
+  const { name, token } = asked;
+  const status = await untilAnswered(() => here.call('status', { name }));
+  if (!status.ok) return status;
+  const note = status.result.moved;
+  const ofThis = note?.token === token ? note.kind : undefined;
+  if (ofThis === 'gone') return { ok: true, result: {} };
+  try {
+    const settled = ofThis === 'given' ? await settle(here, there, { name, token }) : undefined;
+    if (settled?.ok === false) return settled;
+    if (settled?.result.arrived === true) return { ok: true, result: {} };
+  } catch (error) {
+    if (!(error instanceof TransportError) || asked.end === undefined) throw error;
+    return { ok: false, status: 409, faults: faultsOf(asked.end) };
+  }
+  const why = asked.interrupted ? 'it was interrupted' : 'the connection ended';
+  return fault(
+    'migration-failed',
+    `machine "${name}" was not moved: ${why}; it goes on where it was`,
+    'move it again',
+  );
+}
+
+function faultsOf({
+  faults,
+}: Extract<MoveEnd, { kind: 'ended' }>): Extract<Reply<never>, { ok: false }>['faults'] {
+  const codeOf = (code: string): ErrorCode =>
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a key of the object
+    Object.hasOwn(errorKinds, code) ? (code as ErrorCode) : 'migration-failed';
+  return faults.map(({ code, message, hint }) => ({ code: codeOf(code), message, hint }));
+}
+
+const fault = (code: ErrorCode, message: string, hint: string): Reply<never> => ({
+  ok: false,
+  status: 409,
+  faults: [{ code, message, hint }],
+});

@@ -1,0 +1,48 @@
+/** What a user says, or the other manager, of a move whose end was not heard. */
+import type { Run } from '../lifecycle/run.ts';
+import { failure, success, type Outcome } from '../outcome.ts';
+import { setsOf, takeFresh } from '../saved/fresh-descriptors.ts';
+import { goOn } from '../saved/save-run.ts';
+import type { MoveNote, MoveNotes } from './move-notes.ts';
+
+export interface Settling {
+  readonly moves: MoveNotes;
+  readonly machine: string;
+  /** Of the machine here, where it has a process. */
+  readonly run: Run | undefined;
+  /** Empty: of whatever move there is. */
+  readonly token: string;
+}
+
+/** The note that is to be settled. */
+export function openNote({ moves, machine, token }: Settling): Outcome<MoveNote> {
+  const note = moves.get(machine);
+  if (note === undefined || note.kind === 'arrived')
+    return failure(
+      'request-invalid',
+      `machine "${machine}" is here, and nowhere else`,
+      'there is nothing to say of it',
+    );
+  if (token !== '' && token !== note.token)
+    return failure(
+      'request-invalid',
+      `machine "${machine}" was moved again since`,
+      `\`qward status ${machine}\` shows where it is`,
+    );
+  return success(note);
+}
+
+/** Its guest is nowhere else: where it still stands here, it goes on. */
+export async function keepHere(settling: Settling, note: MoveNote): Promise<Outcome<string>> {
+  const { moves, machine, run } = settling;
+  // A manager that dies after this is followed by one that knows by the note of the run that a move was interrupted.
+  const removed = await moves.remove(machine);
+  if (!removed.ok) return removed;
+  if (run?.session === undefined || note.kind !== 'given') return success('starts here again');
+  const stuck = await goOn(run, note.paused);
+  if (!note.paused) await takeFresh(run.session, setsOf(run));
+  run.saving = undefined;
+  return stuck === undefined
+    ? success('goes on here')
+    : failure('monitor-failed', `machine "${machine}": ${stuck}`, `look at \`qward logs ${machine}\``);
+}

@@ -1,0 +1,92 @@
+/** Whether a machine of another host comes up here as it is there: its words for QEMU, QEMU itself, the CPU, its files. Pure. */
+import type { MoveMessage } from '../../api/migration-contract.ts';
+import type { Fault } from '../../definition/fault.ts';
+import type { FileMark, FileMarks } from '../planner.ts';
+import { argumentsDiffer } from '../saved/same-machine.ts';
+import { withoutIncoming } from '../saved/what-runs.ts';
+
+export type Offer = Extract<MoveMessage, { readonly kind: 'offer' }>;
+export type OfferedFiles = Offer['files'];
+
+export interface Here {
+  readonly argv: readonly string[];
+  readonly marks: FileMarks;
+  readonly qemu: Offer['qemu'] | null;
+  readonly cpu: string;
+}
+
+const fault = (message: string, hint: string): Fault => ({ code: 'migration-failed', message, hint });
+
+/** Every reason at once. */
+export function whatDoesNotFit(offer: Offer, here: Here): readonly Fault[] {
+  const differs = argumentsDiffer(offer.argv, withoutIncoming(here.argv));
+  const { qemu } = here;
+  const series = qemu !== null && (qemu.major !== offer.qemu.major || qemu.minor !== offer.qemu.minor);
+  return [
+    ...(differs === undefined
+      ? []
+      : [
+          fault(
+            `the other host would give it another machine: ${differs}`,
+            'both hosts need the same accelerator and defaults',
+          ),
+        ]),
+    ...(series
+      ? [
+          fault(
+            `it runs in QEMU ${offer.qemu.major}.${offer.qemu.minor}, and the other host has ${qemu.major}.${qemu.minor}`,
+            'install the same QEMU on both',
+          ),
+        ]
+      : []),
+    ...(offer.cpu === null || offer.cpu === here.cpu
+      ? []
+      : [
+          fault(
+            'its guest sees the CPU of this host, and the other host has another',
+            'give it a model that both have: `cpu.model`',
+          ),
+        ]),
+    ...otherFiles(offer.files, here.marks),
+  ];
+}
+
+/** Of what its guest writes only the end tells; the rest must be the same now. */
+function otherFiles(offered: OfferedFiles, here: FileMarks): readonly Fault[] {
+  return Object.entries(offered).flatMap(([path, { written, ...mark }]) => {
+    const found = here[path];
+    if (found !== undefined && (written || sameMark(mark, found))) return [];
+    return [
+      fault(
+        found === undefined
+          ? `${path} is no file of the machine on the other host`
+          : `${path} is another file on the other host: it has another size or time`,
+        'the files of a machine that moves must be the same on both hosts, by the same paths',
+      ),
+    ];
+  });
+}
+
+const sameMark = (one: FileMark, other: FileMark): boolean =>
+  one.size === other.size && one.modifiedMs === other.modifiedMs;
+
+/** Whether the guest sees what the CPU of the host has. */
+export function seesHostCpu(argv: readonly string[]): boolean {
+  const cpu = argv[argv.indexOf('-cpu') + 1] ?? '';
+  const accelerated = argv.some((word, index) => argv[index - 1] === '-accel' && word.startsWith('kvm'));
+  return accelerated && /^(?:host|max)\b/.test(cpu);
+}
+
+/** What of /proc/cpuinfo a guest sees: the first CPU's family, model, stepping, microcode aside, and its flags. */
+export function cpuOf(cpuinfo: string): string {
+  const wanted = ['vendor_id', 'cpu family', 'model', 'model name', 'stepping', 'flags'];
+  const [first = ''] = cpuinfo.split('\n\n');
+  return first
+    .split('\n')
+    .flatMap((line) => {
+      const [key = '', value = ''] = line.split(':').map((part) => part.trim());
+      return wanted.includes(key) ? [`${key}=${value}`] : [];
+    })
+    .join(';')
+    .slice(0, 8192);
+}

@@ -1,0 +1,166 @@
+/**
+ * Promises 2, 4 and 7, rule peer: whoever is at the other end of a move, and whatever comes from there, gets a start in a jail at the
+ * most; nobody moves a machine without the right to it; and a disk that is a copy is never taken for the same.
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, renameSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import type { MoveStream } from '../../src/api/move-stream.ts';
+import { apiAs } from '../support/api-as.ts';
+import { consoleShows, define, defineDemo, done, statusOf, untilGone } from '../support/driver.ts';
+import { moveHeld } from '../support/held-move.ts';
+import { granted, reach } from '../support/small-machine.ts';
+import { startTwoHosts } from '../support/two-hosts.ts';
+
+const hosts = await startTwoHosts();
+after(() => hosts[Symbol.asyncDispose]());
+const { one, other } = hosts;
+const image = one.disk('web');
+const token = (): string => randomBytes(16).toString('hex');
+
+before(async () => {
+  await defineDemo(one, { name: 'web', disk: image, switches: 'qward.synced', memory: '96MiB' });
+  await define(other, await done(one, 'show web'));
+  await done(one, 'start web');
+  await consoleShows(one, 'web', /synced 3\b/);
+});
+
+/** What a manager says to a peer of which all the frames are given; until it ends the connection. */
+async function answers(stream: MoveStream): Promise<string[]> {
+  const said: string[] = [];
+  for await (const message of stream) if (message.kind === 'text') said.push(message.text);
+  return said;
+}
+
+const arriving = async (peer = 'somewhere'): Promise<MoveStream> =>
+  granted(await other.client.arrive({ name: 'web', token: token(), peer }));
+const leaving = async (): Promise<MoveStream> =>
+  granted(await one.client.migrate({ name: 'web', token: token(), peer: 'somewhere' }));
+
+/** The offer that the real manager makes; its move is given up. */
+async function realOffer(): Promise<string> {
+  const stream = await leaving();
+  for await (const message of stream)
+    if (message.kind === 'text') {
+      stream.close();
+      await untilFree();
+      return message.text;
+    }
+  throw new Error('no offer came');
+}
+
+/** Until no move of it is under way, and its guest goes on. */
+async function untilFree(): Promise<void> {
+  await reach(one, 'web', ['running']);
+  for (let progress: unknown = 1; progress !== null;) ({ progress } = await statusOf(one, 'web'));
+}
+
+const garbage: readonly (readonly [string, (stream: MoveStream, offer: string) => void])[] = [
+  ['no JSON', (stream) => stream.sendText('{')],
+  ['an unknown message', (stream) => stream.sendText('{"kind":"run","argv":["/bin/sh"]}')],
+  ['a message out of turn', (stream) => stream.sendText('{"kind":"running"}')],
+  ['memory that nobody asked for', (stream) => stream.write(Buffer.alloc(1024))],
+  ['one key too many', (stream, offer) => stream.sendText(offer.replace('{', '{"more":1,'))],
+  [
+    'a flood of messages',
+    (stream) => {
+      for (let times = 0; times < 100; times += 1) stream.sendText('{"kind":"ready"}');
+    },
+  ],
+];
+
+test('what is no message of the protocol ends the connection, on both sides, and the machine goes on where it is', async () => {
+  const offer = await realOffer();
+  for (const [what, send] of garbage)
+    for (const open of [arriving, leaving]) {
+      const stream = await open();
+      send(stream, offer);
+      const said = await answers(stream);
+      assert.ok(
+        !said.some((text) => /"(?:ready|loaded|go|running|done)"/.test(text)),
+        `${what}: ${said.join()}`,
+      );
+      await untilFree();
+    }
+  assert.equal((await statusOf(other, 'web')).state, 'stopped');
+  assert.equal((await statusOf(other, 'web')).moved, null);
+});
+
+test('memory that is garbage, or less than was said, ends the QEMU that was launched for it, and nothing else', async () => {
+  const offer = await realOffer();
+  for (const bytes of [randomBytes(60_000), Buffer.alloc(0)]) {
+    const stream = await arriving();
+    stream.sendText(offer);
+    const said: string[] = [];
+    for await (const message of stream) {
+      if (message.kind !== 'text') continue;
+      said.push(message.text);
+      if (message.text.includes('"ready"')) {
+        if (bytes.length > 0) stream.write(bytes);
+        stream.sendText(JSON.stringify({ kind: 'eof', bytes: bytes.length + 1 }));
+        if (bytes.length === 0) stream.sendText('{"kind":"go","files":{}}');
+        if (bytes.length === 0) setTimeout(() => stream.close(), 500);
+      }
+    }
+    assert.ok(
+      said.some((text) => text.includes('"ready"')),
+      said.join(),
+    );
+    assert.ok(!said.some((text) => text.includes('"running"')), said.join());
+    await reach(other, 'web', ['failed']);
+    await untilGone(other, 'web');
+    assert.equal((await statusOf(other, 'web')).moved, null);
+  }
+});
+
+test('a peer that offers another machine, or other words for QEMU, gets none', async () => {
+  const offer = JSON.parse(await realOffer()) as { argv: string[]; definition: string };
+  const forged = [
+    { ...offer, argv: [...offer.argv, '-chardev', 'file,id=x,path=/etc/shadow'] },
+    { ...offer, definition: offer.definition.replace('"web"', '"other"') },
+    { ...offer, definition: offer.definition.replace(image, '/etc/shadow') },
+  ];
+  for (const one of forged) {
+    const stream = await arriving();
+    stream.sendText(JSON.stringify(one));
+    const said = await answers(stream);
+    assert.match(said.join(), /"kind":"failed","ran":false/);
+    assert.ok(!said.join().includes('"ready"'), said.join());
+  }
+});
+
+test('a disk that is a copy is found out at the end, and the guest goes on with its own', async () => {
+  const copy = `${image}.copy`;
+  const end = await moveHeld({
+    machine: 'web',
+    from: one,
+    to: other,
+    at: 'loaded',
+    // What the other side finds by the path is another file from here on.
+    act: () => {
+      copyFileSync(image, copy);
+      renameSync(image, `${image}.own`);
+      renameSync(copy, image);
+      return Promise.resolve();
+    },
+  });
+  renameSync(`${image}.own`, image);
+  assert.match(JSON.stringify(end), /was written to at|bytes instead of/);
+  await untilFree();
+  assert.notEqual((await statusOf(other, 'web')).state, 'running');
+});
+
+test('who may not define a machine moves it neither away nor here, and says nothing of where it is', async () => {
+  for (const host of [one, other]) {
+    const stranger = 911_200_001;
+    for (const path of ['migrate', 'arrive']) {
+      const url = `/v1/machines/web/${path}?token=${token()}&peer=x`;
+      const { code } = await apiAs(host, stranger, { method: 'GET', path: url, body: undefined });
+      assert.equal(code, 'not-allowed', path);
+    }
+    const body = { token: '', verdict: 'keep' };
+    const { code } = await apiAs(host, stranger, { method: 'POST', path: '/v1/machines/web/move', body });
+    assert.equal(code, 'not-allowed');
+  }
+});
