@@ -63,7 +63,7 @@ export async function startTwoHosts(): Promise<TwoHosts> {
 /** Numbers that the guest has said to be on its disk, in their order, as this host heard them. */
 export async function counted(host: Instance, machine: string): Promise<number[]> {
   const { stdout } = await host.qward(['console', machine, '--log']);
-  return [...stdout.matchAll(/synced (\d+)/g)].map(([, number]) => Number(number));
+  return [...stdout.matchAll(/synced (\d+)\r?\n/g)].map(([, number]) => Number(number));
 }
 
 /** Until it has counted on here beyond this; gives all that was heard here. */

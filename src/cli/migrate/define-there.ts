@@ -38,7 +38,9 @@ export async function defineThere(
   const defined = await define(here, there, { name, source, replace: found.ok });
   if (!defined.ok) return defined;
   const undo = async (): Promise<void> => {
-    if (found.ok) return;
+    // Where it arrived after all it is the machine.
+    const now = await there.call('status', { name });
+    if (found.ok || !now.ok || now.result.moved?.kind === 'arrived') return;
     const removed = await there.call('remove', { name });
     if (removed.ok && (await there.reach.uid()) !== 0) await (await there.claims()).unclaim(name, null);
   };

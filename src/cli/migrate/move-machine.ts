@@ -39,8 +39,8 @@ export async function moveMachine(
   const defined = await defineThere(here, there, name);
   if (!defined.ok) return defined;
   const moved = await move({ here, there }, { name, limits, signal });
-  if (!moved.ok && !moved.faults.some(({ code }) => code === 'migration-undecided'))
-    await defined.result.undo();
+  const mayBeThere = ['migration-undecided', 'machine-moved'];
+  if (!moved.ok && !moved.faults.some(({ code }) => mayBeThere.includes(code))) await defined.result.undo();
   return moved;
 }
 

@@ -238,7 +238,7 @@ export class Machine {
     this.life.note(
       moved.ok ? `it runs on ${peer} now` : moved.faults.map(({ message }) => message).join('; '),
     );
-    if (moved.ok) {
+    if (this.#services.moves.get(this.name)?.kind === 'gone') {
       // Its guest is there: what stands here is ended by each probe that comes, where this does not.
       const ended = await this.life.kill(run, 'moved');
       if (!ended.ok && this.run === run) this.life.settle('paused');

@@ -56,6 +56,7 @@ export class Arrival implements Incoming {
   readonly #abandoned = new AbortController();
   #launch: LaunchRequest | undefined;
   #launchedAt: string | null = null;
+  #session: QmpSession | undefined;
   #state: 'coming' | 'abandoned' | 'taking' | 'taken' | 'given back' = 'coming';
 
   private constructor(
@@ -118,6 +119,7 @@ export class Arrival implements Incoming {
 
   async load(run: Run, session: QmpSession, signal: AbortSignal): Promise<Outcome<undefined>> {
     this.#launchedAt = run.launched.launchedAt;
+    this.#session = session;
     const { argv } = run.launched.launch;
     const fits = whatDoesNotFit(
       { ...this.#offer, files: {} },
@@ -165,7 +167,8 @@ export class Arrival implements Incoming {
     if (this.#state !== 'coming') return notMoved('it was given up');
     this.#state = 'taking';
     const same = await this.#sameFiles(given.message.files);
-    const taken = same.ok ? await this.#services.moves.put(this.noteOf('arrived')) : same;
+    const stands = same.ok ? await this.#stillStands() : same;
+    const taken = stands.ok ? await this.#services.moves.put(this.noteOf('arrived')) : stands;
     this.#state = taken.ok ? 'taken' : 'given back';
     return taken;
   }
@@ -179,6 +182,12 @@ export class Arrival implements Incoming {
   done(): Promise<void> {
     this.#link.send({ kind: 'running' });
     return Promise.resolve();
+  }
+
+  /** A QEMU that has ended meanwhile never let it run: it goes on where it was. */
+  async #stillStands(): Promise<Outcome<undefined>> {
+    const status = this.#session === undefined ? undefined : await commands.queryStatus(this.#session);
+    return status?.ok === true ? success(undefined) : notMoved('its QEMU on the other host ended');
   }
 
   /** SECURITY: promise 7. Its disks, by the very marks that they had when the other side let go of them: a copy is another disk. */

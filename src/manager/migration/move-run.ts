@@ -151,7 +151,7 @@ async function sendAndGive(work: Work): Promise<Outcome<Moved>> {
   const fresh = await giveFresh(services.broker, run, session);
   const sent = fresh.given.ok ? await send(work) : asMove(fresh.given);
   const moved = sent.ok ? await give(work, sent.value) : sent;
-  if (moved.ok || services.moves.get(run.launched.machine)?.kind === 'given') return moved;
+  if (moved.ok || isElsewhere(services.moves, run)) return moved;
   // What this manager lets go of is the next one's to set right.
   if (run.released.aborted) return moved;
   link.send({
@@ -169,6 +169,12 @@ async function sendAndGive(work: Work): Promise<Outcome<Moved>> {
     ok: false,
     faults: moved.faults.map((fault) => ({ ...fault, message: `${fault.message}; ${stuck}` })),
   };
+}
+
+/** Its guest was given away, and is there, or may be: it does not go on here. */
+export function isElsewhere(moves: MoveNotes, { launched: { machine, launchedAt } }: Run): boolean {
+  const note = moves.get(machine);
+  return note?.launchedAt === launchedAt && (note.kind === 'given' || note.kind === 'gone');
 }
 
 interface Sent {
@@ -278,6 +284,7 @@ async function give(work: Work, { at, downtimeMs, files }: Sent): Promise<Outcom
   }
   const gone = await services.moves.put({ ...note, kind: 'gone' });
   if (!gone.ok) return gone;
+  if (answer.message.kind === 'failed') return crashedThere(move, answer.message);
   return success({ downtimeMs: Math.round(downtimeMs + performance.now() - at), bytes: meter.bytes });
 }
 
@@ -294,6 +301,17 @@ const undecided = ({ machine, peer }: Move, why: string): Outcome<never> =>
     'migration-undecided',
     `machine "${machine}" was given to ${peer}, and whether it runs there was not heard: ${why}; it stands still here`,
     `ask there: \`qward migrate ${machine} ${peer}\`; or say it: \`qward migrate --keep ${machine}\` where it does not run there, \`qward migrate --gone ${machine}\` where it does`,
+  );
+
+/** It was given away, and there its QEMU ended as its guest went on, or before: nobody knows what it wrote. */
+const crashedThere = (
+  { machine, peer }: Move,
+  { faults }: Extract<MoveMessage, { kind: 'failed' }>,
+): Outcome<never> =>
+  failure(
+    'machine-moved',
+    `machine "${machine}" is on ${peer}, where it crashed as it came: ${faults.map(({ message }) => message).join('; ')}`,
+    'start it there',
   );
 
 /** What the other host has against it, in its own words. */
