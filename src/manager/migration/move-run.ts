@@ -48,7 +48,7 @@ export interface MoveRequest {
   /** Gives it up; the guest goes on then. */
   readonly signal: AbortSignal;
   readonly onProgress: (percent: number) => void;
-  readonly keepNote: () => Promise<void>;
+  readonly keepNote: () => Promise<Outcome<undefined>>;
   readonly link: MoveLink;
 }
 
@@ -147,9 +147,10 @@ async function sendAndGive(work: Work): Promise<Outcome<Moved>> {
   const { run, session, services, paused, link } = work;
   // A manager that dies from here on is followed by one that lets the guest go on, until it was given.
   run.saving = paused ? 'paused' : 'running';
-  await work.keepNote();
+  const kept = await work.keepNote();
   const fresh = await giveFresh(services.broker, run, session);
-  const sent = fresh.given.ok ? await send(work) : asMove(fresh.given);
+  const begun = kept.ok ? fresh.given : kept;
+  const sent = begun.ok ? await send(work) : asMove(begun);
   const moved = sent.ok ? await give(work, sent.value) : sent;
   if (moved.ok || isElsewhere(services.moves, run)) return moved;
   // What this manager lets go of is the next one's to set right.
