@@ -58,7 +58,10 @@ test('a machine that does not run, another of its name, no other host: refused, 
 });
 
 test('what the other host would not give it is told before anything goes over', async () => {
-  const roots = [{ path: one.guest.kernel.replace(/\/[^/]*$/, ''), access: 'ro' }];
+  const roots = [one.guest.kernel, one.guest.initrd].map((path) => ({
+    path: path.replace(/\/[^/]*$/, ''),
+    access: 'ro',
+  }));
   other.writePolicy({ storageRoots: [...roots, { path: other.paths.images, access: 'rw' }] });
   assert.match(await refused(one, ['migrate', 'web', there], { status: 4 }), /web\.qcow2/);
   other.writePolicy({
