@@ -41,8 +41,78 @@ test('bash completes commands, options, their values and names of machines', asy
   assert.deepEqual(await offered('list', '--state', 'pa'), ['paused']);
   assert.deepEqual(await offered('rename', 'web1', ''), []);
   assert.deepEqual(await offered('--socket', 'x', 'completion', ''), ['bash', 'zsh', 'fish']);
+  // The instance that the line names is the one that is asked.
+  assert.deepEqual(await complete(['--socket', manager.socketPath, 'start', 'd'], '/nowhere'), ['db']);
+  assert.deepEqual(await complete(['--session', 'start', 'd'], '/nowhere'), []);
   // In "define", -n takes no value; in "logs" it does.
   assert.deepEqual(await offered('logs', '-n', '5', 'd'), ['db']);
+});
+
+/** Machines by way of a program in qward's place, which keeps what it was asked. */
+async function inShell(
+  shell: 'zsh' | 'fish',
+  script: string,
+): Promise<{ readonly out: string; readonly asked: readonly string[] }> {
+  const directory = mkdtempSync(join(tmpdir(), 'qward-shell-'));
+  try {
+    const program = `#!/bin/sh\necho "$@" >>'${directory}/asked'\nprintf 'web1\\nweb2\\ndb\\n'\n`;
+    writeFileSync(join(directory, 'qward'), program, { mode: 0o755 });
+    writeFileSync(join(directory, 'asked'), '');
+    const env = {
+      PATH: `${directory}:/usr/bin:/bin`,
+      HOME: directory,
+      TERM: 'xterm',
+      COMPLETIONS: join(root, 'packaging/completions'),
+    };
+    const options = shell === 'zsh' ? ['-f'] : ['--no-config'];
+    const { stdout } = await promisify(execFile)(shell, [...options, '-c', script], { env });
+    return { out: stdout, asked: readFileSync(join(directory, 'asked'), 'utf8').trimEnd().split('\n') };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+const asked = [
+  '__complete machines',
+  '--session __complete machines',
+  '--socket /x __complete machines',
+  '-H ssh://h __complete machines',
+];
+
+test('fish completes commands and machines, of the instance that the line names', async () => {
+  const lines = [
+    'qward start d',
+    'qward --session start d',
+    'qward --socket /x start d',
+    'qward -H ssh://h start d',
+  ];
+  const script = [
+    'source $COMPLETIONS/qward.fish',
+    ...lines.map((line) => `complete -C "${line}"`),
+    'complete -C "qward stat"',
+  ];
+  const told = await inShell('fish', script.join('; '));
+  assert.deepEqual(told.asked, asked);
+  assert.match(told.out, /^(db\n){4}stats\t.*\nstatus\t.*\n$/);
+});
+
+test('zsh completes commands and machines, of the instance that the line names', async () => {
+  // Keys into a terminal, as zsh completes nowhere else; each line is waited for until its name is whole.
+  const script = `zmodload zsh/zpty
+zpty z zsh -f -i
+typeset seen
+zpty -w z 'PS1="rea""dy> "; fpath=($COMPLETIONS $fpath); autoload -Uz compinit; compinit -u -D; bindkey "^I" complete-word'
+zpty -r -m z seen '*ready> *'
+for line in 'qward start d' 'qward --session start d' 'qward --socket /x start d' 'qward -H ssh://h start d' 'qward --session statu'; do
+  zpty -w -n z "$line"$'\t'
+  zpty -r -m z seen "*\${line}[bs]*"
+  print "$line"
+  zpty -w -n z $'\x15'
+done
+zpty -d z`;
+  const told = await inShell('zsh', script);
+  assert.deepEqual(told.asked, asked);
+  assert.match(told.out, /statu\n$/);
 });
 
 test('bash completes hosts that ssh knows, and machines of the host that the line names', async (context) => {
