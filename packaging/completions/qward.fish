@@ -4,7 +4,11 @@ function __qward_machines
   set -l at
   for index in (seq (count $words))
     if contains -- $words[$index] -H --host
-      set at -H $words[(math $index + 1)]
+      set -a at -H $words[(math $index + 1)]
+    else if test $words[$index] = --socket
+      set -a at --socket $words[(math $index + 1)]
+    else if contains -- $words[$index] --session --system
+      set -a at $words[$index]
     end
   end
   qward $at __complete machines 2>/dev/null
