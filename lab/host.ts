@@ -18,6 +18,8 @@ export interface HostOptions {
   /** A directory whose files are in /lab of the host. */
   readonly payload?: string;
   readonly memoryMib?: number;
+  /** Size of its disk, where the recipe's is too small; its file system grows at the first boot. */
+  readonly diskMib?: number;
   /** Parameters of the kernel beside those of every host. */
   readonly parameters?: string;
   /** With an NVMe disk in an IOMMU group of its own, for a machine of the host's. */
@@ -49,7 +51,8 @@ export class LabHost implements AsyncDisposable {
     const directory = mkdtempSync(join(tmpdir(), 'qward-lab-'));
     const host = new LabHost(directory, image, options);
     const overlay = ['create', '-q', '-f', 'qcow2', '-b', image.disk, '-F', 'raw', host.#path('disk.qcow2')];
-    execFileSync('qemu-img', overlay, { stdio: 'pipe' });
+    const size = options.diskMib === undefined ? [] : [`${options.diskMib}M`];
+    execFileSync('qemu-img', [...overlay, ...size], { stdio: 'pipe' });
     if (options.spareDisk === true) writeFileSync(host.#path('spare.raw'), Buffer.alloc(64 * 1024 * 1024));
     if (options.payload !== undefined)
       execFileSync('tar', ['-C', options.payload, '-cf', host.#path('payload.tar'), '.'], { stdio: 'pipe' });
@@ -105,6 +108,7 @@ export class LabHost implements AsyncDisposable {
       const socket = await Promise.race([connected, boot.unexpectedEnd()]);
       port.close();
       await boot.attach(socket);
+      if (this.#options.diskMib !== undefined) await this.demand('resize2fs /dev/vda');
       if (this.#options.payload !== undefined)
         await this.demand('mkdir -p /lab && tar -C /lab -xf /dev/vdb --no-same-owner');
     } catch (error) {

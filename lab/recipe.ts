@@ -60,6 +60,12 @@ export const packages: readonly string[] = [
   'man-db',
   'lvm2',
   'sg3-utils',
+  // What qward's package recommends for networks and TPMs, and for `qward ssh`.
+  'passt',
+  'nftables',
+  'dnsmasq-base',
+  'swtpm',
+  'openssh-client',
   // Users with a systemd of their own.
   'libpam-systemd',
   'dbus-user-session',

@@ -11,6 +11,7 @@ export interface SuiteOptions {
   readonly prepare?: string;
   readonly parameters?: string;
   readonly spareDisk?: boolean;
+  readonly diskMib?: number;
 }
 
 /** Of all suites but one: guests run in it beside the host's own programs. */
@@ -18,16 +19,11 @@ const memoryMib = 3072;
 const installLimitMs = 300_000;
 
 /** With what `makePayload` makes in /lab, and nothing of qward installed. */
-export async function suiteHost({
-  bring,
-  prepare,
-  parameters = '',
-  spareDisk = false,
-}: SuiteOptions = {}): Promise<LabHost> {
+export async function suiteHost({ bring, prepare, ...options }: SuiteOptions = {}): Promise<LabHost> {
   const image = await labImage((line) => console.log(line));
   const payload = await makePayload();
   await bring?.(payload.directory);
-  const host = LabHost.create(image, { payload: payload.directory, memoryMib, parameters, spareDisk });
+  const host = LabHost.create(image, { ...options, payload: payload.directory, memoryMib });
   payload[Symbol.dispose]();
   before(async () => {
     await host.boot();
@@ -44,3 +40,14 @@ export function installedHost({ prepare = '', ...options }: SuiteOptions = {}): 
 
 /** The journal outlives a boot: `lastShutdown` reads it. */
 export const keepJournal = 'mkdir -p /var/log/journal && systemctl restart systemd-journald';
+
+/** A script of an ordinary user's, at home, with the environment that pam_systemd gives. */
+export const asUser = (user: string, script: string): string => `set -e
+cat > /run/script-${user} <<'SCRIPT'
+set -e
+export XDG_RUNTIME_DIR=/run/user/$(id -u) DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$(id -u)/bus
+cd
+${script}
+SCRIPT
+chmod 0755 /run/script-${user}
+su - ${user} -c 'bash /run/script-${user}'`;

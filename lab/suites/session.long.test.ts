@@ -1,7 +1,7 @@
 /** Sessions on a host with systemd: ordinary users with KVM and limits, two that are strangers to each other, start without a login. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { suiteHost } from '../suite-host.ts';
+import { asUser, suiteHost } from '../suite-host.ts';
 
 const prepare = `set -e
 dpkg -i /lab/qward.deb
@@ -19,19 +19,8 @@ systemctl restart user@$(id -u ann).service`;
 
 const host = await suiteHost({ prepare });
 
-/** As a user, with the environment that pam_systemd gives. */
-const as = (user: string, script: string): string => `set -e
-cat > /run/script-${user} <<'SCRIPT'
-set -e
-export XDG_RUNTIME_DIR=/run/user/$(id -u) DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$(id -u)/bus
-cd
-${script}
-SCRIPT
-chmod 0755 /run/script-${user}
-su - ${user} -c 'bash /run/script-${user}'`;
-
 const demandAs = (user: string, script: string, limitMs = 180_000): Promise<string> =>
-  host.demand(as(user, script), limitMs);
+  host.demand(asUser(user, script), limitMs);
 
 const definition = (user: string, name: string, accel: 'kvm' | 'tcg'): string => `
 qward disk create ~/${name}.qcow2 64MiB > /dev/null

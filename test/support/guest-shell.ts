@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { Instance } from './instance.ts';
 
-const limitMs = 60_000;
-
 /** What the command prints, without the carriage returns of the terminal. The guest's shell must be up. */
-export async function guestRuns(instance: Instance, machine: string, command: string): Promise<string> {
-  const reply = await instance.client.console({ name: machine, mode: 'write', steal: true, replay: false });
+export async function guestRuns(
+  { client }: Pick<Instance, 'client'>,
+  machine: string,
+  command: string,
+  limitMs = 60_000,
+): Promise<string> {
+  const reply = await client.console({ name: machine, mode: 'write', steal: true, replay: false });
   assert.ok(reply.ok, JSON.stringify(reply));
   const mark = randomBytes(6).toString('hex');
   const timer = setTimeout(() => reply.result.close(), limitMs);
