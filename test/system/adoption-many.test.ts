@@ -1,4 +1,7 @@
-/** Fifty real QEMU processes whose manager is killed: the next one has all of them, and what ended meanwhile. */
+/**
+ * Fifty real QEMU processes whose manager is killed: the next one has all of them, and what ended meanwhile. What is asserted is
+ * that nothing is lost; how long it takes is a row of the bench (bench/adoption.ts), and here only said.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
@@ -19,8 +22,6 @@ import {
 } from '../support/small-machine.ts';
 
 const count = 50;
-/** The promise is 2 s, and a row of the bench; here other tests run beside it. */
-const [promisedMs, allowedMs] = [2000, 12_000];
 
 /** Rows that are not yet as an adopted machine's are. */
 async function untilAdopted(instance: Instance): Promise<void> {
@@ -71,10 +72,9 @@ test(`${count} machines outlive kill -9 of the manager; the next has them all, a
   const stopped = performance.now();
   const [adoptedMs, listMs, stopMs] = [adopted - up, listed - up, stopped - adopted];
   t.diagnostic(
-    `${count} machines: up ${Math.round(up - begun)} ms, all adopted ${Math.round(adoptedMs)} ms after it, list ${Math.round(listMs)} ms, stop ${Math.round(stopMs)} ms; promised: ${promisedMs} ms`,
+    `${count} machines: up ${Math.round(up - begun)} ms, all adopted ${Math.round(adoptedMs)} ms after it, list ${Math.round(listMs)} ms, stop ${Math.round(stopMs)} ms`,
   );
   assert.equal(rows.length, count);
-  for (const ms of [adoptedMs, listMs, stopMs]) assert.ok(ms < allowedMs, `${ms} ms`);
 
   const after = new Map(granted(await instance.client.call('list')).map((row) => [row.name, row]));
   const ended = new Set(['leaves', 'small-0', 'small-7']);

@@ -1,4 +1,7 @@
-/** Managers end and come back; machines run on, and the new one takes all of them over. */
+/**
+ * Managers end and come back; machines run on, and the new one takes all of them over. What is asserted is that nothing is lost;
+ * how long it takes is a row of the bench (bench/adoption.ts), and here only said.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
@@ -20,18 +23,18 @@ import {
   statusOf,
 } from '../support/small-machine.ts';
 
-/** What the design promises is 2 s; the machine that runs the tests may be busy. */
-const adoptedWithinMs = 4_000;
-
 async function pids(instance: Instance): Promise<ReadonlyMap<string, number | null>> {
   const list = granted(await instance.client.call('list'));
   return new Map(list.map(({ name, pid }) => [name, pid]));
 }
 
 async function allRunning(instance: Instance): Promise<void> {
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const list = granted(await instance.client.call('list'));
-    if (list.every(({ state }) => state === 'running')) return;
+    const others = list.filter(({ state }) => state !== 'running');
+    if (others.length === 0) return;
+    assert.ok(performance.now() < deadline, others.map(({ name, state }) => `${name}: ${state}`).join(', '));
     await delay(5);
   }
 }
@@ -63,7 +66,6 @@ test('20 machines run on through kill -9 of the manager, and a new one adopts al
   await allRunning(instance);
   const took = performance.now() - begun;
   t.diagnostic(`20 machines adopted ${Math.round(took)} ms after \`qward host up\` was called`);
-  assert.ok(took <= adoptedWithinMs, `${took} ms`);
   assert.deepEqual(await pids(instance), before);
 
   await type(instance, 'guest-a', 'echo answer-$((40 + 2))\n');
