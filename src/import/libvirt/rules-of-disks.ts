@@ -312,7 +312,7 @@ export const rulesOfDisks: Rules = {
   'devices/disk/shareable': shareable,
   'devices/disk/transient/**': unsupported('what the guest writes is kept: give it an overlay to throw away'),
   'devices/disk/serial#': diskKey('serial', text),
-  'devices/disk/wwn#': diskKey('wwn', text),
+  'devices/disk/wwn#': diskKey('wwn', (value) => value.toLowerCase().replace(/^0x/, '')),
   'devices/disk/vendor#': diskKey('vendor', text),
   'devices/disk/product#': diskKey('product', text),
   'devices/disk/boot@order': imported,

@@ -27,7 +27,7 @@ function usbController(place: Place): Outcome {
   const first = draft
     .controllers('usb')
     .find((one) => attributeOf(one, 'model')?.startsWith('ich9-uhci') !== true);
-  if (first !== element) return wholeNotYet('one USB controller');
+  if (first !== element) return whole(changed('one USB controller has all that is plugged in'));
   const own = usbModels[model] ?? 'xhci';
   const verdict = draft.set(draft.machine, 'usb.model', own, element);
   if (verdict.is !== 'imported') return verdict;

@@ -138,6 +138,11 @@ const enlightenments: Readonly<Record<string, string>> = {
   emsr_bitmap: 'emsr-bitmap',
 };
 
+const hasHypervClock = ({ draft }: Place): boolean =>
+  childrenOf(childOf(draft.root, 'clock'), 'timer').some(
+    (timer) => attributeOf(timer, 'name') === 'hypervclock' && attributeOf(timer, 'present') !== 'no',
+  );
+
 function hyperv(place: Place): Verdict {
   const { element, value } = place;
   if (!isOn(value)) return imported;
@@ -145,7 +150,11 @@ function hyperv(place: Place): Verdict {
   if (element.name === 'evmcs')
     return changed('it has no meaning without nested virtualisation, which stays off');
   const own = enlightenments[element.name];
-  return own === undefined ? unsupported(noKey) : place.include('cpu.hyperv.enlightenments', own);
+  if (own === undefined) return unsupported(noKey);
+  const verdict = place.include('cpu.hyperv.enlightenments', own);
+  if (own !== 'stimer' || hasHypervClock(place) || verdict.is !== 'imported') return verdict;
+  place.include('cpu.hyperv.enlightenments', 'time');
+  return changed('the enlightenment time is there too: QEMU’s stimer needs it');
 }
 
 function hypervPart(name: string) {
