@@ -14,7 +14,9 @@ export function ownBoundingSet(): string {
 export function refuseLacking(launch: LaunchRequest, unit: boolean): readonly Refusal[] {
   const lacking = lackingIn(ownBoundingSet(), relaxations(launch, 'capability'));
   if (lacking === '') return [];
-  const why = `the broker cannot give: its own bounding set is without (CapBnd of /proc/${process.pid}/status)`;
-  const message = `machine "${launch.machine}" is to have ${lacking}, which ${why}`;
-  return refuse('wall-missing', message, cureOfLack(lacking, unit)).refusals;
+  return refuse(
+    'wall-missing',
+    `machine "${launch.machine}" is to have ${lacking}, which the broker cannot give: its own bounding set is without (CapBnd of /proc/${process.pid}/status)`,
+    cureOfLack(lacking, unit),
+  ).refusals;
 }

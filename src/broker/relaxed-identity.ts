@@ -1,6 +1,7 @@
 /** Who and under which label a machine's process is, where relaxations say otherwise than uid of its own and qward's profile. */
-import { existsSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { labelFor, profilesOf, selinuxLabel } from '../jail/apparmor.ts';
+import { unlessMissing } from '../linux/errno.ts';
 import { accountNamed } from '../linux/accounts.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Refusal } from '../protocol/broker.ts';
@@ -39,6 +40,12 @@ export function identityFor(
   return { ok: true, ids: { uid: account.uid, gid: account.gid }, label };
 }
 
+/** The kernel takes a label that is written there where the loaded policy knows it. */
+function tried(label: string): string {
+  writeFileSync('/sys/fs/selinux/context', label);
+  return label;
+}
+
 function labelOf(launch: LaunchRequest): string | undefined | Refusal {
   const selinux = selinuxLabel(launch);
   const missing = (what: string): Refusal => ({
@@ -47,9 +54,10 @@ function labelOf(launch: LaunchRequest): string | undefined | Refusal {
     hint: 'load it, or take it out of the definition',
   });
   if (selinux !== undefined)
-    return existsSync('/sys/fs/selinux/enforce')
-      ? selinux
-      : missing('an SELinux label, and this host has no SELinux');
+    return (
+      unlessMissing(() => tried(selinux), ['ENOENT', 'EINVAL', 'EROFS']) ??
+      missing(`the SELinux label ${selinux}, which no policy that this host has loaded knows`)
+    );
   const [profile] = relaxations(launch, 'apparmor');
   const label = labelFor(launch.program, undefined, profilesOf(launch));
   if (profile === undefined || profile === 'unconfined' || (label !== undefined && label !== ''))

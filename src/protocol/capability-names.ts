@@ -24,15 +24,15 @@ export function capabilityNames(set: string): string {
 
 /** Those that are not in a set as /proc/PID/status has it, `CAP_NET_RAW CAP_SYSLOG`; empty: it has them all. */
 export function lackingIn(set: string, wanted: readonly string[]): string {
-  const lacking = wanted.filter((name) => (BigInt(`0x${set}`) & bitOf(name)) === 0n);
-  return lacking.map((name) => `CAP_${name.toUpperCase()}`).join(' ');
+  return wanted
+    .filter((name) => (BigInt(`0x${set}`) & bitOf(name)) === 0n)
+    .map((name) => `CAP_${name.toUpperCase()}`)
+    .join(' ');
 }
 
 /** How the broker comes to have what its bounding set lacks. `unit`: it is a service of systemd (systemd.exec(5)). */
 export function cureOfLack(lacking: string, unit: boolean): string {
-  if (!unit)
-    return `start the broker where root has ${lacking} in its bounding set: \`qward host down --leave-machines\`, then \`qward host up\` there`;
-  const file = '/etc/systemd/system/qward-broker.service.d/capabilities.conf';
-  const lines = `with the lines "[Service]" and "CapabilityBoundingSet=${lacking}"`;
-  return `make ${file} ${lines}; then \`systemctl daemon-reload\` and \`systemctl restart qward-broker\``;
+  return unit
+    ? `make /etc/systemd/system/qward-broker.service.d/capabilities.conf with the lines "[Service]" and "CapabilityBoundingSet=${lacking}"; then \`systemctl daemon-reload\` and \`systemctl restart qward-broker\``
+    : `start the broker where root has ${lacking} in its bounding set: \`qward host down --leave-machines\`, then \`qward host up\` there`;
 }

@@ -125,6 +125,13 @@ test('what is no device of this host, or no address at all, is refused with its 
   assert.deepEqual(traces(broker.site), []);
 });
 
+test('a label that no policy of SELinux on this host knows is refused with its line too, and nothing is started', async () => {
+  const one = { relax: 'selinux', to: 'nobody_u:nobody_r:no_such_t:s0' } as const;
+  await using broker = await startTestBroker({ relaxations: [one] });
+  await refused(broker, await launchWith(one), /asks for the SELinux label nobody_u\S+, which no policy/);
+  assert.deepEqual(traces(broker.site), []);
+});
+
 /** Each PCI device with its driver. */
 function driversOfHost(): readonly string[] {
   const devices = '/sys/bus/pci/devices';
