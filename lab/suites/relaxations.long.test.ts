@@ -120,7 +120,7 @@ test('a capability that the unit takes from the broker is refused by name, and t
   const refused = await host.run('qward start sniffer');
   assert.notEqual(refused.status, 0);
   assert.match(refused.output, /"sniffer" is to have CAP_NET_RAW, which the broker cannot give/);
-  assert.match(await host.demand('qward doctor || true'), /capabilities +degraded +.*CAP_NET_RAW/);
+  assert.match(await host.demand('qward doctor || true'), /degraded +capabilities +.*CAP_NET_RAW/);
   const [, path = '', ...lines] =
     /make (\S+) with the lines "(.*?)" and "(.*?)"; then/.exec(refused.output.replaceAll(/\s+/g, ' ')) ?? [];
   await host.demand(`mkdir -p $(dirname ${path}) && printf '%s\\n' ${lines.map((line) => `'${line}'`).join(' ')} > ${path}
@@ -129,6 +129,6 @@ systemctl daemon-reload && systemctl restart qward-broker`);
   const status = await host.demand(`cat /proc/${pidOf('sniffer')}/status`);
   for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
     assert.match(status, new RegExp(`^${set}:\\t0000000000002000$`, 'm'));
-  assert.match(await host.demand('qward doctor || true'), /capabilities +ok +.*net_raw/);
+  assert.match(await host.demand('qward doctor || true'), /ok +capabilities +net_raw/);
   await host.demand('qward audit sniffer && qward kill sniffer');
 });
