@@ -13,10 +13,11 @@ export function ownBoundingSet(): string {
 /** Where a runtime could only say "Operation not permitted". */
 export function refuseLacking(launch: LaunchRequest, unit: boolean): readonly Refusal[] {
   const lacking = lackingIn(ownBoundingSet(), relaxations(launch, 'capability'));
-  if (lacking === '') return [];
-  return refuse(
-    'wall-missing',
-    `machine "${launch.machine}" is to have ${lacking}, which the broker cannot give: its own bounding set is without (CapBnd of /proc/${process.pid}/status)`,
-    cureOfLack(lacking, unit),
-  ).refusals;
+  return lacking === ''
+    ? []
+    : refuse(
+        'wall-missing',
+        `machine "${launch.machine}" is to have ${lacking}, which the broker cannot give: its own bounding set is without (CapBnd of /proc/${process.pid}/status)`,
+        cureOfLack(lacking, unit),
+      ).refusals;
 }
