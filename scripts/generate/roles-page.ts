@@ -1,5 +1,6 @@
 /** docs/roles.md: who may do what, from the tables that decide it. */
 import {
+  documents,
   grantableRights,
   rightMeanings,
   rights,
@@ -26,12 +27,13 @@ const rightRows = rights.map((right) => [
 ]);
 
 function callsOf(right: Right): string {
-  const calls = Object.entries<Route>(routes).filter(([, route]) => route.right === right);
-  return calls
+  const calls = Object.entries<Route>(routes)
+    .filter(([, route]) => route.right === right)
     .map(
       ([name, route]) => `[\`${name}\`](api.md#${name.toLowerCase()})${route.logged === true ? '\\*' : ''}`,
-    )
-    .join(', ');
+    );
+  const others = Object.values(documents).filter((document) => document.right === right);
+  return [...calls, ...others.map(({ path }) => `\`GET ${path}\``)].join(', ');
 }
 
 const thousands = (count: number): string => count.toLocaleString('en');

@@ -358,6 +358,18 @@ interface Route {
   readonly logged?: true;
 }
 
+/** What is answered as it is, without a call: the other rows of the table of rights. */
+export const documents: Readonly<
+  Record<'openapi' | 'metrics', { readonly path: string; readonly right: Right; readonly summary: string }>
+> = {
+  openapi: { path: '/openapi.json', right: 'see', summary: 'This API, as an OpenAPI 3.1 document.' },
+  metrics: {
+    path: '/metrics',
+    right: 'see',
+    summary: 'Figures of the machines that you may see, in the text format of Prometheus.',
+  },
+};
+
 export const routes = {
   info: {
     ...endpoints.info,

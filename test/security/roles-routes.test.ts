@@ -1,7 +1,7 @@
 /** Promise 4 over the real socket with real uids: every route of the contract, tried by every kind of user. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { rights, routes, type Right, type Route } from '../../src/api/contract.ts';
+import { documents, rights, routes, type Right, type Route } from '../../src/api/contract.ts';
 import { apiAs } from '../support/api-as.ts';
 import { startWithAccounts } from '../support/accounts.ts';
 import { define, granted, smallMachine } from '../support/small-machine.ts';
@@ -59,6 +59,18 @@ const seesAll = (user: User): boolean => user === 'admin' || user === 'operator'
 
 test('every route has a right that there is', () => {
   for (const [name, route] of Object.entries<Route>(routes)) assert.ok(rights.includes(route.right), name);
+});
+
+test('documents are in the table too, and answered by it', async () => {
+  await using instance = await startWithAccounts(accounts);
+  await define(instance, smallMachine('billing'));
+  granted(await instance.client.call('grant', { name: 'billing', who: 'vera', rights: ['console'] }));
+  for (const { path, right } of Object.values(documents))
+    for (const user of ['admin', 'operator', 'console', 'nobody'] as const) {
+      const { status, text } = await apiAs(instance, users[user], { method: 'GET', path });
+      const given = onHost[user].includes(right);
+      assert.equal(status, given ? 200 : 403, `${user}: ${path}: ${text.slice(0, 200)}`);
+    }
 });
 
 test('every user gets from every route what the table says, on every machine', async () => {

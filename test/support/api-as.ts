@@ -33,6 +33,9 @@ export async function apiAs(
   ];
   const { stdout } = await run([...asUser({ uid }), ...curl, ...data, `http://q${path}`], environment);
   const [text = '', status = ''] = stdout.split(/\n(?=\d+$)/);
-  const answer = JSON.parse(text) as { readonly faults?: readonly { readonly code: string }[] };
+  // Figures are no JSON; faults are.
+  const answer = text.startsWith('{')
+    ? (JSON.parse(text) as { readonly faults?: readonly { readonly code: string }[] })
+    : {};
   return { status: Number(status), code: answer.faults?.[0]?.code, text };
 }

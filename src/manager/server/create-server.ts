@@ -1,6 +1,6 @@
-/** The API over HTTP: a route for each row of the contract, nothing beside it but the document that describes them. */
+/** The API over HTTP: a route for each row of the contract, nothing beside it. */
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { routes, type Route } from '../../api/contract.ts';
+import { documents, routes, type Route } from '../../api/contract.ts';
 import type { Fault } from '../../definition/fault.ts';
 import { version } from '../../protocol/version.ts';
 import type { EventHistory } from '../events.ts';
@@ -88,22 +88,20 @@ export function createServer(options: ServerOptions): FastifyInstance {
       },
     });
   }
-  app.get('/openapi.json', async (request, reply) => {
-    const identity = connections.identityOf(request.raw.socket);
-    if (identity === undefined) return reply.hijack();
-    const granted = authorize(options.machines, identity, { right: 'see', name: undefined });
-    if (!granted.ok) return await send(reply, granted);
-    // Loaded when it is asked for: its making costs more memory than all the rest of the API.
-    const { openApiDocument } = await import('../../api/openapi.ts');
-    return await reply.send(openApiDocument(version));
-  });
-  app.get('/metrics', async (request, reply) => {
-    const identity = connections.identityOf(request.raw.socket);
-    if (identity === undefined) return reply.hijack();
-    const granted = authorize(options.machines, identity, { right: 'see', name: undefined });
-    if (!granted.ok) return await send(reply, granted);
-    return await reply.type('text/plain; version=0.0.4; charset=utf-8').send(await options.metrics(identity));
-  });
+  for (const [name, { path, right }] of Object.entries(documents))
+    app.get(path, { exposeHeadRoute: false }, async (request, reply) => {
+      const identity = connections.identityOf(request.raw.socket);
+      if (identity === undefined) return reply.hijack();
+      const granted = authorize(options.machines, identity, { right, name: undefined });
+      if (!granted.ok) return await send(reply, granted);
+      if (name === 'metrics')
+        return await reply
+          .type('text/plain; version=0.0.4; charset=utf-8')
+          .send(await options.metrics(identity));
+      // Loaded when it is asked for: its making costs more memory than all the rest of the API.
+      const { openApiDocument } = await import('../../api/openapi.ts');
+      return await reply.send(openApiDocument(version));
+    });
   const closeStreams = acceptStreams(app.server, { ...options, ...connections, record });
   app.addHook('preClose', async () => {
     closeStreams();
