@@ -40,7 +40,11 @@ export const chain = defineCommand({
   options: {},
   examples: [{ line: 'qward chain web', meaning: 'each disk with the images below it' }],
   async run(context, { arguments: { NAME: name } }) {
-    const reply = await withNearestName(context, name, await context.client.call('chain', { name }));
+    const reply = await withNearestName(
+      context,
+      name,
+      await context.during(`asking for the images of ${name}`, context.client.call('chain', { name })),
+    );
     return fromReply(reply, ({ disks }, style) =>
       disks.length === 0
         ? `${escapeLine(name)} has no disks.\n`

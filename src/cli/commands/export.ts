@@ -21,7 +21,14 @@ export const exportMachine = defineCommand({
   async run(context, { arguments: { FORMAT: format, NAME: name } }) {
     if (format !== 'libvirt')
       return usage(`export: "${format}" is not a format; ${formats.join(', ')} expected`);
-    const reply = await withNearestName(context, name, await context.client.call('definition', { name }));
+    const reply = await withNearestName(
+      context,
+      name,
+      await context.during(
+        `asking for the definition of ${name}`,
+        context.client.call('definition', { name }),
+      ),
+    );
     if (!reply.ok) return failed(reply.faults);
     const [{ parseDefinition }, { exportDomain }] = await Promise.all([
       import('../../definition/parse.ts'),

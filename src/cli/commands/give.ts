@@ -13,7 +13,11 @@ export const give = defineCommand({
   options: {},
   examples: [{ line: 'sudo qward give web vera', meaning: 'it is hers from now on' }],
   async run(context, { arguments: { NAME: name, USER: to } }) {
-    const reply = await withNearestName(context, name, await context.client.call('give', { name, to }));
+    const reply = await withNearestName(
+      context,
+      name,
+      await context.during(`giving ${name} to ${to}`, context.client.call('give', { name, to })),
+    );
     return fromReply(reply, (result, style) => (context.quiet ? '' : `${outcomeLine(result, style)}\n`));
   },
 });

@@ -21,7 +21,11 @@ const columns: readonly Column<Drive>[] = [
 ];
 
 async function show(context: Context, name: string): Promise<CommandResult> {
-  const reply = await withNearestName(context, name, await context.client.call('media', { name }));
+  const reply = await withNearestName(
+    context,
+    name,
+    await context.during(`asking for the discs of ${name}`, context.client.call('media', { name })),
+  );
   return fromReply(reply, ({ drives }, style) =>
     drives.length === 0
       ? `${escapeLine(name)} has no drive for discs.\n`

@@ -29,7 +29,10 @@ export const nvram = defineCommand({
     const packed = file === undefined ? null : readVariables(file);
     if (packed !== null && 'message' in packed) return failed([packed], 1);
     const variables = packed?.variables ?? null;
-    const reply = await context.client.call('setVariables', { name, variables });
+    const reply = await context.during(
+      `putting the variables of ${name} in place`,
+      context.client.call('setVariables', { name, variables }),
+    );
     return fromReply(
       await withNearestName(context, name, reply),
       (done) => `${escapeLine(done.name)}: UEFI variables ${done.outcome}\n`,

@@ -11,7 +11,11 @@ export const rename = defineCommand({
   options: {},
   examples: [{ line: 'qward rename web web-old', meaning: 'its disks stay where they are' }],
   async run(context, { arguments: { NAME: name, TO: to } }) {
-    const reply = await withNearestName(context, name, await context.client.call('rename', { name, to }));
+    const reply = await withNearestName(
+      context,
+      name,
+      await context.during(`renaming ${name} to ${to}`, context.client.call('rename', { name, to })),
+    );
     return fromReply(reply, (result, style) => (context.quiet ? '' : `${outcomeLine(result, style)}\n`));
   },
 });

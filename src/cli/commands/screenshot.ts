@@ -22,7 +22,11 @@ export const screenshot = defineCommand({
   async run(context, { arguments: { NAME: name, FILE: file }, options: { force } }) {
     if (file === '-' && context.io.isTerminal(1))
       return usage('screenshot: standard output is a terminal', 'name a file, or pipe it to a program');
-    const reply = await withNearestName(context, name, await context.client.call('screenshot', { name }));
+    const reply = await withNearestName(
+      context,
+      name,
+      await context.during(`taking a picture of ${name}`, context.client.call('screenshot', { name })),
+    );
     if (!reply.ok) return failed(reply.faults);
     const { png, width, height } = reply.result;
     const bytes = Buffer.from(png, 'base64');

@@ -40,7 +40,11 @@ export const stats = defineCommand({
     { line: 'qward stats web --json', meaning: 'for programs' },
   ],
   async run(context, { arguments: { NAME: name } }) {
-    const reply = await withNearestName(context, name, await context.client.call('stats', { name }));
+    const reply = await withNearestName(
+      context,
+      name,
+      await context.during(`asking what ${name} uses`, context.client.call('stats', { name })),
+    );
     return fromReply(reply, ({ state, cpu, memory, disks, nics }, style) => {
       const lines = [
         `${style.bold(escapeLine(name))}: ${escapeLine(state)}`,

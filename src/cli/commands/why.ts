@@ -19,7 +19,14 @@ export const why = defineCommand({
   ],
   async run(context, { arguments: { NAME: name } }) {
     const kernel = [...readKernelDenials()];
-    const reply = await withNearestName(context, name, await context.client.call('why', { name, kernel }));
+    const reply = await withNearestName(
+      context,
+      name,
+      await context.during(
+        `looking for what ${name} was denied`,
+        context.client.call('why', { name, kernel }),
+      ),
+    );
     if (!reply.ok) return failed(reply.faults);
     return done(reply.result, (style) => renderDenials(reply.result, style));
   },
