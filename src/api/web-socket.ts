@@ -5,6 +5,7 @@ import { WebSocket } from 'ws';
 import { TransportError } from './http.ts';
 import type { HttpResponse } from './http-response.ts';
 import { parseTrusted } from './json.ts';
+import { deferred } from './deferred.ts';
 
 const handshakeTimeoutMs = 30_000;
 const maxMessageBytes = 1024 * 1024;
@@ -28,7 +29,7 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
   #wake: (() => void) | undefined;
   #closed = false;
   #unsent = 0;
-  #drain = Promise.withResolvers<void>();
+  #drain = deferred<void>();
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
@@ -109,7 +110,7 @@ export class MessageStream implements AsyncIterable<StreamMessage> {
 
   #drained(): void {
     this.#drain.resolve();
-    this.#drain = Promise.withResolvers();
+    this.#drain = deferred();
   }
 
   #end(): void {

@@ -1,7 +1,7 @@
 /** The npm package of the client: packed, installed without a network, type-checked, run by the system's Node. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -57,6 +57,14 @@ test('the example runs against a manager', async () => {
     'demo: shut down',
     '',
   ]);
+});
+
+test('nothing in it needs a newer Node than 20', () => {
+  const lib = join(consumer, 'node_modules/@qward/client/lib');
+  const newer =
+    /Promise\.(withResolvers|try)|Array\.fromAsync|(Object|Map)\.groupBy|\bglobSync\b|import\.meta\.main/;
+  for (const file of readdirSync(lib).filter((name) => name.endsWith('.js')))
+    assert.doesNotMatch(readFileSync(join(lib, file), 'utf8'), newer, file);
 });
 
 test('a refusal and a missing manager are told apart', async () => {

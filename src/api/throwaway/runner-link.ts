@@ -14,6 +14,7 @@ import {
 import { Lookups } from './lookups.ts';
 import type { Place } from './places.ts';
 import { RunningCommand } from './running-command.ts';
+import { deferred } from '../deferred.ts';
 
 const maxCommands = 256;
 /** The runner has fewer. */
@@ -53,7 +54,7 @@ export class RunnerLink {
     if (this.#over !== undefined) throw this.#over;
     this.#lookups = new Lookups(maxCarried, onClosed);
     this.#places = places;
-    this.#opened = Promise.withResolvers();
+    this.#opened = deferred();
     const lines = places.map(({ host, port }) => `${host} ${port}\n`).join('');
     this.#stream.write(encodeFrame('N', 0, Buffer.from(lines)));
     await this.#opened.promise;
