@@ -23,7 +23,8 @@ const limitMs = 300_000;
 
 const networkOf: Readonly<Record<string, string>> = { web: 'lan', db: 'lan', evil: 'lan', cage: 'lab' };
 const nic = (network: string): string => `nics: [{ id: net, kind: network, network: ${network} }]`;
-const serverOf = (network: string): string => `$(pgrep -f '^/usr/sbin/dnsmasq.*qd-${network}')`;
+const serverOf = (network: string): string =>
+  `$(pgrep -f '^/usr/sbin/dnsmasq.*--domain=${network}.internal')`;
 const page = (from: string, url: string): string => `${from} busybox timeout 10 busybox wget -q -O - ${url}`;
 const inWorld = 'ip netns exec world';
 
