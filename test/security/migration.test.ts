@@ -4,13 +4,23 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, renameSync } from 'node:fs';
+import { copyFileSync, existsSync, renameSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { MoveStream } from '../../src/api/move-stream.ts';
 import { apiAs } from '../support/api-as.ts';
-import { consoleShows, define, defineDemo, done, statusOf, untilGone } from '../support/driver.ts';
+import {
+  consoleShows,
+  define,
+  defineDemo,
+  done,
+  processesOf,
+  refused,
+  statusOf,
+  untilGone,
+} from '../support/driver.ts';
 import { moveHeld } from '../support/held-move.ts';
-import { granted, reach } from '../support/small-machine.ts';
+import type { Instance } from '../support/instance.ts';
+import { granted, killProcess, reach } from '../support/small-machine.ts';
 import { startTwoHosts } from '../support/two-hosts.ts';
 
 const hosts = await startTwoHosts();
@@ -149,6 +159,90 @@ test('a disk that is a copy is found out at the end, and the guest goes on with 
   assert.match(JSON.stringify(end), /was written to at|bytes instead of/);
   await untilFree();
   assert.notEqual((await statusOf(other, 'web')).state, 'running');
+});
+
+/** What would have two hosts write one disk, or one guest go on twice, where its guest is, or may be, on another. */
+async function untouchedOn(host: Instance, why: RegExp): Promise<void> {
+  for (const words of [
+    'rename web web2',
+    'snapshot revert web before --yes',
+    'snapshot rm web before --yes',
+    'start web',
+  ])
+    assert.match(await refused(host, words), why, words);
+  assert.match(await refused(host, 'drill web', { status: 2 }), why);
+  assert.ok(existsSync(image));
+}
+
+/** Its QEMU is still there, and whoever may say anything to it cannot let its guest go on. */
+async function standsOn(host: Instance, why: RegExp): Promise<void> {
+  const pids = processesOf(host, 'web');
+  for (const words of [
+    ['resume', 'web'],
+    ['reset', 'web'],
+    ['save', 'web'],
+    ['qmp', 'web', 'cont'],
+    ['monitor', 'web', 'cont'],
+  ])
+    assert.match(await refused(host, words), why, words.join(' '));
+  assert.deepEqual(processesOf(host, 'web'), pids);
+}
+
+test('during a move and after it nobody at its source touches its disks, renames it, or lets its guest go on', async () => {
+  await done(one, 'snapshot create web before');
+  const moved = await moveHeld({
+    machine: 'web',
+    from: one,
+    to: other,
+    at: 'loaded',
+    act: async () => {
+      const asked = performance.now();
+      for (const words of ['rename web web2', 'rm web'])
+        assert.match(await refused(one, words), /being moved/);
+      assert.match(await refused(other, 'rename web web2'), /being moved/);
+      for (const words of ['resume web', 'qmp web cont', 'monitor web cont'])
+        assert.match(await refused(one, words), /being moved/, words);
+      assert.ok(performance.now() - asked < 30_000, 'they did not wait for the move');
+    },
+  });
+  assert.equal(moved?.kind, 'done', JSON.stringify(moved));
+  await reach(one, 'web', ['stopped']);
+  await untouchedOn(one, /was moved to/);
+  assert.equal(await hosts.hostOf('web'), other);
+});
+
+test('so is one of which it was not heard whether it runs there, and one that its host could not end yet', async () => {
+  assert.equal((await hosts.migrate(other, ['web'])).status, 0);
+  await moveHeld({
+    machine: 'web',
+    from: one,
+    to: other,
+    at: 'running',
+    act: (cut) => Promise.resolve(cut()),
+  });
+  assert.equal((await statusOf(one, 'web')).moved?.kind, 'given');
+  await standsOn(one, /whether it runs there was not heard/);
+  assert.match(await refused(one, 'stop web'), /whether it runs there was not heard/);
+  await untouchedOn(one, /whether it runs there was not heard/);
+  assert.equal((await hosts.migrate(one, ['web'])).status, 0);
+  assert.equal(await hosts.hostOf('web'), other);
+
+  assert.equal((await hosts.migrate(other, ['web'])).status, 0);
+  await moveHeld({
+    machine: 'web',
+    from: one,
+    to: other,
+    at: 'running',
+    act: () => killProcess(one.daemon('broker')),
+  });
+  assert.equal((await statusOf(one, 'web')).moved?.kind, 'gone');
+  await standsOn(one, /was moved to/);
+  assert.notEqual((await one.qward(['stop', 'web'])).status, 0, 'nobody ends it without a broker');
+  await standsOn(one, /was moved to/);
+  await one.up();
+  await done(one, 'stop web');
+  await untilGone(one, 'web');
+  assert.equal(await hosts.hostOf('web'), other);
 });
 
 test('who may not define a machine moves it neither away nor here, and says nothing of where it is', async () => {

@@ -210,7 +210,10 @@ export class Definitions {
       const own = record.definition.disks.map(({ path }) => path);
       const removable = disks ? await this.#removable(identity, record.definition) : success([]);
       if (!removable.ok) return removable;
-      const removed = await machine.change(() => this.#forget(machine));
+      const removed = await machine.change(() => this.#forget(machine), {
+        evenElsewhere: !disks,
+        afterArrival: !disks,
+      });
       if (!removed.ok) return removed;
       for (const path of removable.value) await unlink(path);
       this.#services.events.emit('machine.removed', machine.name, identity.user);

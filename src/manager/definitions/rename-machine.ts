@@ -29,14 +29,6 @@ export async function renameMachine(
     const { machines, store } = services;
     if (machines.get(to) !== undefined || store.isBroken(to) || isReservedName(to)) return nameTaken(to);
     if (machine.saved !== undefined) return stillSaved(name, 'renamed');
-    const elsewhere = services.moves.refusal(name);
-    if (elsewhere !== undefined) return elsewhere;
-    if ((await readdir(`${services.paths.managerState}/snapshots/${name}`).catch(() => [])).length > 0)
-      return failure(
-        'machine-saved',
-        `machine "${name}" was not renamed: it has snapshots, which are of that name`,
-        `remove them: \`qward snapshot list ${name}\` shows which there are`,
-      );
     const renamed = await renamedRecord(services, machine, to);
     if (!renamed.ok) return renamed;
     const done = await machine.change(() => move(services, machine, renamed.value));
@@ -80,6 +72,12 @@ async function renamedRecord(
 async function move(services: RenameServices, machine: Machine, renamed: Renamed): Promise<Outcome<string>> {
   const { broker, store, notes, paths } = services;
   const [from, to] = [machine.name, renamed.record.name];
+  if ((await readdir(`${paths.managerState}/snapshots/${from}`).catch(() => [])).length > 0)
+    return failure(
+      'machine-saved',
+      `machine "${from}" was not renamed: it has snapshots, which are of that name`,
+      `remove them: \`qward snapshot list ${from}\` shows which there are`,
+    );
   const slot = await broker.call('rename', { machine: from, to });
   if (!slot.ok) return slot;
   const back = async (fault: Outcome<never>): Promise<Outcome<never>> => {

@@ -50,7 +50,9 @@ export function createGrantHandlers(services: Services): Pick<Handlers, GrantCal
       if (account === undefined) return noUser(body.to);
       const given = await services.locks.hold([machine.name], () =>
         services.owners.hold([String(account.id)], () =>
-          machine.change(() => give(services, machine, { to: account, by: identity.uid })),
+          machine.change(() => give(services, machine, { to: account, by: identity.uid }), {
+            evenElsewhere: true,
+          }),
         ),
       );
       if (!given.ok) return given;

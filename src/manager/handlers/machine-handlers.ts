@@ -108,7 +108,7 @@ export function createMachineHandlers(services: MachineHandlerServices): Pick<Ha
       return success({ name: machine.name, output: output.toString('base64'), lost });
     },
     qmp: async ({ machine, body }) => {
-      const session = machine.session();
+      const session = machine.monitor();
       if (!session.ok) return session;
       const result = await session.value.execute(body.execute, body.arguments, { timeoutMs: qmpTimeoutMs });
       return result.ok
@@ -116,7 +116,7 @@ export function createMachineHandlers(services: MachineHandlerServices): Pick<Ha
         : monitorFailure(machine, result);
     },
     monitor: async ({ machine, body }) => {
-      const session = machine.session();
+      const session = machine.monitor();
       if (!session.ok) return session;
       const result = await commands.humanMonitor(session.value, { line: body.command });
       return result.ok

@@ -53,6 +53,13 @@ export interface StartOptions {
 
 export type MemoryProgress = NonNullable<MachineStatus['progress']>;
 
+export interface ChangeOptions {
+  /** Touches no disk: allowed of a machine whose guest is, or may be, on another host. */
+  readonly evenElsewhere?: boolean;
+  /** Waits for what comes from another host, as long as that takes; else it is refused at once. */
+  readonly afterArrival?: boolean;
+}
+
 export interface SaveOptions {
   readonly by: string;
   /** Gives it up; the guest goes on then. */
@@ -168,9 +175,10 @@ export class Machine {
         if (operation.kind === 'move') operation.abort();
         await operation.done;
       } else if (this.life.finishing !== undefined) await this.life.finishing;
-      // Nobody knows whose its guest is: only a kill ends what stands here of it.
-      else if (this.run !== undefined && this.#isGiven)
-        return this.#services.moves.refusal(this.name) ?? this.#undefined();
+      // Its guest is there: what stands here of it is not let go on to hear of a shutdown.
+      else if (this.run !== undefined && this.#services.moves.get(this.name)?.kind === 'gone')
+        return await this.kill(by);
+      else if (this.#elsewhere !== undefined) return this.#elsewhere;
       else if (this.run === undefined)
         return this.state === 'unreachable' ? this.#unreached() : this.#report(this.#stopped(by));
       else {
@@ -208,8 +216,7 @@ export class Machine {
 
   /** Gives its guest to another host, and ends it here; where that fails before it was given, it goes on as it was. */
   async moveAway(asked: Pick<MoveRequest, 'move' | 'limits' | 'link'>): Promise<Outcome<Moved>> {
-    while (this.#operations.current !== undefined) await this.#operations.current.done;
-    await this.life.connecting;
+    while (this.#underWay !== undefined) await this.#underWay;
     const elsewhere = this.#services.moves.refusal(this.name);
     if (elsewhere !== undefined) return elsewhere;
     const session = this.session();
@@ -258,17 +265,16 @@ export class Machine {
     const services = { ...this.#services, onProgress };
     const arrival = Arrival.of(move, offer, { link, services });
     if (!arrival.ok) return { outcome: arrival, ran: false };
-    while (this.#operations.current !== undefined) await this.#operations.current.done;
-    await this.life.finishing;
-    await this.life.connecting;
+    while (this.#underWay !== undefined) await this.#underWay;
     const record = this.#record;
     const refusal = this.#mayNotArrive();
     if (refusal !== undefined) return { outcome: refusal, ran: false };
     if (record === null) return { outcome: this.#undefined(), ran: false };
     this.life.after.restarts.cancel(move.by);
-    const outcome = await this.#operations.begin('start', (signal) =>
-      this.#arrive(record, arrival.value, signal),
-    ).done;
+    const outcome = await this.#operations.begin('start', (signal) => {
+      this.#arrival = arrival.value;
+      return this.#arrive(record, arrival.value, signal).finally(() => (this.#arrival = undefined));
+    }).done;
     return { outcome, ran: arrival.value.isHere };
   }
 
@@ -298,11 +304,8 @@ export class Machine {
     const before = moves.get(this.name);
     const noted = await moves.put(arrival.noteOf('arriving'));
     if (!noted.ok) return noted;
-    this.#arrival = arrival;
     const { by } = arrival.move;
-    const outcome = await this.#start(record, { paused: false, by, arrival }, signal).finally(() => {
-      this.#arrival = undefined;
-    });
+    const outcome = await this.#start(record, { paused: false, by, arrival }, signal);
     if (outcome.ok || arrival.isHere) return outcome;
     // SECURITY: promise 7. Only what is known to be ended may be started again, and its guest go on where it was.
     const ended = await killRun(broker, this.name);
@@ -324,8 +327,7 @@ export class Machine {
       const arrived = note?.kind === 'arrived' && note.token === token;
       return success({ arrived, outcome: arrived ? 'arrived here' : 'did not arrive' });
     }
-    while (this.#operations.current !== undefined) await this.#operations.current.done;
-    await this.life.connecting;
+    while (this.#underWay !== undefined) await this.#underWay;
     const outcome = await this.#operations.begin('change', async () => {
       const settling = { moves, machine: this.name, run: this.run, token };
       const note = openNote(settling);
@@ -345,9 +347,22 @@ export class Machine {
     return outcome.ok ? success({ arrived: false, outcome: outcome.value }) : outcome;
   }
 
-  /** Its guest was given to another host, and it was not heard whether it runs there. */
-  get #isGiven(): boolean {
-    return this.#services.moves.get(this.name)?.kind === 'given';
+  /** SECURITY: promise 7. Why nobody touches what stands here of a guest that is, or may be, on another host. */
+  get #elsewhere(): Outcome<never> | undefined {
+    return this.run === undefined ? undefined : this.#services.moves.refusal(this.name);
+  }
+
+  /** What an operation waits for before it begins. */
+  get #underWay(): Promise<unknown> | undefined {
+    return this.#operations.current?.done ?? this.#killing ?? this.life.finishing ?? this.life.connecting;
+  }
+
+  #beingMoved(not: string): Outcome<never> {
+    return failure(
+      'machine-busy',
+      `machine "${this.name}" ${not}: it is being moved to another host, or from one`,
+      'wait for it to end, or interrupt it',
+    );
   }
 
   /** Does what needs the memory of a running guest that goes on afterwards. */
@@ -415,6 +430,7 @@ export class Machine {
 
   /** The monitor of the running machine; no operation waits for what the caller does with it. */
   session(): Outcome<QmpSession> {
+    if (this.#elsewhere !== undefined) return this.#elsewhere;
     // SECURITY: promise 5. Nobody lets a guest run whose start may not have been finished.
     const session = this.run?.begun === true ? this.run.session : undefined;
     if (session !== undefined) return success(session);
@@ -431,10 +447,30 @@ export class Machine {
         );
   }
 
+  /** The monitor for words of a user's own. SECURITY: promise 7. What they let go on while it is given away would run twice. */
+  monitor(): Outcome<QmpSession> {
+    return this.#operations.current?.kind === 'move'
+      ? this.#beingMoved('does not take words of yours')
+      : this.session();
+  }
+
   /** Does something to a machine that must not run meanwhile; a start waits until it is done. */
-  async change(work: () => Promise<Outcome<string>>): Promise<Outcome<string>> {
-    while (this.#operations.current !== undefined) await this.#operations.current.done;
-    await this.life.finishing;
+  async change(
+    work: () => Promise<Outcome<string>>,
+    { evenElsewhere = false, afterArrival = false }: ChangeOptions = {},
+  ): Promise<Outcome<string>> {
+    for (;;) {
+      const operation = this.#operations.current;
+      // Who waited for it would keep others from names and quotas as long as a peer likes.
+      if (operation?.kind === 'move' || (this.#arrival !== undefined && !afterArrival))
+        return this.#beingMoved('was not changed');
+      if (operation !== undefined) await operation.done;
+      else if (this.life.finishing !== undefined) await this.life.finishing;
+      else break;
+    }
+    // SECURITY: promise 7. Asked again by what is noted now: a move may have ended while this waited.
+    const elsewhere = evenElsewhere ? this.#elsewhere : this.#services.moves.refusal(this.name);
+    if (elsewhere !== undefined) return elsewhere;
     if (this.run !== undefined || this.state === 'unreachable')
       return failure(
         'machine-running',
@@ -663,13 +699,8 @@ export class Machine {
   ): Promise<Outcome<void>> {
     const operation = this.#operations.current;
     if (operation?.kind === 'start' || operation?.kind === 'swap') await operation.done;
-    if (this.#isGiven) return this.#services.moves.refusal(this.name) ?? this.#undefined();
-    if (operation?.kind === 'move')
-      return failure(
-        'machine-busy',
-        `machine "${this.name}" was not ${what}: it is being moved to another host`,
-        'wait for it to end, or interrupt it',
-      );
+    if (this.#elsewhere !== undefined) return this.#elsewhere;
+    if (operation?.kind === 'move') return this.#beingMoved(`was not ${what}`);
     // SECURITY: promise 7. A guest that went on while its memory is written, or after it, would be resumed on disks of another moment.
     if (operation?.kind === 'save' || (this.saved !== undefined && this.run !== undefined))
       return failure(
