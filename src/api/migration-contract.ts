@@ -76,7 +76,7 @@ export const migrationRoutes = {
     right: 'define',
     logged: true,
     summary:
-      'After a move whose end was not heard: `ask` tells whether the machine came here, and that it will not any more where it did not; ' +
+      'After a move whose end was not heard: `ask` tells whether the machine came here, and that it will not any more where it did not; that is a fault where it is not sure. ' +
       '`keep` lets it go on here, `gone` ends it here.',
     params: onMachine,
     body: z.strictObject({ token: z.string().max(64), verdict: z.enum(['ask', 'keep', 'gone']) }),

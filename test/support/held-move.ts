@@ -15,13 +15,22 @@ export interface HeldMove {
   readonly at: HeldFrame;
   /** While the frame is held; `cut` drops it, and both connections with it. */
   readonly act: (cut: () => void) => Promise<void>;
+  /** What the other host is called to the one that gives it away; default: as the command calls it. */
+  readonly peer?: string;
 }
 
 /** What the manager that gives it away said last; undefined: nothing. */
-export async function moveHeld({ machine, from, to, at, act }: HeldMove): Promise<MoveEnd | undefined> {
+export async function moveHeld({
+  machine,
+  from,
+  to,
+  at,
+  act,
+  peer = to.paths.apiSocket,
+}: HeldMove): Promise<MoveEnd | undefined> {
   const token = randomBytes(16).toString('hex');
   const arriving = granted(await to.client.arrive({ name: machine, token, peer: from.paths.apiSocket }));
-  const leaving = granted(await from.client.migrate({ name: machine, token, peer: to.paths.apiSocket }));
+  const leaving = granted(await from.client.migrate({ name: machine, token, peer }));
   let acted = false;
   let dropped = false;
   const cut = (): void => {

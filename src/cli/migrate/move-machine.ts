@@ -25,6 +25,9 @@ export interface Hosts {
   readonly there: QwardClient;
 }
 
+/** What each of the two notes of the other. */
+const peerOf = (host: QwardClient): string => host.reach.name.slice(0, 256);
+
 /** `signal` gives it up: the guest goes on here, if it was not given away by then. */
 export async function moveMachine(
   { here, there }: Hosts,
@@ -50,6 +53,13 @@ async function settleBefore({ here, there }: Hosts, name: string): Promise<Reply
   if (!status.ok) return status;
   const note = status.result.moved;
   if (note?.kind !== 'given') return undefined;
+  // SECURITY: promise 7. Another host has not seen it, whatever it says.
+  if (peerOf(there) !== note.peer)
+    return fault(
+      'machine-moved',
+      `machine "${name}" was given to ${note.peer}, and whether it runs there was not heard; ${there.reach.name} cannot say it`,
+      `ask there first: \`qward migrate ${name} ${note.peer}\``,
+    );
   const settled = await settle(here, there, { name, token: note.token });
   if (!settled.ok) return settled;
   return settled.result.arrived ? { ok: true, result: {} } : undefined;
@@ -64,9 +74,9 @@ async function move(
   }: { readonly name: string; readonly limits: MoveLimits; readonly signal: AbortSignal },
 ): Promise<Reply<MovedMachine>> {
   const token = randomBytes(16).toString('hex');
-  const arriving = await there.arrive({ name, token, peer: here.reach.name.slice(0, 256) });
+  const arriving = await there.arrive({ name, token, peer: peerOf(here) });
   if (!arriving.ok) return arriving;
-  const leaving = await here.migrate({ name, token, peer: there.reach.name.slice(0, 256), ...limits });
+  const leaving = await here.migrate({ name, token, peer: peerOf(there), ...limits });
   if (!leaving.ok) {
     arriving.result.close();
     return leaving;

@@ -34,10 +34,29 @@ export async function settle(
   const asked = await untilAnswered<CallResult<'settleMove'>>(() =>
     there.call('settleMove', { name, token, verdict: 'ask' }),
   );
-  if (!asked.ok) return asked;
+  if (!asked.ok) return unknownThere(asked, name);
   const { arrived } = asked.result;
   const told = await untilAnswered(() =>
     here.call('settleMove', { name, token, verdict: arrived ? 'gone' : 'keep' }),
   );
   return told.ok ? { ok: true, result: { arrived } } : told;
+}
+
+/** A machine that is not there, under this name, may have been renamed there, and run. */
+function unknownThere(
+  asked: Extract<Reply<never>, { ok: false }>,
+  name: string,
+): Extract<Reply<never>, { ok: false }> {
+  if (!asked.faults.some(({ code }) => code === 'machine-unknown')) return asked;
+  return {
+    ok: false,
+    status: 409,
+    faults: [
+      {
+        code: 'migration-undecided',
+        message: `whether machine "${name}" runs on the other host is not sure: there is none of that name there by now`,
+        hint: `look what became of it there; then \`qward migrate --keep ${name}\` where it does not run there, \`qward migrate --gone ${name}\` where it does`,
+      },
+    ],
+  };
 }

@@ -341,13 +341,15 @@ export class Definitions {
     const { name } = machine;
     // A save may have been under way when this was asked for.
     if (machine.saved !== undefined) return stillSaved(name, 'removed');
+    const noted = await this.#services.moves.runsHere(name);
+    if (!noted.ok) return noted;
     const forgotten = await broker.call('forget', { machine: name });
     if (!forgotten.ok) return forgotten;
     // SECURITY: promise 4. Before the name is free: nobody who takes it finds the memory of what had it.
     await removeMemory(this.#services.paths, name);
     const removed = await store.remove(name);
     if (!removed.ok) return removed;
-    await this.#services.moves.remove(name);
+    await this.#services.moves.forget(name);
     machine.record = null;
     machines.remove(name);
     await machine.life.flush();

@@ -31,9 +31,11 @@ export async function renameMachine(
     if (machine.saved !== undefined) return stillSaved(name, 'renamed');
     const renamed = await renamedRecord(services, machine, to);
     if (!renamed.ok) return renamed;
+    const noted = await services.moves.runsHere(name);
+    if (!noted.ok) return noted;
     const done = await machine.change(() => move(services, machine, renamed.value));
     if (!done.ok) return done;
-    await services.moves.remove(name);
+    await services.moves.forget(name);
     services.machines.remove(name);
     const next = services.machines.add(to, renamed.value.record);
     const note = await services.notes.read(to);

@@ -16,7 +16,7 @@ import type { SavedState } from '../saved/saved-states.ts';
 import { Arrival, notMoved, type Move } from '../migration/arrival.ts';
 import type { MoveLink } from '../migration/move-link.ts';
 import { moveRun, type Moved, type MoveRequest, type MoveServices } from '../migration/move-run.ts';
-import { keepHere, openNote } from '../migration/settle-move.ts';
+import { keepHere, openNote, whetherItCame } from '../migration/settle-move.ts';
 import type { Offer } from '../migration/what-fits.ts';
 import { MachineLog } from './machine-log.ts';
 import { killRun } from './end-run.ts';
@@ -323,9 +323,13 @@ export class Machine {
     if (verdict === 'ask') {
       if (this.#arrival?.move.token === token) this.#arrival.abandon();
       while (this.#operations.current !== undefined) await this.#operations.current.done;
-      const note = moves.get(this.name);
-      const arrived = note?.kind === 'arrived' && note.token === token;
-      return success({ arrived, outcome: arrived ? 'arrived here' : 'did not arrive' });
+      await this.#killing;
+      await this.life.connecting;
+      await this.life.finishing;
+      const runs = this.run !== undefined || this.state === 'unreachable';
+      const came = whetherItCame({ moves, machine: this.name, token, runs });
+      if (!came.ok) return came;
+      return success({ arrived: came.value, outcome: came.value ? 'arrived here' : 'did not arrive' });
     }
     while (this.#underWay !== undefined) await this.#underWay;
     const outcome = await this.#operations.begin('change', async () => {
@@ -531,7 +535,8 @@ export class Machine {
     const before = this.state;
     this.life.settle('starting');
     this.life.note(`start asked for by ${options.by}`);
-    const chosen = await this.#restoreFrom(options);
+    const noted = await this.#services.moves.runsHere(this.name);
+    const chosen = noted.ok ? await this.#restoreFrom(options) : noted;
     const restore = chosen.ok ? chosen.value : undefined;
     const { definition = record.definition } = restore ?? {};
     const revision = restore === undefined ? record.revision : restore.revision;

@@ -2,13 +2,14 @@
  * On which host the guest of a machine is: moves/NAME.json, version 1, on disk before anybody acts on it.
  * SECURITY: promise 7. A machine whose guest may be elsewhere does not start here: two that write one disk destroy it.
  */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { moveKinds } from '../../api/migration-contract.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { removeFile, replaceFile } from '../store/atomic-file.ts';
+import { makeDirectory, removeFile, replaceFile } from '../store/atomic-file.ts';
 import type { BrokenFile } from '../store/definition-store.ts';
-import { newerThan } from '../store/newer.ts';
+import { Arrivals, type ArrivalFate } from './arrivals.ts';
+import { parseNote } from './parse-note.ts';
 
 const moveNote = z.strictObject({
   version: z.literal(1),
@@ -33,22 +34,27 @@ const noteFile = /^([a-z][a-z0-9-]{0,62})\.json$/;
 export class MoveNotes {
   readonly #directory: string;
   readonly #notes = new Map<string, MoveNote>();
+  readonly #arrivals: Arrivals;
   readonly #onChange: (machine: string) => void;
 
   constructor(managerState: string, onChange: (machine: string) => void) {
     this.#directory = `${managerState}/moves`;
+    this.#arrivals = new Arrivals(managerState);
     this.#onChange = onChange;
   }
 
   /** Reads what there is. What cannot be read keeps its machine from starting, and is given. */
   async load(): Promise<readonly BrokenFile[]> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    const broken: BrokenFile[] = [];
+    await makeDirectory(this.#directory);
+    const broken: BrokenFile[] = [...(await this.#arrivals.load())];
     for (const file of await readdir(this.#directory)) {
       const machine = noteFile.exec(file)?.[1];
       if (machine === undefined) continue;
       const path = `${this.#directory}/${file}`;
-      const read = parse(machine, await readFile(path, 'utf8'));
+      const read = await readFile(path, 'utf8').then(
+        (text) => parse(machine, text),
+        (error: unknown) => `it cannot be read: ${String(error)}`,
+      );
       this.#notes.set(machine, typeof read === 'string' ? unreadable(machine) : read);
       if (typeof read === 'string')
         broken.push({
@@ -62,15 +68,57 @@ export class MoveNotes {
 
   /** Of machines that are not there any more; nothing is to be known of those. */
   async forgetAllBut(isKept: (machine: string) => boolean): Promise<void> {
-    for (const machine of this.#notes.keys()) if (!isKept(machine)) await this.remove(machine);
+    for (const machine of new Set([...this.#notes.keys(), ...this.#arrivals.machines]))
+      if (!isKept(machine)) await this.forget(machine);
   }
 
   get(machine: string): MoveNote | undefined {
     return this.#notes.get(machine);
   }
 
+  /** What became of a move to here; undefined: nothing is known of it. */
+  fateOf(machine: string, token: string): ArrivalFate | undefined {
+    const note = this.get(machine);
+    return this.#arrivals.fateOf(machine, token) ?? (note?.token === token ? fates[note.kind] : undefined);
+  }
+
   /** Durable before it returns. */
   async put(note: MoveNote): Promise<Outcome<void>> {
+    const before = this.get(note.machine);
+    const kept = before?.token === note.token ? success(undefined) : await this.#keep(before);
+    return kept.ok ? await this.#put(note) : kept;
+  }
+
+  /** As it was before a move that did not take place; undefined: there was none. */
+  async restore(machine: string, before: MoveNote | undefined): Promise<Outcome<void>> {
+    const note = this.get(machine);
+    const came = note !== undefined && fates[note.kind] !== undefined;
+    const kept = await this.#keep(came ? { ...note, kind: 'arriving' } : undefined);
+    if (!kept.ok) return kept;
+    return before === undefined ? await this.#remove(machine) : await this.#put(before);
+  }
+
+  /** What is noted of a machine whose guest is here, or that is not there any more under this name. */
+  async forget(machine: string): Promise<Outcome<void>> {
+    const kept = await this.#keep(this.get(machine));
+    const removed = kept.ok ? await this.#remove(machine) : kept;
+    return removed.ok ? await this.runsHere(machine) : removed;
+  }
+
+  /** Before its guest runs here: who asks whether it came is not answered that it did not. Durable before it returns. */
+  async runsHere(machine: string): Promise<Outcome<void>> {
+    return await this.#arrivals.doubt(machine);
+  }
+
+  /** What becomes of a move to here stays known when its note goes. */
+  async #keep(note: MoveNote | undefined): Promise<Outcome<void>> {
+    const fate = note === undefined ? undefined : fates[note.kind];
+    if (note === undefined || fate === undefined) return success(undefined);
+    const { token, machine, at } = note;
+    return await this.#arrivals.keep({ version: 1, token, machine, fate, at });
+  }
+
+  async #put(note: MoveNote): Promise<Outcome<void>> {
     const written = await replaceFile(`${this.#directory}/${note.machine}.json`, `${JSON.stringify(note)}\n`);
     if (!written.ok) return written;
     this.#notes.set(note.machine, note);
@@ -78,18 +126,13 @@ export class MoveNotes {
     return success(undefined);
   }
 
-  async remove(machine: string): Promise<Outcome<void>> {
+  async #remove(machine: string): Promise<Outcome<void>> {
     if (!this.#notes.has(machine)) return success(undefined);
     const removed = await removeFile(`${this.#directory}/${machine}.json`);
     if (!removed.ok) return removed;
     this.#notes.delete(machine);
     this.#onChange(machine);
     return success(undefined);
-  }
-
-  /** As it was before; undefined: there was none. */
-  async restore(machine: string, before: MoveNote | undefined): Promise<Outcome<void>> {
-    return before === undefined ? await this.remove(machine) : await this.put(before);
   }
 
   /** Why a machine does not start here, or undergo what a machine that is elsewhere must not; undefined: nothing of that kind. */
@@ -101,6 +144,16 @@ export class MoveNotes {
   }
 }
 
+/** What a note says of the move to here that it is about. */
+const fates: Readonly<Partial<Record<MoveNote['kind'], ArrivalFate>>> = {
+  arriving: 'refused',
+  arrived: 'arrived',
+};
+
+/** What only who looks at both hosts can say of a move. */
+export const sayIt = (machine: string): string =>
+  `say it where it stands still: \`qward migrate --keep ${machine}\` where it does not run on the other host, \`qward migrate --gone ${machine}\` where it does`;
+
 type Where = Readonly<Record<'why' | 'cure', string>>;
 
 function whereItIs(machine: string, { kind, peer }: Pick<MoveNote, 'kind' | 'peer'>): Where {
@@ -109,7 +162,7 @@ function whereItIs(machine: string, { kind, peer }: Pick<MoveNote, 'kind' | 'pee
     case 'given':
       return {
         why: `was being moved to ${peer}, and whether it runs there was not heard`,
-        cure: `ask there: \`qward migrate ${machine} ${peer}\`; or say it: ${keep} where it does not run there, \`qward migrate --gone ${machine}\` where it does`,
+        cure: `ask there: \`qward migrate ${machine} ${peer}\`; or ${sayIt(machine)}`,
       };
     case 'arriving':
       return {
@@ -144,15 +197,7 @@ const unreadable = (machine: string): MoveNote => ({
 
 /** What is wrong with it is a string. */
 function parse(machine: string, text: string): MoveNote | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return 'it is not JSON';
-  }
-  const newer = newerThan(Reflect.get(Object(value), 'version'), 1);
-  if (newer !== undefined) return newer.reason;
-  const parsed = moveNote.safeParse(value);
-  if (!parsed.success) return parsed.error.issues[0]?.message ?? 'out of form';
-  return parsed.data.machine === machine ? parsed.data : `it is of machine "${parsed.data.machine}"`;
+  const parsed = parseNote(moveNote, text);
+  if (typeof parsed === 'string' || parsed.machine === machine) return parsed;
+  return `it is of machine "${parsed.machine}"`;
 }

@@ -19,7 +19,7 @@ import { whatRuns, type WhatRuns } from '../saved/what-runs.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 import { notMoved, type Move } from './arrival.ts';
 import type { MoveLink } from './move-link.ts';
-import type { MoveNotes } from './move-notes.ts';
+import { sayIt, type MoveNotes } from './move-notes.ts';
 import { seesHostCpu } from './what-fits.ts';
 
 export interface MoveServices {
@@ -301,7 +301,7 @@ const undecided = ({ machine, peer }: Move, why: string): Outcome<never> =>
   failure(
     'migration-undecided',
     `machine "${machine}" was given to ${peer}, and whether it runs there was not heard: ${why}; it stands still here`,
-    `ask there: \`qward migrate ${machine} ${peer}\`; or say it: \`qward migrate --keep ${machine}\` where it does not run there, \`qward migrate --gone ${machine}\` where it does`,
+    `ask there: \`qward migrate ${machine} ${peer}\`; or ${sayIt(machine)}`,
   );
 
 /** It was given away, and there its QEMU ended as its guest went on, or before: nobody knows what it wrote. */

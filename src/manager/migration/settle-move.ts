@@ -3,7 +3,7 @@ import type { Run } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { setsOf, takeFresh } from '../saved/fresh-descriptors.ts';
 import { goOn } from '../saved/save-run.ts';
-import type { MoveNote, MoveNotes } from './move-notes.ts';
+import { sayIt, type MoveNote, type MoveNotes } from './move-notes.ts';
 
 export interface Settling {
   readonly moves: MoveNotes;
@@ -36,7 +36,7 @@ export function openNote({ moves, machine, token }: Settling): Outcome<MoveNote>
 export async function keepHere(settling: Settling, note: MoveNote): Promise<Outcome<string>> {
   const { moves, machine, run } = settling;
   // A manager that dies after this is followed by one that knows by the note of the run that a move was interrupted.
-  const removed = await moves.remove(machine);
+  const removed = await moves.forget(machine);
   if (!removed.ok) return removed;
   if (run?.session === undefined || note.kind !== 'given') return success('starts here again');
   const stuck = await goOn(run, note.paused);
@@ -45,4 +45,32 @@ export async function keepHere(settling: Settling, note: MoveNote): Promise<Outc
   return stuck === undefined
     ? success('goes on here')
     : failure('monitor-failed', `machine "${machine}": ${stuck}`, `look at \`qward logs ${machine}\``);
+}
+
+/** Whether a move to here came: yes, or a no on which its guest goes on elsewhere; else nothing is said. `runs`: a process of it is here. */
+export function whetherItCame({
+  moves,
+  machine,
+  token,
+  runs,
+}: Pick<Settling, 'moves' | 'machine' | 'token'> & { readonly runs: boolean }): Outcome<boolean> {
+  const fate = moves.fateOf(machine, token);
+  if (fate === 'arrived') return success(true);
+  // SECURITY: promise 7. A token that is not known may be of a guest that runs here under another name, or went on from here.
+  if (fate === 'refused' && !runs) return success(false);
+  if (fate === 'refused')
+    return failure(
+      'migration-undecided',
+      `machine "${machine}" did not come here, and what was launched for it is not ended yet`,
+      `ask again; where that stays so: \`qward kill ${machine}\` here, and ask again`,
+    );
+  const why =
+    fate === undefined
+      ? 'nothing is known here of that move'
+      : 'it did not come by that move, and a machine of that name ran here since, was renamed or removed';
+  return failure(
+    'migration-undecided',
+    `whether machine "${machine}" runs here is not sure: ${why}`,
+    `look where it runs, then ${sayIt(machine)}`,
+  );
 }
