@@ -3,7 +3,9 @@
  * most; nobody moves a machine without the right to it; and a disk that is a copy is never taken for the same.
  */
 import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { copyFileSync, existsSync, renameSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { MoveStream } from '../../src/api/move-stream.ts';
@@ -21,7 +23,7 @@ import {
 import { moveHeld } from '../support/held-move.ts';
 import type { Instance } from '../support/instance.ts';
 import { granted, killProcess, reach } from '../support/small-machine.ts';
-import { startTwoHosts } from '../support/two-hosts.ts';
+import { counted, countsOn, startTwoHosts } from '../support/two-hosts.ts';
 
 const hosts = await startTwoHosts();
 after(() => hosts[Symbol.asyncDispose]());
@@ -159,6 +161,69 @@ test('a disk that is a copy is found out at the end, and the guest goes on with 
   assert.match(JSON.stringify(end), /was written to at|bytes instead of/);
   await untilFree();
   assert.notEqual((await statusOf(other, 'web')).state, 'running');
+});
+
+test('a file that was put in the place of the open one is found out, even where it looks the same', async () => {
+  const end = await moveHeld({
+    machine: 'web',
+    from: one,
+    to: other,
+    at: 'loaded',
+    // The QEMU there has the one open; by the path its manager finds the other, of the same size and time.
+    act: () => {
+      execFileSync('/bin/cp', ['-p', image, `${image}.copy`]);
+      renameSync(image, `${image}.own`);
+      renameSync(`${image}.copy`, image);
+      return Promise.resolve();
+    },
+  });
+  renameSync(`${image}.own`, image);
+  assert.match(JSON.stringify(end), /another file by now/);
+  await untilFree();
+  assert.notEqual((await statusOf(other, 'web')).state, 'running');
+});
+
+test('a peer that says that it has all, and goes, has nothing: the machine goes on here', async () => {
+  const stream = await leaving();
+  for await (const message of stream) {
+    if (message.kind === 'bytes') continue;
+    const { kind } = JSON.parse(message.text) as { kind: string };
+    assert.notEqual(kind, 'go');
+    if (kind === 'offer') stream.sendText('{"kind":"ready"}');
+    if (kind === 'eof') {
+      stream.sendText('{"kind":"loaded"}');
+      stream.close();
+    }
+  }
+  await untilFree();
+  assert.equal((await statusOf(one, 'web')).moved, null);
+});
+
+test('a guest whose disk is locked as it is to go on stands still, with its memory, until it is resumed', async () => {
+  let letGo = (): Promise<unknown> => Promise.resolve();
+  await moveHeld({
+    machine: 'web',
+    from: one,
+    to: other,
+    at: 'loaded',
+    act: async (cut) => {
+      const holder = spawn('/usr/bin/qemu-io', [image], { stdio: ['pipe', 'pipe', 'ignore'] });
+      const ended = once(holder, 'exit');
+      letGo = () => {
+        holder.stdin.end();
+        return ended;
+      };
+      // Its prompt: the image is open by then.
+      await once(holder.stdout, 'data');
+      cut();
+    },
+  });
+  await reach(one, 'web', ['paused']);
+  assert.match(await refused(one, 'resume web'), /lock/);
+  await letGo();
+  await done(one, 'resume web');
+  await untilFree();
+  await countsOn(one, 'web', (await counted(one, 'web')).at(-1) ?? 0);
 });
 
 /** What would have two hosts write one disk, or one guest go on twice, where its guest is, or may be, on another. */

@@ -4,11 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { consoleShows, define, defineDemo, done, refused, statusOf } from '../support/driver.ts';
 import { moveHeld, type HeldFrame } from '../support/held-move.ts';
 import type { Instance } from '../support/instance.ts';
-import { faultsOf, granted, reach } from '../support/small-machine.ts';
+import { faultsOf, granted, killProcess, reach } from '../support/small-machine.ts';
 import { startTwoHosts } from '../support/two-hosts.ts';
 
 const hosts = await startTwoHosts();
@@ -63,6 +64,21 @@ test('a host that was not given the machine does not say that it goes on here', 
   await standsStill(one);
   await done(one, 'migrate --gone web');
   assert.equal(await hosts.hostOf('web'), other);
+});
+
+test('a note that cannot be read lets nothing go on, nor be stopped by its guest, and is settled by hand', async () => {
+  await cutAt(other, 'running');
+  await reach(one, 'web', ['running']);
+  await killProcess(other.daemon('manager'));
+  writeFileSync(`${other.paths.managerState}/moves/web.json`, '{');
+  await other.up();
+  const { state, moved } = await statusOf(other, 'web');
+  assert.deepEqual([state, moved?.kind], ['paused', 'unreadable']);
+  for (const words of ['resume web', 'stop web', 'start web'])
+    assert.match(await refused(other, words), /may be on another host/, words);
+  await done(other, 'migrate --gone web');
+  assert.equal((await statusOf(other, 'web')).state, 'stopped');
+  await done(one, ['migrate', 'web', other.paths.apiSocket], { timeoutMs: 120_000 });
 });
 
 test('what came here and has gone on to a third host came here', async () => {

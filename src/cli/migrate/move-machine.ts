@@ -2,11 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import type { MoveEnd } from '../../api/migration-contract.ts';
 import { errorKinds, type ErrorCode } from '../../api/errors.ts';
+import type { CallResult } from '../../api/calls.ts';
 import type { QwardClient, Reply } from '../../api/client.ts';
 import { TransportError } from '../../api/http.ts';
 import { carry } from './carry.ts';
 import { defineThere } from './define-there.ts';
-import { settle, untilAnswered } from './settle.ts';
+import { patienceMs, retryMs, settle, untilAnswered } from './settle.ts';
 
 export interface MoveLimits {
   readonly bandwidth?: number;
@@ -104,7 +105,7 @@ async function findOut(
   },
 ): Promise<Reply<MovedMachine>> {
   const { name, token } = asked;
-  const status = await untilAnswered(() => here.call('status', { name }));
+  const status = await untilOver(here, name);
   if (!status.ok) return status;
   const note = status.result.moved;
   const ofThis = note?.token === token ? note.kind : undefined;
@@ -123,6 +124,22 @@ async function findOut(
     `machine "${name}" was not moved: ${why}; it goes on where it was`,
     'move it again',
   );
+}
+
+/** What is noted is of this move only when the manager has heard that its connection ended. */
+async function untilOver(here: QwardClient, name: string): Promise<Reply<CallResult<'status'>>> {
+  const giveUpAt = Date.now() + patienceMs;
+  for (;;) {
+    const status = await untilAnswered(() => here.call('status', { name }));
+    if (!status.ok || status.result.progress?.doing !== 'moving') return status;
+    if (Date.now() > giveUpAt)
+      return fault(
+        'migration-undecided',
+        `machine "${name}" is still being moved`,
+        `where it is: \`qward status ${name}\`; then the same again`,
+      );
+    await new Promise((resolve) => setTimeout(resolve, retryMs));
+  }
 }
 
 function faultsOf({

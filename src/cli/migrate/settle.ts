@@ -4,8 +4,8 @@ import type { QwardClient, Reply } from '../../api/client.ts';
 import { TransportError } from '../../api/http.ts';
 
 /** A manager that is started anew is there again soon. */
-const patienceMs = 20_000;
-const retryMs = 500;
+export const patienceMs = 20_000;
+export const retryMs = 500;
 
 /** Tries again while the manager does not answer, or its broker. */
 export async function untilAnswered<Result>(call: () => Promise<Reply<Result>>): Promise<Reply<Result>> {

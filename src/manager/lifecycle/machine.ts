@@ -10,11 +10,13 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 import type { RunNote } from '../store/run-notes.ts';
 import { halfReverted, Restore } from '../saved/restore.ts';
+import { setsOf, takeFresh } from '../saved/fresh-descriptors.ts';
 import { saveRun, type SaveRequest, type SaveServices } from '../saved/save-run.ts';
 import type { StateNote } from '../saved/state-note.ts';
 import type { SavedState } from '../saved/saved-states.ts';
 import { Arrival, notMoved, type Move } from '../migration/arrival.ts';
 import type { MoveLink } from '../migration/move-link.ts';
+import type { MoveNote } from '../migration/move-notes.ts';
 import { moveRun, type Moved, type MoveRequest, type MoveServices } from '../migration/move-run.ts';
 import { keepHere, openNote, whetherItCame } from '../migration/settle-move.ts';
 import type { Offer } from '../migration/what-fits.ts';
@@ -253,12 +255,12 @@ export class Machine {
     return moved;
   }
 
-  /** Takes its guest over from another host. `ran`: where that fails, it may have run here. */
+  /** Takes its guest over from another host. `ran`: where that fails, it may have run here; undefined: that is not sure yet. */
   async arrive(
     move: Move,
     offer: Offer,
     link: MoveLink,
-  ): Promise<{ readonly outcome: Outcome<string>; readonly ran: boolean }> {
+  ): Promise<{ readonly outcome: Outcome<string>; readonly ran: boolean | undefined }> {
     const onProgress = (percent: number): void => {
       this.#progress = { doing: 'arriving', percent };
     };
@@ -271,11 +273,21 @@ export class Machine {
     if (refusal !== undefined) return { outcome: refusal, ran: false };
     if (record === null) return { outcome: this.#undefined(), ran: false };
     this.life.after.restarts.cancel(move.by);
+    const before = this.#services.moves.get(this.name);
+    let isUndone = false;
+    const arriveOrUndo = async (signal: AbortSignal): Promise<Outcome<string>> => {
+      const arrived = await this.#arrive(record, arrival.value, signal);
+      if (arrived.ok || arrival.value.isHere) return arrived;
+      const undone = await this.#undoArrival(before);
+      isUndone = undone.ok;
+      return undone.ok ? arrived : { ok: false, faults: [...arrived.faults, ...undone.faults] };
+    };
     const outcome = await this.#operations.begin('start', (signal) => {
       this.#arrival = arrival.value;
-      return this.#arrive(record, arrival.value, signal).finally(() => (this.#arrival = undefined));
+      return arriveOrUndo(signal).finally(() => (this.#arrival = undefined));
     }).done;
-    return { outcome, ran: arrival.value.isHere };
+    if (arrival.value.isHere) return { outcome, ran: true };
+    return { outcome, ran: isUndone ? false : undefined };
   }
 
   #mayNotArrive(): Outcome<never> | undefined {
@@ -300,17 +312,17 @@ export class Machine {
   }
 
   async #arrive(record: DefinitionRecord, arrival: Arrival, signal: AbortSignal): Promise<Outcome<string>> {
-    const { moves, broker } = this.#services;
-    const before = moves.get(this.name);
-    const noted = await moves.put(arrival.noteOf('arriving'));
+    const noted = await this.#services.moves.put(arrival.noteOf('arriving'));
     if (!noted.ok) return noted;
     const { by } = arrival.move;
-    const outcome = await this.#start(record, { paused: false, by, arrival }, signal);
-    if (outcome.ok || arrival.isHere) return outcome;
-    // SECURITY: promise 7. Only what is known to be ended may be started again, and its guest go on where it was.
+    return await this.#start(record, { paused: false, by, arrival }, signal);
+  }
+
+  /** SECURITY: promise 7. Only what is known to be ended may be started again, and its guest go on where it was. */
+  async #undoArrival(before: MoveNote | undefined): Promise<Outcome<unknown>> {
+    const { moves, broker } = this.#services;
     const ended = await killRun(broker, this.name);
-    const restored = ended.ok ? await moves.restore(this.name, before) : ended;
-    return restored.ok ? outcome : { ok: false, faults: [...outcome.faults, ...restored.faults] };
+    return ended.ok ? await moves.restore(this.name, before) : ended;
   }
 
   /** What came of a move whose end the other side did not hear; or what is said of it here. */
@@ -343,7 +355,8 @@ export class Machine {
         await this.life.probe();
         return kept;
       }
-      const gone = await moves.put({ ...note.value, kind: 'gone' });
+      const { launchedAt } = this.run?.launched ?? note.value;
+      const gone = await moves.put({ ...note.value, launchedAt, kind: 'gone' });
       if (!gone.ok) return gone;
       const ended = this.run === undefined ? gone : await this.life.kill(this.run, 'moved');
       return ended.ok ? success('ended here') : ended;
@@ -428,8 +441,12 @@ export class Machine {
   async resume(by: string): Promise<Outcome<Done>> {
     if (this.state === 'running') return this.#report(success('already running'));
     const outcome = await this.#command('resumed', by, (session) => commands.cont(session));
-    if (outcome.ok) this.life.settle('running');
-    return outcome.ok ? this.#report(success('resumed')) : outcome;
+    if (!outcome.ok) return outcome;
+    this.life.settle('running');
+    const { run } = this;
+    // Its images are open now; until then QEMU needed what it was given to open them with.
+    if (run?.session !== undefined) await takeFresh(run.session, setsOf(run));
+    return this.#report(success('resumed'));
   }
 
   /** The monitor of the running machine; no operation waits for what the caller does with it. */

@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Fault } from '../../definition/fault.ts';
 import { parseDefinition } from '../../definition/parse.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
+import type { LaunchedMachine } from '../../protocol/broker.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
@@ -14,17 +15,19 @@ import { readQemuLog } from '../lifecycle/qemu-log.ts';
 import type { Run } from '../lifecycle/run.ts';
 import type { Incoming } from '../lifecycle/start-run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import type { FileMarks, Planned } from '../planner.ts';
+import { fileMarks, type FileMarks, type Planned } from '../planner.ts';
 import { changedFiles } from '../saved/same-machine.ts';
-import { marksNow } from '../saved/save-run.ts';
+import { filesNow } from '../saved/save-run.ts';
 import type { MoveLink } from './move-link.ts';
 import type { MoveNote, MoveNotes } from './move-notes.ts';
-import { whatDoesNotFit, type Offer } from './what-fits.ts';
+import { notTheDisks, whatDoesNotFit, type Offer } from './what-fits.ts';
 
 export interface ArrivalServices {
   readonly broker: BrokerPort;
   readonly moves: MoveNotes;
   readonly now: () => Date;
+  /** Where the manager keeps UEFI variables, which come with the memory. */
+  readonly varsDirectory: string;
   /** As `cpuOf` has it. */
   readonly cpu: () => string;
   readonly onProgress: (percent: number) => void;
@@ -37,6 +40,8 @@ export interface Move {
   readonly peer: string;
   readonly by: string;
 }
+
+type Files = LaunchedMachine['files'];
 
 /** Nothing comes from there for so long. */
 const stallMs = 120_000;
@@ -57,6 +62,7 @@ export class Arrival implements Incoming {
   #launch: LaunchRequest | undefined;
   #launchedAt: string | null = null;
   #session: QmpSession | undefined;
+  #opened: Files = {};
   #state: 'coming' | 'abandoned' | 'taking' | 'taken' | 'given back' = 'coming';
 
   private constructor(
@@ -120,6 +126,7 @@ export class Arrival implements Incoming {
   async load(run: Run, session: QmpSession, signal: AbortSignal): Promise<Outcome<undefined>> {
     this.#launchedAt = run.launched.launchedAt;
     this.#session = session;
+    this.#opened = run.launched.files;
     const { argv } = run.launched.launch;
     const fits = whatDoesNotFit(
       { ...this.#offer, files: {} },
@@ -193,9 +200,17 @@ export class Arrival implements Incoming {
   /** SECURITY: promise 7. Its disks, by the very marks that they had when the other side let go of them: a copy is another disk. */
   async #sameFiles(there: FileMarks): Promise<Outcome<undefined>> {
     if (this.#launch === undefined) return notMoved('it was not planned');
-    const here = await marksNow(this.#services.broker, this.move.machine, this.#launch);
+    const { broker, varsDirectory } = this.#services;
+    const here = await filesNow(broker, this.move.machine, this.#launch);
     if (!here.ok) return here;
-    const changed = changedFiles(there, here.value);
+    const own = (path: string): boolean => path.startsWith(`${varsDirectory}/`);
+    const written = this.#launch.descriptors.flatMap((one) =>
+      one.kind === 'file' && one.access === 'rw' && !own(one.path) ? [one.path] : [],
+    );
+    const changed = [
+      ...changedFiles(there, fileMarks(here.value)),
+      ...notTheDisks({ written, there, here: here.value, opened: this.#opened }),
+    ];
     if (changed.length === 0) return success(undefined);
     return notMoved(
       `on the other host ${changed.join('; ')}`,

@@ -47,8 +47,11 @@ export class MoveLink {
     return this.#why;
   }
 
-  send(message: MoveMessage): void {
-    if (this.#isOpen) this.#socket.send(JSON.stringify(message));
+  /** False: it was not sent, and does not arrive. */
+  send(message: MoveMessage): boolean {
+    const open = this.#isOpen;
+    if (open) this.#socket.send(JSON.stringify(message));
+    return open;
   }
 
   /** The memory; resolves when the system has it. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -65,6 +65,11 @@ test('a note that cannot be read, or is of a newer qward, keeps its machine from
     assert.ok((await read.forget('web')).ok);
     assert.equal(read.refusal('web'), undefined);
   }
+  // One that the file system does not give keeps no other from being read.
+  mkdirSync(`${state}/moves/web.json`);
+  const read = new MoveNotes(state, () => undefined);
+  assert.match((await read.load())[0]?.reason ?? '', /EISDIR/);
+  assert.match(refusal(read), /may be on another host/);
 });
 
 const [first, second] = ['1'.repeat(32), '2'.repeat(32)];
@@ -129,4 +134,16 @@ test('the oldest moves are forgotten, of each machine on its own; of those, and 
   const next = new MoveNotes(state, () => undefined);
   assert.equal((await next.load()).length, 2);
   for (const damaged of [5, 7]) assert.equal(next.fateOf('web', tokenOf(damaged)), undefined);
+});
+
+test('what could not be written may be on disk all the same: until that is set right, of it nothing is said', async (context) => {
+  const { notes: made, state } = await notes(context);
+  await made.put({ ...note('arriving'), token: first });
+  const inTheWay = `${state}/moves/web.json.new`;
+  mkdirSync(inTheWay);
+  assert.ok(!(await made.put({ ...note('arrived'), token: first })).ok);
+  assert.equal(made.fateOf('web', first), 'unsure');
+  rmSync(inTheWay, { recursive: true });
+  assert.ok((await made.restore('web', undefined)).ok);
+  assert.equal(made.fateOf('web', first), 'refused');
 });

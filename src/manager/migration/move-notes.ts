@@ -35,6 +35,8 @@ export class MoveNotes {
   readonly #directory: string;
   readonly #notes = new Map<string, MoveNote>();
   readonly #arrivals: Arrivals;
+  /** What could not be written may be on disk all the same: of these the next manager may know other things than this one. */
+  readonly #torn = new Set<string>();
   readonly #onChange: (machine: string) => void;
 
   constructor(managerState: string, onChange: (machine: string) => void) {
@@ -79,7 +81,9 @@ export class MoveNotes {
   /** What became of a move to here; undefined: nothing is known of it. */
   fateOf(machine: string, token: string): ArrivalFate | undefined {
     const note = this.get(machine);
-    return this.#arrivals.fateOf(machine, token) ?? (note?.token === token ? fates[note.kind] : undefined);
+    const past = this.#arrivals.fateOf(machine, token);
+    if (past === 'arrived' || note?.token !== token) return past;
+    return this.#torn.has(machine) ? 'unsure' : (past ?? fates[note.kind]);
   }
 
   /** Durable before it returns. */
@@ -120,19 +124,26 @@ export class MoveNotes {
 
   async #put(note: MoveNote): Promise<Outcome<void>> {
     const written = await replaceFile(`${this.#directory}/${note.machine}.json`, `${JSON.stringify(note)}\n`);
-    if (!written.ok) return written;
+    if (!written.ok) return this.#tear(note.machine, written);
+    this.#torn.delete(note.machine);
     this.#notes.set(note.machine, note);
     this.#onChange(note.machine);
     return success(undefined);
   }
 
   async #remove(machine: string): Promise<Outcome<void>> {
-    if (!this.#notes.has(machine)) return success(undefined);
+    if (!this.#notes.has(machine) && !this.#torn.has(machine)) return success(undefined);
     const removed = await removeFile(`${this.#directory}/${machine}.json`);
-    if (!removed.ok) return removed;
+    if (!removed.ok) return this.#tear(machine, removed);
+    this.#torn.delete(machine);
     this.#notes.delete(machine);
     this.#onChange(machine);
     return success(undefined);
+  }
+
+  #tear<Fault>(machine: string, fault: Fault): Fault {
+    this.#torn.add(machine);
+    return fault;
   }
 
   /** Why a machine does not start here, or undergo what a machine that is elsewhere must not; undefined: nothing of that kind. */

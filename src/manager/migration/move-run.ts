@@ -161,8 +161,8 @@ async function sendAndGive(work: Work): Promise<Outcome<Moved>> {
     faults: [{ code: 'migration-failed', message: 'it was given up', hint: '' }],
   });
   const stuck = await goOn(run, paused);
-  // Of a paused guest the images are opened when it goes on.
-  if (!paused) await takeFresh(session, fresh.sets);
+  // Of a guest that does not go on yet the images are opened when it does.
+  if (!paused && stuck === undefined) await takeFresh(session, fresh.sets);
   run.saving = undefined;
   await work.keepNote();
   if (stuck === undefined || !run.process.alive) return moved;
@@ -276,7 +276,11 @@ async function give(work: Work, { at, downtimeMs, files }: Sent): Promise<Outcom
     const undone = await services.moves.restore(machine, before);
     return undone.ok ? given : { ok: false, faults: [...given.faults, ...undone.faults] };
   }
-  link.send({ kind: 'go', files });
+  if (!link.send({ kind: 'go', files })) {
+    // Nobody there has heard of it, or will.
+    const undone = await services.moves.restore(machine, before);
+    return undone.ok ? notMoved(link.why) : undone;
+  }
   const answer = await link.receive(['running', 'failed'], { timeoutMs: answerMs });
   if (!answer.ok) return undecided(move, answer.why);
   if (answer.message.kind === 'failed' && !answer.message.ran) {

@@ -58,7 +58,8 @@ export function openArrival(
       const arrived = offer.ok
         ? await machine.arrive({ ...move, machine: machine.name }, offer.message, link)
         : { outcome: notMoved(offer.why), ran: false };
-      if (!arrived.outcome.ok)
+      // Of what is not sure yet nothing is said: the other side asks, where its guest stands still by now.
+      if (!arrived.outcome.ok && arrived.ran !== undefined)
         link.send({
           kind: 'failed',
           ran: arrived.ran,

@@ -38,9 +38,12 @@ export async function keepHere(settling: Settling, note: MoveNote): Promise<Outc
   // A manager that dies after this is followed by one that knows by the note of the run that a move was interrupted.
   const removed = await moves.forget(machine);
   if (!removed.ok) return removed;
-  if (run?.session === undefined || note.kind !== 'given') return success('starts here again');
-  const stuck = await goOn(run, note.paused);
-  if (!note.paused) await takeFresh(run.session, setsOf(run));
+  // What cannot be read may be of a guest that was given: then the note of its run says how it was.
+  const stood = note.kind === 'given' || (note.kind === 'unreadable' && run?.saving !== undefined);
+  if (run?.session === undefined || !stood) return success('starts here again');
+  const paused = note.kind === 'given' ? note.paused : run.saving === 'paused';
+  const stuck = await goOn(run, paused);
+  if (!paused && stuck === undefined) await takeFresh(run.session, setsOf(run));
   run.saving = undefined;
   return stuck === undefined
     ? success('goes on here')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cpuOf, seesHostCpu, whatDoesNotFit, type Here, type Offer } from './what-fits.ts';
+import { cpuOf, notTheDisks, seesHostCpu, whatDoesNotFit, type Here, type Offer } from './what-fits.ts';
 
 const argv = ['/usr/bin/qemu-system-x86_64', '-machine', 'q35', '-rtc', 'base=then', '-m', 'size=96M'];
 const offer: Offer = {
@@ -55,4 +55,19 @@ test('a guest sees the CPU of the host by KVM alone, where its model is that of 
 test('of /proc/cpuinfo the first CPU counts, without what changes from moment to moment', () => {
   const one = 'processor\t: 0\nvendor_id\t: X\nmodel\t\t: 6\ncpu MHz\t\t: 1.5\nflags\t\t: fpu sse\n';
   assert.equal(cpuOf(`${one}\n${one.replace('sse', 'avx')}`), 'vendor_id=X;model=6;flags=fpu sse');
+});
+
+test('a disk is what QEMU has open, and one that the other side names', () => {
+  const found = (path: string, inode: number) =>
+    ({ path, ok: true, size: 9, modifiedMs: 1, device: 1, inode, head: '', worldReadable: false }) as const;
+  const asked = {
+    written: ['/disk'],
+    there: { '/disk': { size: 9, modifiedMs: 1 } },
+    here: [found('/disk', 5), found('/kernel', 6)],
+    opened: { '/disk': { device: 1, inode: 5 }, '/kernel': { device: 1, inode: 6 } },
+  };
+  assert.deepEqual(notTheDisks(asked), []);
+  assert.match(notTheDisks({ ...asked, there: {} }).join(), /\/disk is written to/);
+  assert.match(notTheDisks({ ...asked, here: [found('/disk', 7)] }).join(), /\/disk is another file by now/);
+  assert.match(notTheDisks({ ...asked, opened: {} }).join(), /\/disk is another.*\/kernel is another/);
 });

@@ -1,6 +1,7 @@
 /** Whether a machine of another host comes up here as it is there: its words for QEMU, QEMU itself, the CPU, its files. Pure. */
 import type { MoveMessage } from '../../api/migration-contract.ts';
 import type { Fault } from '../../definition/fault.ts';
+import type { FileIdentity, FileProbe } from '../../protocol/broker.ts';
 import type { FileMark, FileMarks } from '../planner.ts';
 import { argumentsDiffer } from '../saved/same-machine.ts';
 import { withoutIncoming } from '../saved/what-runs.ts';
@@ -65,6 +66,35 @@ function otherFiles(offered: OfferedFiles, here: FileMarks): readonly Fault[] {
       ),
     ];
   });
+}
+
+/**
+ * SECURITY: promise 7. Marks are of what is found by a path; the guest writes to what its QEMU has open. A sentence for each file that the
+ * other side does not name, though this one writes to it, or that is not the open one any more.
+ */
+export function notTheDisks({
+  written,
+  there,
+  here,
+  opened,
+}: {
+  /** Paths that this launch may write to. */
+  readonly written: readonly string[];
+  readonly there: FileMarks;
+  readonly here: readonly FileProbe[];
+  /** What QEMU was given by each path. */
+  readonly opened: Readonly<Record<string, FileIdentity>>;
+}): readonly string[] {
+  const unnamed = written.filter((path) => !Object.hasOwn(there, path));
+  const others = here.flatMap((file) => {
+    const known = Object.hasOwn(opened, file.path) ? opened[file.path] : undefined;
+    const same = file.ok && known?.device === file.device && known.inode === file.inode;
+    return same ? [] : [file.path];
+  });
+  return [
+    ...unnamed.map((path) => `${path} is written to, and on this one it is not`),
+    ...others.map((path) => `${path} is another file by now than the one that QEMU has open`),
+  ];
 }
 
 const sameMark = (one: FileMark, other: FileMark): boolean =>

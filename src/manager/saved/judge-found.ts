@@ -48,7 +48,7 @@ export async function judgeFound(
   if (run.saving === undefined) return { verdict: 'on', running };
   const paused = run.saving === 'paused';
   const stuck = running ? undefined : await goOn(run, paused);
-  if (run.session !== undefined) await takeFresh(run.session, setsOf(run));
+  if (run.session !== undefined && !paused && stuck === undefined) await takeFresh(run.session, setsOf(run));
   run.saving = undefined;
   return {
     verdict: 'on',
@@ -61,6 +61,8 @@ export async function judgeFound(
 async function judgeMoved(run: Run, { running }: RunStatus, moves: MoveNotes): Promise<Found | undefined> {
   const note = moves.get(run.launched.machine);
   if (note === undefined) return undefined;
+  // SECURITY: promise 7. What stands still here may stand so because its guest was given away.
+  if (note.kind === 'unreadable' && !running) return { verdict: 'on', running };
   const ofThis = note.launchedAt === run.launched.launchedAt;
   // It stands still until it is known whether it runs there.
   if (note.kind === 'given' && ofThis) return { verdict: 'on', running };

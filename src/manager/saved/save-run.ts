@@ -7,6 +7,7 @@ import { definitionText } from '../../definition/format-full.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
+import type { FileProbe } from '../../protocol/broker.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
@@ -143,7 +144,8 @@ async function letGoOn(
   sets: readonly number[],
 ): Promise<string | undefined> {
   const stuck = await goOn(run, paused);
-  await takeFresh(session, sets);
+  // Of a guest that does not go on yet the images are opened when it does.
+  if (!paused && stuck === undefined) await takeFresh(session, sets);
   return stuck;
 }
 
@@ -277,8 +279,18 @@ export async function goOn(run: Run, paused: boolean): Promise<string | undefine
 export async function marksNow(
   broker: BrokerPort,
   machine: string,
-  { descriptors }: LaunchRequest,
+  launch: LaunchRequest,
 ): Promise<Outcome<FileMarks>> {
+  const found = await filesNow(broker, machine, launch);
+  return found.ok ? success(fileMarks(found.value)) : found;
+}
+
+/** Each file of a launch, as the broker finds it now by its path. */
+export async function filesNow(
+  broker: BrokerPort,
+  machine: string,
+  { descriptors }: LaunchRequest,
+): Promise<Outcome<readonly FileProbe[]>> {
   const files = descriptors.flatMap((one) => (one.kind === 'file' ? [one] : []));
   // Of a file that is there twice, the entry with more rights.
   const widest = new Map(
@@ -286,13 +298,13 @@ export async function marksNow(
       .toSorted((one, other) => (one.access < other.access ? -1 : 1))
       .map(({ path, access, claimant }) => [path, { path, access, claimant }]),
   );
-  if (widest.size === 0) return success({});
+  if (widest.size === 0) return success([]);
   const probed = await broker.call('probe', { machine, paths: [...widest.values()], head: 1024 });
   if (!probed.ok) return probed;
   const marks = fileMarks(probed.value);
   const missing = [...widest.keys()].find((path) => marks[path] === undefined);
   return missing === undefined
-    ? success(marks)
+    ? success(probed.value)
     : failure('file-unreadable', `${missing} cannot be looked at any more`, 'look at it, and try again');
 }
 
