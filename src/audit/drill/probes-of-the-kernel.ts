@@ -78,7 +78,7 @@ const privileged: readonly Attempt[] = [
     () => call('bpf', createMap, { words: [(4n << 32n) | 2n, (1n << 32n) | 4n, 0, 0, 0, 0, 0, 0] }, 64),
   ],
   ['reboot', 'reboot', () => reached(call('reboot', 0, 0, 0, 0), 'EINVAL')],
-  ['swap', 'add swap space', () => reached(call('swapon', text('/nonexistent'), 0), 'ENOENT')],
+  ['swap', 'add swap space', () => reached(call('swapon', text('/nonexistent/swap'), 0), 'ENOENT')],
   ['load-kernel', 'load another kernel', () => reached(call('kexec_load', 0, 0, 0, 0xfff0), 'EINVAL')],
   ['load-module', 'load a module', () => reached(call('finit_module', -1, text(''), 0), 'EBADF', 'EINVAL')],
   ['kernel-log', 'read the size of the kernel log', () => call('syslog', 10, 0, 0)],

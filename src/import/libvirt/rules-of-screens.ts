@@ -93,6 +93,15 @@ function videoMemory(place: Place): Verdict {
   return ofCard(place, 'memory', bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}MiB` : bytes);
 }
 
+/** The frame of a qxl, which is what a bochs has of it. */
+function frameMemory(place: Place): Verdict {
+  const bytes = bytesOf(place.value);
+  if (!ofFurther(place) || bytes === undefined)
+    return changed('the graphics card has the memory that it needs');
+  if (bytes === 16 * 1024 ** 2) return imported;
+  return ofCard(place, 'memory', bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}MiB` : bytes);
+}
+
 function input(place: Place): Outcome {
   const { element, draft } = place;
   const [type, bus] = [attributeOf(element, 'type') ?? '', attributeOf(element, 'bus')];
@@ -154,7 +163,7 @@ export const rulesOfScreens: Rules = {
   'devices/video/model@type': videoModel,
   'devices/video/model@vram': videoMemory,
   'devices/video/model@ram': changed('the graphics card has the memory that it needs'),
-  'devices/video/model@vgamem': changed('the graphics card has the memory that it needs'),
+  'devices/video/model@vgamem': frameMemory,
   'devices/video/model@vram64': changed('the graphics card has the memory that it needs'),
   'devices/video/model@heads': (place) => {
     const heads = wholeNumberOf(place.value) ?? 1;

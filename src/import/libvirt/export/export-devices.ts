@@ -114,7 +114,9 @@ export function exportInputs(values: Values): readonly XmlTree[] {
     : inputs;
 }
 
+/** libvirt has no bochs but as the first card; what is imported of a further qxl is one. */
 function exportFurtherCard(card: Values): XmlTree {
+  const model = card.text('model') ?? 'bochs';
   const memory = card.bytes('memory');
   const resolution = card.group('resolution');
   return element(
@@ -123,8 +125,8 @@ function exportFurtherCard(card: Values): XmlTree {
     element(
       'model',
       {
-        type: card.text('model') ?? 'bochs',
-        vram: memory === undefined ? undefined : memory / 1024,
+        type: model === 'bochs' ? 'qxl' : model,
+        vgamem: memory === undefined ? undefined : memory / 1024,
         heads: card.number('heads'),
       },
       resolution === undefined
