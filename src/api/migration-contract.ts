@@ -11,6 +11,15 @@ const token = z
 export const moveKinds = ['given', 'gone', 'arriving', 'arrived', 'unreadable'] as const;
 export type MoveKind = (typeof moveKinds)[number];
 
+/** It stands in commands that are there to be copied: a host as ssh has it, or a path, and no word more. */
+const peer = z
+  .string()
+  .max(256)
+  .regex(/^[A-Za-z0-9_./][A-Za-z0-9_.:@/[\]%+,=~-]*$/, {
+    error: 'a host such as ssh://db2, or a path, of letters, digits and _.:@/[]%+,=~-',
+  })
+  .describe('What the other host is called, for messages.');
+
 /** In `status`: on which host the guest of a machine is, where that was ever a question. */
 export const moveStatus = z
   .object({
@@ -38,7 +47,7 @@ export const migrationRoutes = {
     params: onMachine,
     query: z.strictObject({
       token,
-      peer: z.string().max(256).describe('What the other host is called, for messages.'),
+      peer,
       bandwidth: z.coerce
         .number()
         .int()
@@ -69,7 +78,7 @@ export const migrationRoutes = {
     summary:
       'The other end of `migrate`: the machine, which is defined and stopped here, is launched as for any start, and takes its memory from there.',
     params: onMachine,
-    query: z.strictObject({ token, peer: z.string().max(256) }),
+    query: z.strictObject({ token, peer }),
   },
   settleMove: {
     ...endpoints.settleMove,

@@ -128,7 +128,10 @@ test('memory that is garbage, or less than was said, ends the QEMU that was laun
 
 test('a peer that offers another machine, or other words for QEMU, gets none', async () => {
   const offer = JSON.parse(await realOffer()) as { argv: string[]; definition: string };
+  const another = one.disk('another');
   const forged = [
+    // Its owner here may use that one too, and did not define it for this machine.
+    JSON.parse(JSON.stringify(offer).replaceAll(image, another)) as typeof offer,
     { ...offer, argv: [...offer.argv, '-chardev', 'file,id=x,path=/etc/shadow'] },
     { ...offer, definition: offer.definition.replace('"web"', '"other"') },
     { ...offer, definition: offer.definition.replace(image, '/etc/shadow') },
@@ -140,6 +143,30 @@ test('a peer that offers another machine, or other words for QEMU, gets none', a
     assert.match(said.join(), /"kind":"failed","ran":false/);
     assert.ok(!said.join().includes('"ready"'), said.join());
   }
+});
+
+test('what a peer is called is no words for a shell', async () => {
+  for (const peer of ['db2; reboot', '$(reboot)', '--gone', '', 'a\nb']) {
+    const reply = await other.client.arrive({ name: 'web', token: token(), peer });
+    assert.equal(reply.ok ? '' : reply.faults[0]?.code, 'request-invalid', peer);
+  }
+});
+
+test('a kill ends at once what has come and waits for a peer that says nothing', async () => {
+  const end = await moveHeld({
+    machine: 'web',
+    from: one,
+    to: other,
+    at: 'loaded',
+    act: async () => {
+      const asked = performance.now();
+      await done(other, 'kill web', { timeoutMs: 60_000 });
+      assert.ok(performance.now() - asked < 30_000, 'it did not wait for the peer');
+      assert.deepEqual(processesOf(other, 'web'), []);
+    },
+  });
+  assert.equal(end?.kind, 'ended', JSON.stringify(end));
+  await untilFree();
 });
 
 test('a disk that is a copy is found out at the end, and the guest goes on with its own', async () => {

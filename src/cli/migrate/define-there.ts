@@ -40,7 +40,10 @@ export async function defineThere(
   const undo = async (): Promise<void> => {
     // Where it arrived after all it is the machine.
     const now = await there.call('status', { name });
-    if (found.ok || !now.ok || now.result.moved?.kind === 'arrived') return;
+    if (!now.ok || now.result.moved?.kind === 'arrived') return;
+    if (known?.ok === true && !same)
+      await there.call('define', { source: known.result.source, replace: true });
+    if (found.ok) return;
     const removed = await there.call('remove', { name });
     if (removed.ok && (await there.reach.uid()) !== 0) await (await there.claims()).unclaim(name, null);
   };

@@ -265,13 +265,13 @@ export class Machine {
       this.#progress = { doing: 'arriving', percent };
     };
     const services = { ...this.#services, onProgress };
-    const arrival = Arrival.of(move, offer, { link, services });
-    if (!arrival.ok) return { outcome: arrival, ran: false };
     while (this.#underWay !== undefined) await this.#underWay;
     const record = this.#record;
     const refusal = this.#mayNotArrive();
     if (refusal !== undefined) return { outcome: refusal, ran: false };
     if (record === null) return { outcome: this.#undefined(), ran: false };
+    const arrival = Arrival.of(move, offer, record, { link, services });
+    if (!arrival.ok) return { outcome: arrival, ran: false };
     this.life.after.restarts.cancel(move.by);
     const before = this.#services.moves.get(this.name);
     let isUndone = false;

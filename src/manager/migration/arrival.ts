@@ -18,6 +18,8 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import { fileMarks, type FileMarks, type Planned } from '../planner.ts';
 import { changedFiles } from '../saved/same-machine.ts';
 import { filesNow } from '../saved/save-run.ts';
+import type { DefinitionRecord } from '../store/definition-store.ts';
+import { beyondDefined, isDefined } from './beyond-defined.ts';
 import type { MoveLink } from './move-link.ts';
 import type { MoveNote, MoveNotes } from './move-notes.ts';
 import { notTheDisks, whatDoesNotFit, type Offer } from './what-fits.ts';
@@ -63,29 +65,35 @@ export class Arrival implements Incoming {
   #launchedAt: string | null = null;
   #session: QmpSession | undefined;
   #opened: Files = {};
+  /** Of the start that it is: somebody ends it. */
+  #ending: AbortSignal | undefined;
   #state: 'coming' | 'abandoned' | 'taking' | 'taken' | 'given back' = 'coming';
 
   private constructor(
     move: Move,
     offer: Offer,
-    definition: MachineDefinition,
+    { definition, revision }: Pick<Incoming, 'definition' | 'revision'>,
     { link, services }: ArrivalParts,
   ) {
     this.move = move;
     this.definition = definition;
-    this.revision = offer.revision;
+    this.revision = revision;
     this.paused = offer.paused;
     this.#offer = offer;
     this.#link = link;
     this.#services = services;
   }
 
-  static of(move: Move, offer: Offer, parts: ArrivalParts): Outcome<Arrival> {
+  /** `record`: what its owner defined here, beyond which it does not come. */
+  static of(move: Move, offer: Offer, record: DefinitionRecord, parts: ArrivalParts): Outcome<Arrival> {
     const parsed = parseDefinition(offer.definition);
     if (!parsed.ok) return parsed;
     if (parsed.definition.name !== move.machine)
       return notMoved(`what comes is a machine "${parsed.definition.name}"`, 'move it to that name');
-    return success(new Arrival(move, offer, parsed.definition, parts));
+    const faults = beyondDefined(parsed.definition, record.definition);
+    if (faults.length > 0) return { ok: false, faults };
+    const revision = isDefined(parsed.definition, record.definition) ? record.revision : null;
+    return success(new Arrival(move, offer, { definition: parsed.definition, revision }, parts));
   }
 
   /** Whether its guest may have run here: then it is this host's, whatever became of the start. */
@@ -127,6 +135,7 @@ export class Arrival implements Incoming {
     this.#launchedAt = run.launched.launchedAt;
     this.#session = session;
     this.#opened = run.launched.files;
+    this.#ending = signal;
     const { argv } = run.launched.launch;
     const fits = whatDoesNotFit(
       { ...this.#offer, files: {} },
@@ -167,7 +176,10 @@ export class Arrival implements Incoming {
   /** SECURITY: promise 7. From here on its guest is this host's, whoever dies. */
   async take(): Promise<Outcome<void>> {
     this.#link.send({ kind: 'loaded' });
-    const { signal } = this.#abandoned;
+    const signal = AbortSignal.any([
+      this.#abandoned.signal,
+      ...(this.#ending === undefined ? [] : [this.#ending]),
+    ]);
     const given = await this.#link.receive(['go', 'failed'], { timeoutMs: stallMs, signal });
     if (!given.ok) return notMoved(given.why);
     if (given.message.kind === 'failed') return notMoved('it was given up');

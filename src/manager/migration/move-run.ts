@@ -20,6 +20,7 @@ import type { DefinitionRecord } from '../store/definition-store.ts';
 import { notMoved, type Move } from './arrival.ts';
 import type { MoveLink } from './move-link.ts';
 import { sayIt, type MoveNotes } from './move-notes.ts';
+import { StandStill } from './stand-still.ts';
 import { seesHostCpu } from './what-fits.ts';
 
 export interface MoveServices {
@@ -133,7 +134,7 @@ async function agree(work: Work): Promise<Outcome<undefined>> {
       Object.entries(marks.value).map(([path, mark]) => [path, { ...mark, written: written.has(path) }]),
     ),
   };
-  if (JSON.stringify(offer).length > maxOfferLength)
+  if (Buffer.byteLength(JSON.stringify(offer)) > maxOfferBytes)
     return notMoved(`the definition of machine "${move.machine}" is too long`, 'shorten it');
   link.send(offer);
   const answer = await link.receive(['ready', 'failed'], { timeoutMs: startMs, signal });
@@ -141,7 +142,7 @@ async function agree(work: Work): Promise<Outcome<undefined>> {
   return answer.message.kind === 'ready' ? success(undefined) : theirs(answer.message);
 }
 
-const maxOfferLength = 60 * 1024;
+const maxOfferBytes = 60 * 1024;
 
 async function sendAndGive(work: Work): Promise<Outcome<Moved>> {
   const { run, session, services, paused, link } = work;
@@ -223,7 +224,8 @@ async function send(work: Work): Promise<Outcome<Sent>> {
 
 /** Until QEMU says that all is written: how long its guest stood still then. What it says is not believed for ever. */
 async function watch(work: Work): Promise<Outcome<number>> {
-  const { session, limits, signal, link, meter, onProgress } = work;
+  const { session, limits, signal, link, meter, onProgress, paused } = work;
+  const stand = new StandStill(limits.downtimeMs);
   const giveUpAt = limits.timeoutMs === 0 ? Infinity : performance.now() + limits.timeoutMs;
   let [bytes, movedAt] = [0, performance.now()];
   for (;;) {
@@ -235,6 +237,7 @@ async function watch(work: Work): Promise<Outcome<number>> {
       const told = await link.receive(['failed'], { timeoutMs: answerMs });
       return told.ok ? theirs(told.message) : notMoved(told.why);
     }
+    const guest = await commands.queryStatus(session);
     const { status, total, remaining, error, downtimeMs } = migration.value;
     if (status === 'completed') return success(downtimeMs);
     if (status !== 'active') return notMoved(error === '' ? 'QEMU gave it up' : error);
@@ -242,6 +245,11 @@ async function watch(work: Work): Promise<Outcome<number>> {
     const now = performance.now();
     if (meter.bytes !== bytes) [bytes, movedAt] = [meter.bytes, now];
     if (now - movedAt > stallMs) return notMoved(`nothing went for ${stallMs / 1000} s`);
+    if (!paused && stand.isTooLong(!guest.ok || guest.value.running, now))
+      return notMoved(
+        `its guest stood still for ${stand.limitMs / 1000} s, and not all had gone over`,
+        'look at the way to the other host, or give it a longer --downtime',
+      );
     if (now > giveUpAt)
       return notMoved(
         `its memory changes faster than it goes over: ${limits.timeoutMs / 1000} s were not enough`,
@@ -326,7 +334,7 @@ function theirs({ faults }: Extract<MoveMessage, { kind: 'failed' }>): Outcome<n
     faults: faults.map(({ message, hint }) => ({
       code: 'migration-failed',
       message: `the other host says: ${message}`,
-      hint,
+      hint: hint === '' ? '' : `the other host says: ${hint}`,
     })),
   };
 }

@@ -32,6 +32,23 @@ test('the same machine fits: its clock, a release of QEMU and what its guest wri
   assert.deepEqual(why({ cpu: 'mine' }), []);
 });
 
+test('a block device fits by a name that is its own, not by one that each host gives', () => {
+  const device = (path: string): string[] => {
+    const mark = { size: 9, modifiedMs: null };
+    return why({ files: { [path]: { ...mark, written: true } } }, { marks: { [path]: mark } });
+  };
+  assert.deepEqual(device('/dev/disk/by-id/wwn-0x5000c500a0b1c2d3'), []);
+  assert.deepEqual(device('/dev/disk/by-id/dm-uuid-LVM-x'), []);
+  for (const path of [
+    '/dev/sdb',
+    '/dev/mapper/vg0-web',
+    '/dev/vg0/web',
+    '/dev/disk/by-id/dm-name-vg0-web',
+    '/dev/disk/by-path/pci-0000:00:1f.2-ata-1',
+  ])
+    assert.match(device(path).join(), /may be another one on each host/, path);
+});
+
 test('everything that does not fit is told at once', () => {
   const faults = why(
     { argv: argv.with(2, 'pc'), qemu: { major: 9, minor: 0, micro: 0 }, cpu: 'another' },

@@ -48,9 +48,27 @@ export function whatDoesNotFit(offer: Offer, here: Here): readonly Fault[] {
             'give it a model that both have: `cpu.model`',
           ),
         ]),
+    ...unnamedDevices(here.marks),
     ...otherFiles(offer.files, here.marks),
   ];
 }
+
+/** SECURITY: promise 7. Of a device no time is known: only a name that is its own tells it from another one of its size. */
+function unnamedDevices(here: FileMarks): readonly Fault[] {
+  return Object.entries(here).flatMap(([path, { modifiedMs }]) =>
+    modifiedMs !== null || ownName.test(path)
+      ? []
+      : [
+          fault(
+            `${path} is a block device, and may be another one on each host`,
+            'name it by its id: /dev/disk/by-id/, in the definition and in `blockDevices` of both policies',
+          ),
+        ],
+  );
+}
+
+/** Names of the device mapper are a host's own; ids are in the device, or in what is on it. */
+const ownName = /^\/dev\/disk\/by-id\/(?!dm-name-)[^/]+$/;
 
 /** Of what its guest writes only the end tells; the rest must be the same now. */
 function otherFiles(offered: OfferedFiles, here: FileMarks): readonly Fault[] {
