@@ -38,6 +38,10 @@ before(async () => {
   await consoleShows(one, 'web', /synced 3\b/);
 });
 
+/** A move of it that is held while the message is on its way. */
+const held = (how: Pick<Parameters<typeof moveHeld>[0], 'at' | 'act'>): ReturnType<typeof moveHeld> =>
+  moveHeld({ machine: 'web', from: one, to: other, ...how });
+
 /** What a manager says to a peer of which all the frames are given; until it ends the connection. */
 async function answers(stream: MoveStream): Promise<string[]> {
   const said: string[] = [];
@@ -153,10 +157,7 @@ test('what a peer is called is no words for a shell', async () => {
 });
 
 test('a kill ends at once what has come and waits for a peer that says nothing', async () => {
-  const end = await moveHeld({
-    machine: 'web',
-    from: one,
-    to: other,
+  const end = await held({
     at: 'loaded',
     act: async () => {
       const asked = performance.now();
@@ -171,10 +172,7 @@ test('a kill ends at once what has come and waits for a peer that says nothing',
 
 test('a disk that is a copy is found out at the end, and the guest goes on with its own', async () => {
   const copy = `${image}.copy`;
-  const end = await moveHeld({
-    machine: 'web',
-    from: one,
-    to: other,
+  const end = await held({
     at: 'loaded',
     // What the other side finds by the path is another file from here on.
     act: () => {
@@ -191,10 +189,7 @@ test('a disk that is a copy is found out at the end, and the guest goes on with 
 });
 
 test('a file that was put in the place of the open one is found out, even where it looks the same', async () => {
-  const end = await moveHeld({
-    machine: 'web',
-    from: one,
-    to: other,
+  const end = await held({
     at: 'loaded',
     // The QEMU there has the one open; by the path its manager finds the other, of the same size and time.
     act: () => {
@@ -228,10 +223,7 @@ test('a peer that says that it has all, and goes, has nothing: the machine goes 
 
 test('a guest whose disk is locked as it is to go on stands still, with its memory, until it is resumed', async () => {
   let letGo = (): Promise<unknown> => Promise.resolve();
-  await moveHeld({
-    machine: 'web',
-    from: one,
-    to: other,
+  await held({
     at: 'loaded',
     act: async (cut) => {
       const holder = spawn('/usr/bin/qemu-io', [image], { stdio: ['pipe', 'pipe', 'ignore'] });
@@ -282,10 +274,7 @@ async function standsOn(host: Instance, why: RegExp): Promise<void> {
 
 test('during a move and after it nobody at its source touches its disks, renames it, or lets its guest go on', async () => {
   await done(one, 'snapshot create web before');
-  const moved = await moveHeld({
-    machine: 'web',
-    from: one,
-    to: other,
+  const moved = await held({
     at: 'loaded',
     act: async () => {
       const asked = performance.now();
@@ -305,10 +294,7 @@ test('during a move and after it nobody at its source touches its disks, renames
 
 test('so is one of which it was not heard whether it runs there, and one that its host could not end yet', async () => {
   assert.equal((await hosts.migrate(other, ['web'])).status, 0);
-  await moveHeld({
-    machine: 'web',
-    from: one,
-    to: other,
+  await held({
     at: 'running',
     act: (cut) => Promise.resolve(cut()),
   });
@@ -320,10 +306,7 @@ test('so is one of which it was not heard whether it runs there, and one that it
   assert.equal(await hosts.hostOf('web'), other);
 
   assert.equal((await hosts.migrate(other, ['web'])).status, 0);
-  await moveHeld({
-    machine: 'web',
-    from: one,
-    to: other,
+  await held({
     at: 'running',
     act: () => killProcess(one.daemon('broker')),
   });

@@ -29,20 +29,20 @@ export interface Hosts {
 /** What each of the two notes of the other. */
 const peerOf = (host: QwardClient): string => host.reach.name.slice(0, 256);
 
-/** `signal` gives it up: the guest goes on here, if it was not given away by then. */
-export async function moveMachine(
-  { here, there }: Hosts,
-  {
-    name,
-    limits,
-    signal,
-  }: { readonly name: string; readonly limits: MoveLimits; readonly signal: AbortSignal },
-): Promise<Reply<MovedMachine>> {
+export interface MoveWish {
+  readonly name: string;
+  readonly limits: MoveLimits;
+  /** Gives it up: the guest goes on here, if it was not given away by then. */
+  readonly signal: AbortSignal;
+}
+
+export async function moveMachine({ here, there }: Hosts, wish: MoveWish): Promise<Reply<MovedMachine>> {
+  const { name } = wish;
   const before = await settleBefore({ here, there }, name);
   if (before !== undefined) return before;
   const defined = await defineThere(here, there, name);
   if (!defined.ok) return defined;
-  const moved = await move({ here, there }, { name, limits, signal });
+  const moved = await move({ here, there }, wish);
   const mayBeThere = ['migration-undecided', 'machine-moved'];
   if (!moved.ok && !moved.faults.some(({ code }) => mayBeThere.includes(code))) await defined.result.undo();
   return moved;
@@ -68,11 +68,7 @@ async function settleBefore({ here, there }: Hosts, name: string): Promise<Reply
 
 async function move(
   { here, there }: Hosts,
-  {
-    name,
-    limits,
-    signal,
-  }: { readonly name: string; readonly limits: MoveLimits; readonly signal: AbortSignal },
+  { name, limits, signal }: MoveWish,
 ): Promise<Reply<MovedMachine>> {
   const token = randomBytes(16).toString('hex');
   const arriving = await there.arrive({ name, token, peer: peerOf(here) });

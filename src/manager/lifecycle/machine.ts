@@ -334,10 +334,7 @@ export class Machine {
     const { moves } = this.#services;
     if (verdict === 'ask') {
       if (this.#arrival?.move.token === token) this.#arrival.abandon();
-      while (this.#operations.current !== undefined) await this.#operations.current.done;
-      await this.#killing;
-      await this.life.connecting;
-      await this.life.finishing;
+      while (this.#underWay !== undefined) await this.#underWay;
       const runs = this.run !== undefined || this.state === 'unreachable';
       const came = whetherItCame({ moves, machine: this.name, token, runs });
       if (!came.ok) return came;

@@ -4,12 +4,11 @@
  * SECURITY: promise 7. Who gave a guest away lets it go on when it hears "no" from here. So that is said of a move that is known not
  * to have come, and whose machine was nothing else since; of one that was forgotten nothing is said.
  */
-import { readdir, readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { success, type Outcome } from '../outcome.ts';
-import { makeDirectory, removeFile, replaceFile } from '../store/atomic-file.ts';
+import { removeFile, replaceFile } from '../store/atomic-file.ts';
 import type { BrokenFile } from '../store/definition-store.ts';
-import { parseNote } from './parse-note.ts';
+import { parseNote, readNotes } from './note-files.ts';
 
 /** `unsure`: it did not come, and a machine of that name ran here since, was renamed or removed. */
 export const arrivalFates = ['arrived', 'refused', 'unsure'] as const;
@@ -43,24 +42,15 @@ export class Arrivals {
 
   /** Reads what there is. What cannot be read is not known, and is given. */
   async load(): Promise<readonly BrokenFile[]> {
-    await makeDirectory(this.#directory);
     const broken: BrokenFile[] = [];
-    for (const file of await readdir(this.#directory)) {
-      const name = arrivalFile.exec(file)?.[1];
-      if (name === undefined) continue;
-      const path = `${this.#directory}/${file}`;
-      const read = await readFile(path, 'utf8').then(
-        (text) => parseNote(pastArrival, text),
-        (error: unknown) => `it cannot be read: ${String(error)}`,
-      );
-      if (typeof read !== 'string' && read.token === name) this.#past.set(name, read);
+    for await (const { name, path, read } of readNotes(this.#directory, arrivalFile, parse))
+      if (typeof read !== 'string') this.#past.set(name, read);
       else
         broken.push({
           path,
-          reason: typeof read === 'string' ? read : 'it is of another move',
+          reason: read,
           cure: 'remove it: whether that machine came here is then said on the other host, with --keep or --gone',
         });
-    }
     return broken;
   }
 
@@ -116,4 +106,10 @@ export class Arrivals {
       ...all.slice(0, Math.max(0, all.length - maxOfAll)),
     ];
   }
+}
+
+/** What is wrong with it is a string. */
+function parse(name: string, text: string): PastArrival | string {
+  const parsed = parseNote(pastArrival, text);
+  return typeof parsed === 'string' || parsed.token === name ? parsed : 'it is of another move';
 }

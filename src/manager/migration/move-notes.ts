@@ -2,14 +2,13 @@
  * On which host the guest of a machine is: moves/NAME.json, version 1, on disk before anybody acts on it.
  * SECURITY: promise 7. A machine whose guest may be elsewhere does not start here: two that write one disk destroy it.
  */
-import { readdir, readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { moveKinds } from '../../api/migration-contract.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { makeDirectory, removeFile, replaceFile } from '../store/atomic-file.ts';
+import { removeFile, replaceFile } from '../store/atomic-file.ts';
 import type { BrokenFile } from '../store/definition-store.ts';
 import { Arrivals, type ArrivalFate } from './arrivals.ts';
-import { parseNote } from './parse-note.ts';
+import { parseNote, readNotes } from './note-files.ts';
 
 const moveNote = z.strictObject({
   version: z.literal(1),
@@ -47,16 +46,8 @@ export class MoveNotes {
 
   /** Reads what there is. What cannot be read keeps its machine from starting, and is given. */
   async load(): Promise<readonly BrokenFile[]> {
-    await makeDirectory(this.#directory);
     const broken: BrokenFile[] = [...(await this.#arrivals.load())];
-    for (const file of await readdir(this.#directory)) {
-      const machine = noteFile.exec(file)?.[1];
-      if (machine === undefined) continue;
-      const path = `${this.#directory}/${file}`;
-      const read = await readFile(path, 'utf8').then(
-        (text) => parse(machine, text),
-        (error: unknown) => `it cannot be read: ${String(error)}`,
-      );
+    for await (const { name: machine, path, read } of readNotes(this.#directory, noteFile, parse)) {
       this.#notes.set(machine, typeof read === 'string' ? unreadable(machine) : read);
       if (typeof read === 'string')
         broken.push({

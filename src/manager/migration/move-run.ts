@@ -13,8 +13,8 @@ import type { Run } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { FileMarks, Planner } from '../planner.ts';
 import type { BrokerPort } from '../broker-port.ts';
-import { giveFresh, takeFresh } from '../saved/fresh-descriptors.ts';
-import { goOn, marksNow } from '../saved/save-run.ts';
+import { giveFresh } from '../saved/fresh-descriptors.ts';
+import { letGoOn, marksNow } from '../saved/save-run.ts';
 import { whatRuns, type WhatRuns } from '../saved/what-runs.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 import { notMoved, type Move } from './arrival.ts';
@@ -86,7 +86,7 @@ export async function moveRun(services: MoveServices, request: MoveRequest): Pro
     if (!status.ok) return notMoved(status.message);
     if (status.value.status !== 'running' && status.value.status !== 'paused')
       return notMoved(`it is ${status.value.status}`, 'a guest that runs or is paused can be moved');
-    const what = await whatRuns(services.planner, run, record);
+    const what = await whatRuns(services.planner, { run, record, aim: 'moved' });
     if (!what.ok) return asMove(what);
     const kept = await whatStays(what.value.definition, session);
     if (kept.length > 0) return { ok: false, faults: kept };
@@ -149,7 +149,7 @@ async function sendAndGive(work: Work): Promise<Outcome<Moved>> {
   // A manager that dies from here on is followed by one that lets the guest go on, until it was given.
   run.saving = paused ? 'paused' : 'running';
   const kept = await work.keepNote();
-  const fresh = await giveFresh(services.broker, run, session);
+  const fresh = await giveFresh(services.broker, { run, session, aim: 'moved' });
   const begun = kept.ok ? fresh.given : kept;
   const sent = begun.ok ? await send(work) : asMove(begun);
   const moved = sent.ok ? await give(work, sent.value) : sent;
@@ -161,9 +161,7 @@ async function sendAndGive(work: Work): Promise<Outcome<Moved>> {
     ran: false,
     faults: [{ code: 'migration-failed', message: 'it was given up', hint: '' }],
   });
-  const stuck = await goOn(run, paused);
-  // Of a guest that does not go on yet the images are opened when it does.
-  if (!paused && stuck === undefined) await takeFresh(session, fresh.sets);
+  const stuck = await letGoOn(work, paused, fresh.sets);
   run.saving = undefined;
   await work.keepNote();
   if (stuck === undefined || !run.process.alive) return moved;
@@ -341,9 +339,5 @@ function theirs({ faults }: Extract<MoveMessage, { kind: 'failed' }>): Outcome<n
 
 const asMove = ({ faults }: { readonly ok: false; readonly faults: readonly Fault[] }): Outcome<never> => ({
   ok: false,
-  faults: faults.map((fault) => ({
-    ...fault,
-    code: 'migration-failed',
-    message: fault.message.replace('was not saved', 'was not moved'),
-  })),
+  faults: faults.map((fault) => ({ ...fault, code: 'migration-failed' })),
 });

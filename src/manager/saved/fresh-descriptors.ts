@@ -9,6 +9,7 @@ import type { BrokerPort } from '../broker-port.ts';
 import { giveFile } from '../lifecycle/give-file.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
+import type { Aim } from './what-runs.ts';
 
 type File = Extract<Descriptor, { kind: 'file' }>;
 
@@ -29,8 +30,7 @@ export const setsOf = (run: Run): readonly number[] => writtenSets(run).map(({ s
 /** Gives the sets that it filled, in part too where it fails. */
 export async function giveFresh(
   broker: BrokerPort,
-  run: Run,
-  session: QmpSession,
+  { run, session, aim }: { readonly run: Run; readonly session: QmpSession; readonly aim: Aim },
 ): Promise<{ readonly given: Outcome<undefined>; readonly sets: readonly number[] }> {
   const { machine } = run.launched;
   const { files } = run.now;
@@ -43,16 +43,16 @@ export async function giveFresh(
       const [known, now] = [files[file.path], given.value.identity];
       // SECURITY: promise 7. Never another file in the place of the one that the guest has written to.
       if (known !== undefined && (known.device !== now?.device || known.inode !== now.inode))
-        return { given: replaced(machine, file.path), sets };
+        return { given: replaced(machine, file.path, aim), sets };
     }
   }
   return { given: success(undefined), sets };
 }
 
-const replaced = (machine: string, path: string): Outcome<never> =>
+const replaced = (machine: string, path: string, aim: Aim): Outcome<never> =>
   failure(
     'save-failed',
-    `machine "${machine}" was not saved: ${path} is another file by now than the one that it has open`,
+    `machine "${machine}" was not ${aim}: ${path} is another file by now than the one that it has open`,
     'put the file back, or stop the machine instead',
   );
 

@@ -90,7 +90,7 @@ export async function saveRun(services: SaveServices, request: SaveRequest): Pro
         `machine "${run.launched.machine}" cannot be saved as it is: ${status.value.status}`,
         'a guest that runs or is paused can be saved; `qward reset` or `qward kill` ends another condition',
       );
-    const what = await whatRuns(services.planner, run, record);
+    const what = await whatRuns(services.planner, { run, record, aim: 'saved' });
     if (!what.ok) return what;
     const maxBytes = mostStateBytes(what.value.definition);
     const room = await services.space.promise(run.launched.machine, maxBytes);
@@ -117,7 +117,7 @@ async function stopAndSave(work: Work, what: WhatRuns, paused: boolean): Promise
     await (aside?.abandon(part.value) ?? services.states.abandon(machine, part.value));
     return kept;
   }
-  const fresh = await giveFresh(services.broker, run, work.session);
+  const fresh = await giveFresh(services.broker, { run, session: work.session, aim: 'saved' });
   const saved = fresh.given.ok ? await save(work, { what, paused, part: part.value }) : fresh.given;
   if (!saved.ok) await (aside?.abandon(part.value) ?? services.states.abandon(machine, part.value));
   const stuck = saved.ok && aside === undefined ? undefined : await letGoOn(work, paused, fresh.sets);
@@ -138,8 +138,9 @@ async function stopAndSave(work: Work, what: WhatRuns, paused: boolean): Promise
   return saved;
 }
 
-async function letGoOn(
-  { run, session }: Work,
+/** As it was before; what keeps it from that is a string. */
+export async function letGoOn(
+  { run, session }: { readonly run: Run; readonly session: QmpSession },
   paused: boolean,
   sets: readonly number[],
 ): Promise<string | undefined> {

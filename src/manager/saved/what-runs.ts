@@ -23,14 +23,16 @@ export function withoutIncoming(argv: readonly string[]): readonly string[] {
   return at < 0 ? argv : argv.toSpliced(at, incomingWords.length);
 }
 
+/** What a machine is to be, for which all that it has must be known: the word of refusals. */
+export type Aim = 'saved' | 'moved';
+
 /**
  * The definition of now where the process would be started with it just so: what was changed meanwhile has been applied,
  * then. Else the one that it was started with.
  */
 export async function whatRuns(
   planner: Planner,
-  run: Run,
-  record: DefinitionRecord,
+  { run, record, aim }: { readonly run: Run; readonly record: DefinitionRecord; readonly aim: Aim },
 ): Promise<Outcome<WhatRuns>> {
   const { definition, metadata, revision } = record;
   const owner = metadata.owner;
@@ -38,7 +40,7 @@ export async function whatRuns(
   if (run.hotplug.hasNote)
     return failure(
       'save-failed',
-      `machine "${run.launched.machine}" was not saved: disks were attached or detached, or got other images, since its start`,
+      `machine "${run.launched.machine}" was not ${aim}: disks were attached or detached, or got other images, since its start`,
       'undo what was attached (`qward attach` shows the disks), or stop the machine instead',
     );
   let reason = 'what it was started with is not known any more';
@@ -60,7 +62,7 @@ export async function whatRuns(
   }
   return failure(
     'save-failed',
-    `machine "${run.launched.machine}" was not saved, since it could not be started again as it runs now: ${reason}`,
+    `machine "${run.launched.machine}" was not ${aim}, since it could not be started again as it runs now: ${reason}`,
     'set the definition back, or stop the machine instead',
   );
 }
