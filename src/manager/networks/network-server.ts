@@ -101,7 +101,10 @@ export class NetworkServer {
     this.#state = state;
     const pid = state?.server ?? null;
     const running = status.value.machines.find((one) => one.machine === machine);
-    if (pid !== null && running?.alive === true && (await this.#has(running))) return success(undefined);
+    const known = pid !== null && running?.alive === true ? await this.#isWalled(running) : success(false);
+    // A broker that dies meanwhile says nothing of it: it is asked again, and the server goes on.
+    if (!known.ok) return known;
+    if (known.value) return success(undefined);
     const found = await tool();
     if (!found.ok) return found;
     this.#release();
@@ -121,13 +124,13 @@ export class NetworkServer {
   }
 
   /** Whether it is one whose walls stand: one that a broker began which died then is joined to no network. */
-  async #has(running: LaunchedMachine): Promise<boolean> {
-    if (this.#live?.process.alive === true) return true;
+  async #isWalled(running: LaunchedMachine): Promise<Outcome<boolean>> {
+    if (this.up) return success(true);
     const live = liveOf(running);
     const report = await auditLive(this.#services, live, this.#title);
     if (report.ok && report.value.ok) this.#live = live;
     else live.process[Symbol.dispose]();
-    return this.#live === live;
+    return report.ok ? success(report.value.ok) : report;
   }
 
   #explain(log: string, binary: string): HelperFault {
