@@ -1,5 +1,5 @@
 /** Commands on block jobs and the graph of block nodes; of the same closed set as commands.ts. */
-import { parseBitmaps, parseJobs, parseNodeSizes } from './block-values.ts';
+import { parseBitmaps, parseJobs, parseNodeSizes, parseWritable } from './block-values.ts';
 import { drainMs, plain, quickMs, withArgs, withFixed } from './commands.ts';
 import { parseDone } from './command-values.ts';
 
@@ -36,6 +36,16 @@ export interface CommitArgs {
   readonly top: string;
   readonly base: string;
   readonly speed: number;
+}
+
+/** A format node, with all that it is to have: what is left out goes back to QEMU's default. */
+export interface FormatNode {
+  readonly node: string;
+  readonly file: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly backing: string | null;
+  readonly cache: { readonly direct: boolean; readonly noFlush: boolean };
+  readonly discard: 'ignore' | 'unmap';
 }
 
 const ofJob = ({ job }: { readonly job: string }) => ({ id: job });
@@ -125,6 +135,26 @@ export const blockCommands = {
       'auto-dismiss': false,
     }),
   ),
+  /** A node that a job wrote to is opened to be read alone. */
+  reopenReadOnly: withArgs(
+    'blockdev-reopen',
+    drainMs,
+    parseDone,
+    ({ node, file, format, backing, cache, discard }: FormatNode) => ({
+      options: [
+        {
+          driver: format,
+          'node-name': node,
+          file,
+          'read-only': true,
+          ...(format === 'qcow2' ? { backing } : {}),
+          cache: { direct: cache.direct, 'no-flush': cache.noFlush },
+          discard,
+        },
+      ],
+    }),
+  ),
+  queryWritable: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseWritable),
   finalizeJob: withArgs('job-finalize', drainMs, parseDone, ofJob),
   queryBitmaps: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseBitmaps),
 } as const;

@@ -71,6 +71,19 @@ export function parseBitmaps(value: unknown): readonly Bitmap[] | undefined {
   return nodes?.flat();
 }
 
+/** Names of the nodes that are open to be written. */
+export function parseWritable(value: unknown): readonly string[] | undefined {
+  const nodes = parseList(value, (item) => {
+    const fields = parseFields(item);
+    const [node, readOnly] = [
+      parseText(memberOf(fields, 'node-name'), maxNameLength),
+      memberOf(fields, 'ro'),
+    ];
+    return node === undefined || typeof readOnly !== 'boolean' ? undefined : readOnly ? [] : [node];
+  });
+  return nodes?.flat();
+}
+
 export function parseNodeSizes(
   value: unknown,
 ): readonly { readonly node: string; readonly size: number }[] | undefined {

@@ -100,9 +100,25 @@ const overlay = (round: number): readonly string[] => [
   '--disks-only',
 ];
 
-/** Each kind in its turn; for one that needs a chain there is one. */
-async function operation(round: number): Promise<readonly string[]> {
-  const kind = kinds[round % kinds.length] ?? 'overlay';
+interface Death {
+  readonly kind: (typeof kinds)[number];
+  readonly dying: readonly Victim[];
+  /** 0: at some moment, else with this write. */
+  readonly writes: number;
+}
+
+/** Where a manager died and its successor did not do all: QEMU kept the image below open to be written; the guest stood still. */
+const known: readonly Death[] = [2, 4, 6].map((writes) => ({ kind: 'commit', dying: ['manager'], writes }));
+
+/** Each kind in its turn; every second one between two steps, the others at any time. */
+const atRandom = (round: number): Death => ({
+  kind: kinds[round % kinds.length] ?? 'overlay',
+  dying: victims[random(victims.length)] ?? [],
+  writes: round % 2 === 0 ? 1 + random(7) : 0,
+});
+
+/** For one that needs a chain there is one. */
+async function operation(kind: Death['kind'], round: number): Promise<readonly string[]> {
   const rate = random(2) === 0 ? ['--rate', '16MiB'] : [];
   if ((kind === 'commit' || kind === 'pull') && (await imagesNow()).length === 1)
     await done(instance, overlay(round), asAlice);
@@ -132,17 +148,15 @@ before(async () => {
   await done(instance, 'define -', { ...asAlice, stdin: source });
 });
 
-for (let round = 1; round <= rounds; round += 1)
-  test(`round ${round} of ${rounds} (seed ${seed}): nothing that was synced is lost`, async (context) => {
+for (let round = 1; round <= known.length + rounds; round += 1)
+  test(`round ${round} of ${known.length + rounds} (seed ${seed}): nothing that was synced is lost`, async (context) => {
     if ((await statusOf(instance, 'shop')).state !== 'running') await start();
     const { pid } = await statusOf(instance, 'shop');
-    const words = await operation(round);
+    const { kind, dying, writes } = known[round - 1] ?? atRandom(round);
+    const words = await operation(kind, round);
     const before = await imagesNow();
-    const dying = victims[random(victims.length)] ?? [];
     const afterMs = 250 + random(4000);
     const pids = dying.map((victim) => (victim === 'qemu' ? pid : instance.daemon(victim)));
-    // Every second one between two steps, the others at any time.
-    const writes = round % 2 === 0 ? 1 + random(7) : 0;
     const killed = writes > 0 ? killAtWrite(writes, pids) : pause(afterMs).then(() => pids.forEach(kill));
     const { status } = await instance.qward(words, asAlice);
     await killed;
@@ -171,7 +185,7 @@ for (let round = 1; round <= rounds; round += 1)
         await imagesNow(),
       );
       // Its guest goes on in the next round.
-      if (round % 3 !== 0 && round !== rounds) return;
+      if (round > known.length && round % 3 !== 0 && round !== known.length + rounds) return;
       kill(now.pid);
     }
     const ended = await instance.client.call('wait', {

@@ -4,6 +4,7 @@
  */
 import { blockDoings, type BlockDoing } from '../../api/block-contract.ts';
 import type { DiskImages } from '../../definition/set-images.ts';
+import type { FormatNode } from '../../qmp/block-commands.ts';
 import type { FreshSet } from './fresh-layers.ts';
 import { parseAttached, type Attached } from '../hotplug/hotplug.ts';
 import { parseHeldFile, type HeldFile } from '../lifecycle/held-files.ts';
@@ -35,6 +36,8 @@ export interface BlockWork {
   readonly files: readonly HeldFile[];
   /** Sets from which QEMU opens images anew as its job ends; none where it does not. */
   readonly reopened?: readonly FreshSet[];
+  /** The image that a commit writes into: where it is given up, it is one to be read again. */
+  readonly base?: FormatNode;
   /** The file systems of the guest are at rest, and are to go on when it ends. */
   readonly frozen: boolean;
   /** Once it has come so far. */
@@ -56,6 +59,7 @@ export function parseBlockWork(value: unknown): BlockWork | undefined {
     nodes: texts(field('nodes')),
     files: heldFiles(field('files')),
     reopened: parseSets(field('reopened')),
+    ...parseBase(field('base')),
     frozen: field('frozen') === true,
     swap: parseSwap(field('swap')),
   };
@@ -66,6 +70,20 @@ function parseSets(value: unknown): readonly FreshSet[] {
     const set: unknown = Reflect.get(Object(one), 'set');
     return typeof set === 'number' ? [{ set, files: heldFiles(Reflect.get(Object(one), 'files')) }] : [];
   });
+}
+
+function parseBase(value: unknown): Pick<BlockWork, 'base'> {
+  const field = (name: string, of = value): unknown => Reflect.get(Object(of), name);
+  const [node, file, backing, format] = [field('node'), field('file'), field('backing'), field('format')];
+  if (typeof node !== 'string' || typeof file !== 'string') return {};
+  if ((backing !== null && typeof backing !== 'string') || (format !== 'raw' && format !== 'qcow2'))
+    return {};
+  const cache = {
+    direct: field('direct', field('cache')) === true,
+    noFlush: field('noFlush', field('cache')) === true,
+  };
+  const discard = field('discard') === 'unmap' ? 'unmap' : 'ignore';
+  return { base: { node, file, backing, format, cache, discard } };
 }
 
 function parseSwap(value: unknown): Swap | null {

@@ -1,7 +1,7 @@
 /** The topmost image of a disk is written into the one below it while the guest works, and that one takes its place. */
 import { randomBytes } from 'node:crypto';
 import { imagesOf, type DiskImages } from '../../definition/set-images.ts';
-import { blockCommands } from '../../qmp/block-commands.ts';
+import { blockCommands, type FormatNode } from '../../qmp/block-commands.ts';
 import { settleDisks } from '../hotplug/drop-disk.ts';
 import type { Attached, DeviceThere, Layer } from '../hotplug/hotplug.ts';
 import type { Work } from '../hotplug/hotplug-services.ts';
@@ -86,7 +86,7 @@ async function begin(
   // Where it is given up QEMU opens the one below to read it again.
   const reopened = [freshSet(there, base)];
   const noted = { disk: id, doing: 'committing', nodes: [], files, swap: null, frozen: false } as const;
-  const kept = await noteWork(work, { ...noted, reopened });
+  const kept = await noteWork(work, { ...noted, reopened, base: baseOf(found.value, base) });
   if (!kept.ok) return kept;
   const job = `commit.${randomBytes(4).toString('hex')}`;
   const begun = await withFresh(
@@ -112,6 +112,19 @@ async function begin(
     return walls;
   }
   return success({ ...orderOf(work, { found: found.value, job, top, base, to }), top });
+}
+
+/** As it was planned: see `diskNodes`. */
+function baseOf({ there: { layers }, defined: { cache, discard } }: DiskThere, base: Layer): FormatNode {
+  const { node, file, format } = base;
+  return {
+    node,
+    file,
+    format,
+    backing: layers[layers.indexOf(base) + 1]?.node ?? null,
+    cache: { direct: cache === 'none', noFlush: cache === 'unsafe' },
+    discard,
+  };
 }
 
 function withoutTop({ images: { backing } }: DiskThere): DiskImages {

@@ -28,7 +28,7 @@ export const freshSet = (there: DeviceThere, layer: Layer): FreshSet => ({
   files: filesOfLayer(there, layer),
 });
 
-type Giving = Pick<Work, 'machine' | 'session'> & { readonly broker: BrokerPort };
+export type Giving = Pick<Work, 'machine' | 'session'> & { readonly broker: BrokerPort };
 
 /** For as long as `work` takes. The files are noted before. */
 export async function withFresh<Result>(

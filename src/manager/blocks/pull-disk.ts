@@ -60,14 +60,10 @@ export async function pullDisk(
       run.media.alone(async () => {
         const why = await finish(services, machine, order.disk, begun.value);
         const settled = await settleWork(services, machine, session);
-        // Where QEMU is gone the header is looked at before the next start.
+        // Where QEMU is gone the header is looked at as its end is told, and before the next start.
         if (!settled.ok) return settled;
         if (machine.run !== run)
-          return blockFailure(
-            machine.name,
-            what,
-            'QEMU ended; its header says at the next start what it stands on',
-          );
+          return blockFailure(machine.name, what, 'QEMU ended; its header says what it stands on');
         await services.pulls.remove(machine.name);
         return settled.value === 'done'
           ? success('done')

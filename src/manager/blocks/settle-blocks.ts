@@ -2,6 +2,7 @@
  * The end of what was done to the images of a disk, wherever it was cut short: QEMU is asked what its disk has, the definition
  * says that, and whatever else is open is closed. It can be repeated as a whole.
  */
+import { blockCommands } from '../../qmp/block-commands.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import { sameImages } from '../../definition/set-images.ts';
@@ -13,7 +14,7 @@ import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import { dropAllJobs, hasNoJobs } from './block-job.ts';
 import type { BlockWork, Swap } from './block-work.ts';
-import { withFresh, withoutFresh } from './fresh-layers.ts';
+import { withFresh, withoutFresh, type Giving } from './fresh-layers.ts';
 import { thaw } from './frozen.ts';
 
 export interface SettleServices {
@@ -59,15 +60,33 @@ export async function settleWork(
   if (swapped?.ok === false) return swapped;
   const left = hotplug.work;
   if (left !== undefined) {
+    const read = await readAgain({ machine, session, broker: services.broker }, left);
+    if (!read.ok) return read;
     await dropParts(session, { nodes: left.nodes, groups: [], netdevs: [] });
     const there = await commands.queryBlockNodeNames(session);
     if (!there.ok || left.nodes.some((node) => there.value.includes(node)))
       return unsettled(machine.name, work);
   }
+  // What was taken from a set while the guest stood still is closed only now (QEMU 7.2: monitor_fdset_cleanup).
+  await withoutFresh(session, sets);
   hotplug.work = undefined;
   hotplug.workIsOrphan = false;
   await machine.life.keepNote();
   return success(swapped?.value === true ? 'done' : 'undone');
+}
+
+/** SECURITY: promise 2. QEMU 7.2 keeps the image below a commit that was given up open to be written. */
+async function readAgain({ machine, session, broker }: Giving, work: BlockWork): Promise<Outcome<undefined>> {
+  const { base, reopened = [] } = work;
+  if (base === undefined) return success(undefined);
+  const writable = await blockCommands.queryWritable(session);
+  if (!writable.ok) return unsettled(machine.name, work);
+  if (!writable.value.includes(base.node)) return success(undefined);
+  return await withFresh({ machine, session, broker }, reopened, async () =>
+    (await blockCommands.reopenReadOnly(session, base)).ok
+      ? success(undefined)
+      : unsettled(machine.name, work),
+  );
 }
 
 const unsettled = (name: string, { disk, doing }: BlockWork): Outcome<never> =>
@@ -96,8 +115,9 @@ async function settleSwap(
   const named = await nameImages(services, machine, { work, swap, swapped });
   if (!named.ok) return named;
   settleHotplug(run.hotplug, { work, swap, swapped });
-  await machine.life.keepNote();
+  // Before it is noted: a manager that dies between the two is followed by one that lets it go on once more.
   if (!swap.paused) await commands.cont(session);
+  await machine.life.keepNote();
   return success(swapped);
 }
 
@@ -136,8 +156,11 @@ async function nameImages(
 
 function settleHotplug(hotplug: Hotplug, { work, swap, swapped }: Seen): void {
   if (swapped) for (const { after } of swap.changes) hotplug.replace(after);
+  const { base, ...rest } = work;
   hotplug.work = {
-    ...work,
+    ...rest,
+    // Where it was swapped, it is on top.
+    ...(swapped || base === undefined ? {} : { base }),
     swap: null,
     ...(swapped ? { nodes: swap.left, files: swap.leftFiles } : {}),
   };

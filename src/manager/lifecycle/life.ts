@@ -46,7 +46,7 @@ export interface LifeServices {
   readonly runHook: (call: HookCall) => Promise<HookReport>;
   /** Finishes or undoes what an earlier manager did to the images of its disks. */
   readonly settleBlocks: (machine: string) => Promise<void>;
-  /** The same of a disk that was about to stand alone when all that knew of it ended. */
+  /** The same of a disk that was about to stand alone when QEMU ended. */
   readonly settlePull: (machine: string) => Promise<void>;
   /** The broker keeps something of a machine that does not run: it is to be looked for when the broker answers. */
   readonly onLost: () => void;
@@ -432,6 +432,8 @@ export class Life {
     this.#run = undefined;
     this.#audit = null;
     this.note(lastEnd.message);
+    // SECURITY: promise 7. Whoever hears of its end finds the definition naming what the image's header names.
+    await this.#services.settlePull(this.#name);
     if (this.after.hasStopHook) this.#board.set('stopping');
     await this.after.tidy();
     this.#board.set(state);
