@@ -194,5 +194,12 @@ test('a usage error is one line', async () => {
     assert.equal(status, 2, words.join(' '));
     assert.equal(out, '');
     assert.equal(err.trim().split('\n').length, 1, err);
+    const [first = '', ...rest] = words;
+    const asData = await cli([first, '--json', ...rest]);
+    assert.deepEqual([asData.status, asData.out], [2, '']);
+    const { faults } = JSON.parse(asData.err) as { faults: readonly { message: string }[] };
+    assert.equal(faults[0]?.message, err.trim().replace(/^qward: /, ''));
   }
+  // What stands behind "--" is not qward's own.
+  assert.match((await cli(['strat', '--', '--json'])).err, /^qward: no command "strat"/);
 });

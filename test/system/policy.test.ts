@@ -99,6 +99,21 @@ test('explain names the line that decides, grant by grant, and starts nothing', 
   write();
 });
 
+test('a helper that the policy does not list is refused by the key, and explain says so before', async () => {
+  write(['"networkHelpers": []']);
+  const source = 'name: out\nmemory: 64MiB\naccel: tcg\nnics: [{ id: net, kind: user }]\n';
+  assert.equal((await instance.qward(['define', '-'], { stdin: source })).status, 0);
+  const explained = await qward('policy', 'explain', 'out');
+  assert.equal(explained.status, 1);
+  assert.match(explained.stdout, /the policy lists no network helper[\s\S]*line 4 \(networkHelpers\)/);
+  assert.match(explained.stdout, /^The policy does not admit out\.$/m);
+  const refused = await qward('start', 'out');
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /needs passt, which is not on this host, or not in the policy/);
+  assert.equal((await qward('rm', 'out', '--yes')).status, 0);
+  write();
+});
+
 test('show says what is in force, and where it is said', async () => {
   write(['"bridges": ["br0"]']);
   const { stdout } = await qward('policy', 'show');

@@ -1,5 +1,6 @@
 /** Programs beside QEMU: the first of the policy that can be used, with the files of the system that it needs. */
 import { statSync } from 'node:fs';
+import type { Fault } from '../../definition/fault.ts';
 import type { JobTool } from '../../plan/disk-job.ts';
 import type { Policy } from '../../policy/policy.ts';
 import type { SystemPath } from '../../protocol/launch.ts';
@@ -47,6 +48,14 @@ export async function gatherTool(binary: string, kind: ToolKind): Promise<Outcom
   return success({ binary: own, closure: uniqueByTarget(closure) });
 }
 
+/** No program of the kind is listed. */
+export const unlisted = ({ key, what, package: deb }: ToolKind): Fault => ({
+  code: 'policy-refused',
+  message: `the policy lists no ${what}`,
+  hint: `list that of ${deb} under \`${key}\``,
+  rule: key,
+});
+
 /** Looks anew when a file of the closure was replaced, or the policy lists others. */
 export class ToolSource {
   readonly #policy: () => Outcome<Policy>;
@@ -61,7 +70,7 @@ export class ToolSource {
   async read(): Promise<Outcome<JobTool>> {
     const policy = this.#policy();
     if (!policy.ok) return policy;
-    const { key, code, what, package: deb, order = (binaries) => binaries } = this.#kind;
+    const { key, order = (binaries) => binaries } = this.#kind;
     const binaries = policy.value[key];
     const listed = binaries.join('\n');
     if (this.#known?.listed === listed && this.#known.stamp === stampOf(this.#known.tool))
@@ -73,7 +82,7 @@ export class ToolSource {
       if (tool.ok) return tool;
       first ??= tool;
     }
-    return first ?? failure(code, `the policy lists no ${what}`, `list that of ${deb} under \`${key}\``);
+    return first ?? { ok: false, faults: [unlisted(this.#kind)] };
   }
 }
 

@@ -3,8 +3,8 @@ import { claimableFiles } from '../../definition/named-files.ts';
 import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
 import type { HostFacts, QemuFacts } from '../../plan/launch-plan.ts';
-import { noManagedNetworks } from '../../plan/network-server.ts';
-import { noUserNetwork } from '../../plan/user-network.ts';
+import { networksNamedBy, noManagedNetworks } from '../../plan/network-server.ts';
+import { noUserNetwork, userNicsOf } from '../../plan/user-network.ts';
 import { explainAdmission, type AdmissionRow } from '../../policy/explain-admission.ts';
 import type { Policy } from '../../policy/policy.ts';
 import { findLines } from '../../policy/policy-lines.ts';
@@ -13,6 +13,10 @@ import type { LaunchRequest } from '../../protocol/launch.ts';
 import { askedLaunch } from '../asked-launch.ts';
 import { claimantsOf } from '../claimant.ts';
 import type { HostBasics } from '../facts/host.ts';
+import { networkServer } from '../facts/network-server.ts';
+import { shareServer, tpmServer } from '../facts/side-servers.ts';
+import { unlisted, type ToolKind } from '../facts/tool.ts';
+import { networkHelper } from '../facts/user-network.ts';
 import { hookEvents, hookFaults } from '../hooks/named-hooks.ts';
 import { forwardRows } from '../networks/network-grounds.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
@@ -64,6 +68,7 @@ export function createPolicyHandlers(
         ...explainAdmission(launch, groundsOf(current.value, storage)),
         ...warningRows(definition, current.value),
         ...hookRows(definition, current.value),
+        ...helperRows(definition, current.value),
         ...(owner.ok ? forwardRows(definition, current.value, owner.value) : []),
         ...(owner.ok ? await services.networkRows(definition, owner.value) : []),
       ];
@@ -97,6 +102,27 @@ function tell({ message, hint, rule, ruleAt }: Fault): ToldFault {
 }
 
 const nothing: Fault = { code: '', message: '', hint: '' };
+
+/** Programs that run beside a QEMU, each in a jail of its own. */
+const helpers: readonly {
+  readonly kind: ToolKind;
+  readonly needs: (machine: MachineDefinition) => boolean;
+}[] = [
+  { kind: networkHelper, needs: (machine) => userNicsOf(machine).length > 0 },
+  { kind: networkServer, needs: (machine) => networksNamedBy(machine).length > 0 },
+  { kind: tpmServer, needs: ({ tpm }) => tpm },
+  { kind: shareServer, needs: ({ shares }) => shares.length > 0 },
+];
+
+const helperRows = (definition: MachineDefinition, policy: Policy): readonly GroundRow[] =>
+  helpers
+    .filter(({ needs }) => needs(definition))
+    .map(({ kind }) => ({
+      what: kind.what,
+      resource: policy[kind.key].join(', '),
+      rule: kind.key,
+      refusal: policy[kind.key].length === 0 ? unlisted(kind) : null,
+    }));
 
 type GroundRow = Omit<AdmissionRow, 'refusal'> & { readonly refusal: Fault | null };
 
