@@ -2,12 +2,13 @@
 import { accountOf, groupIdOf } from '../linux/accounts.ts';
 import type { Fault } from '../definition/fault.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
+import { settleCards } from '../plan/default-cards.ts';
 import { admit } from '../policy/admit.ts';
 import { rootsOf, type Claimant, type FileGrounds } from '../policy/file-rules.ts';
 import type { Policy } from '../policy/policy.ts';
 import { hookFaults } from './hooks/named-hooks.ts';
 import type { Run } from './lifecycle/run.ts';
-import { forwardFaults } from './networks/network-grounds.ts';
+import { bridgeFaults, forwardFaults } from './networks/network-grounds.ts';
 import type { Owner } from './owners.ts';
 import type { PolicySource } from './policy-source.ts';
 
@@ -36,9 +37,11 @@ function claimantOf(uid: number): Claimant {
   };
 }
 
+type JudgedRun = Pick<Run, 'definition'> & { readonly now: Pick<Run['now'], 'launch'> };
+
 /** A machine that runs, as far as the policy may have something against it. */
 export interface Judged {
-  readonly run: Run;
+  readonly run: JudgedRun;
   /** Undefined: not known, it is not defined. */
   readonly owner: Owner | undefined;
 }
@@ -48,7 +51,7 @@ export function createRunJudge(
   source: PolicySource,
   storage: OwnStorage,
 ): (judged: Judged) => readonly Fault[] {
-  const judged = new WeakMap<Run, { readonly policy: Policy; readonly refusals: readonly Fault[] }>();
+  const judged = new WeakMap<JudgedRun, { readonly policy: Policy; readonly refusals: readonly Fault[] }>();
   return ({ run, owner }) => {
     const policy = source.current();
     if (!policy.ok) return policy.faults;
@@ -61,12 +64,18 @@ export function createRunJudge(
       ...(definition === undefined ? [] : hookFaults(definition, policy.value)),
       ...(definition === undefined || owner === undefined
         ? []
-        : forwardFaults(definition, policy.value, owner)),
+        : ownerFaults(definition, policy.value, owner)),
     ];
     judged.set(run, { policy: policy.value, refusals });
     return refusals;
   };
 }
+
+/** Who may have it stands in the policy; whose machine it is only the manager knows. */
+const ownerFaults = (definition: MachineDefinition, policy: Policy, owner: Owner): readonly Fault[] => [
+  ...forwardFaults(definition, policy, owner),
+  ...bridgeFaults(settleCards(definition, policy.defaultBridge), policy, owner),
+];
 
 /** SECURITY: promise 5. That a guest runs behind walls that differ is the administrator's word as well as the definition's. */
 export function warningFaults({ name, onAuditFailure }: MachineDefinition, policy: Policy): readonly Fault[] {
