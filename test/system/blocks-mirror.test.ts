@@ -182,3 +182,27 @@ test('the next manager finishes or undoes what the one before had begun', async 
     assert.deepEqual([...new Set(await openImages(instance, 'shop'))], [image?.path.split('/').at(-1)]);
   }
 });
+
+test('whoever would remove or rename it at any moment of that is refused, and nothing waits for ever', async () => {
+  const image = join(home, 'fifth.qcow2');
+  let ended = false;
+  const mirrored = done(instance, ['mirror', 'shop', 'root', image], asAlice).finally(() => (ended = true));
+  const asked: Promise<string>[] = [];
+  const ask = async (words: string): Promise<string> => {
+    const { client } = instance;
+    const reply =
+      words === 'remove'
+        ? await client.call('remove', { name: 'shop' })
+        : await client.call('rename', { name: 'shop', to: 'store' });
+    return reply.ok ? 'done' : (reply.faults[0]?.code ?? '');
+  };
+  while (!ended) {
+    asked.push(ask('remove'), ask('rename'));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  await mirrored;
+  const late = new Promise<string[]>((resolve) => setTimeout(() => resolve(['too late']), 30_000).unref());
+  const answers = await Promise.race([Promise.all(asked), late]);
+  assert.deepEqual([...new Set(answers)], ['machine-running']);
+  await untilCounts(instance, 'shop', 3);
+});

@@ -56,7 +56,7 @@ export interface Removed {
   readonly keptDisks: readonly string[];
 }
 
-const unknownMachine = (name: string): Outcome<never> =>
+export const unknownMachine = (name: string): Outcome<never> =>
   failure('machine-unknown', `machine "${name}" is not defined`, '`qward list` shows which there are');
 
 export class Definitions {
@@ -203,25 +203,28 @@ export class Definitions {
     machine: Machine,
     { disks }: { readonly disks: boolean },
   ): Promise<Outcome<Removed>> {
-    return await this.locks.hold([machine.name], async () => {
+    let done: Removed = { removedDisks: [], keptDisks: [] };
+    const remove = async (): Promise<Outcome<string>> => {
       const { record } = machine;
       if (record === null) return unknownMachine(machine.name);
-      if (machine.saved !== undefined) return stillSaved(machine.name, 'removed');
       const own = record.definition.disks.map(({ path }) => path);
       const removable = disks ? await this.#removable(identity, record.definition) : success([]);
       if (!removable.ok) return removable;
-      const removed = await machine.change(() => this.#forget(machine), {
-        evenElsewhere: !disks,
-        afterArrival: !disks,
-      });
+      const removed = await this.#forget(machine);
       if (!removed.ok) return removed;
       for (const path of removable.value) await unlink(path);
       this.#services.events.emit('machine.removed', machine.name, identity.user);
-      return success({
-        removedDisks: removable.value,
-        keptDisks: own.filter((path) => !removable.value.includes(path)),
-      });
+      const keptDisks = own.filter((path) => !removable.value.includes(path));
+      done = { removedDisks: removable.value, keptDisks };
+      return removed;
+    };
+    if (machine.record === null) return unknownMachine(machine.name);
+    // An operation takes the name, and never the other way round: one that waited for both would wait for ever.
+    const removed = await machine.change(() => this.locks.hold([machine.name], remove), {
+      evenElsewhere: !disks,
+      afterArrival: !disks,
     });
+    return removed.ok ? success(done) : removed;
   }
 
   /** A new definition from this one. */
@@ -339,7 +342,6 @@ export class Definitions {
   async #forget(machine: Machine): Promise<Outcome<string>> {
     const { broker, store, machines } = this.#services;
     const { name } = machine;
-    // A save may have been under way when this was asked for.
     if (machine.saved !== undefined) return stillSaved(name, 'removed');
     const noted = await this.#services.moves.runsHere(name);
     if (!noted.ok) return noted;

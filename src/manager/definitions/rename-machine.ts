@@ -11,7 +11,7 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import type { Identity } from '../roles.ts';
 import { errorCode } from '../../linux/errno.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
-import { nameTaken, stillSaved, type DefinitionServices } from './definitions.ts';
+import { nameTaken, stillSaved, unknownMachine, type DefinitionServices } from './definitions.ts';
 import type { NameLocks } from './name-locks.ts';
 
 export interface RenameServices extends DefinitionServices {
@@ -25,7 +25,8 @@ export async function renameMachine(
   { machine, to }: { readonly machine: Machine; readonly to: string },
 ): Promise<Outcome<Machine>> {
   const { name } = machine;
-  return await services.locks.hold([name, to], async () => {
+  let next: Machine = machine;
+  const renameNow = async (): Promise<Outcome<string>> => {
     const { machines, store } = services;
     if (machines.get(to) !== undefined || store.isBroken(to) || isReservedName(to)) return nameTaken(to);
     if (machine.saved !== undefined) return stillSaved(name, 'renamed');
@@ -33,17 +34,21 @@ export async function renameMachine(
     if (!renamed.ok) return renamed;
     const noted = await services.moves.runsHere(name);
     if (!noted.ok) return noted;
-    const done = await machine.change(() => move(services, machine, renamed.value));
+    const done = await move(services, machine, renamed.value);
     if (!done.ok) return done;
     await services.moves.forget(name);
     services.machines.remove(name);
-    const next = services.machines.add(to, renamed.value.record);
+    next = services.machines.add(to, renamed.value.record);
     const note = await services.notes.read(to);
     if (note !== undefined) next.life.recall(note);
     next.life.note(`renamed from "${name}" by ${identity.user}`);
     services.events.emit('machine.renamed', to, identity.user, { from: name });
-    return success(next);
-  });
+    return done;
+  };
+  if (machine.record === null) return unknownMachine(name);
+  // As with `rm`: the operation takes the names.
+  const renamed = await machine.change(() => services.locks.hold([name, to], renameNow));
+  return renamed.ok ? success(next) : renamed;
 }
 
 interface Renamed {
@@ -57,12 +62,7 @@ async function renamedRecord(
   to: string,
 ): Promise<Outcome<Renamed>> {
   const source = await store.source(name);
-  if (source === undefined || record === null)
-    return failure(
-      'machine-unknown',
-      `machine "${name}" is not defined`,
-      '`qward list` shows which there are',
-    );
+  if (source === undefined || record === null) return unknownMachine(name);
   const changed = renameInDefinition(source, to);
   if (!changed.ok) return changed;
   const parsed = parseDefinition(changed.source);
