@@ -185,8 +185,10 @@ test('the next manager finishes or undoes what the one before had begun', async 
 
 test('whoever would remove or rename it at any moment of that is refused, and nothing waits for ever', async () => {
   const image = join(home, 'fifth.qcow2');
-  let ended = false;
-  const mirrored = done(instance, ['mirror', 'shop', 'root', image], asAlice).finally(() => (ended = true));
+  const ended = new AbortController();
+  const mirrored = done(instance, ['mirror', 'shop', 'root', image], asAlice).finally(() => {
+    ended.abort();
+  });
   const asked: Promise<string>[] = [];
   const ask = async (words: string): Promise<string> => {
     const { client } = instance;
@@ -196,7 +198,7 @@ test('whoever would remove or rename it at any moment of that is refused, and no
         : await client.call('rename', { name: 'shop', to: 'store' });
     return reply.ok ? 'done' : (reply.faults[0]?.code ?? '');
   };
-  while (!ended) {
+  while (!ended.signal.aborted) {
     asked.push(ask('remove'), ask('rename'));
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
