@@ -3,6 +3,7 @@
  * the cgroups of the host that runs the tests. No network. Needs root.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
   cpSync,
@@ -26,7 +27,11 @@ const downWithinMs = 120_000;
 
 /** Its file system, made once. */
 async function treeOf(init: OtherInit, say: (line: string) => void): Promise<string> {
-  const directory = join(labCache, `${recipeKey()}-${init}`);
+  const made = createHash('sha256')
+    .update(readFileSync(import.meta.filename))
+    .digest('hex')
+    .slice(0, 8);
+  const directory = join(labCache, `${recipeKey()}-${made}-${init}`);
   if (existsSync(directory)) return directory;
   const building = join(labCache, `building-${init}`);
   rmSync(building, { recursive: true, force: true });

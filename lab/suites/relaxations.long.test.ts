@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { file } from '../../test/support/cpio.ts';
 import { buildDemoGuest } from '../../test/support/demo-guest.ts';
 import { addToInitrd, librariesOf } from '../../test/support/guest-initrd.ts';
+import { drillChanges, drilled } from '../drill.ts';
 import { installedHost } from '../suite-host.ts';
 
 /** WRITE BUFFER, which downloads firmware: nobody without CAP_SYS_RAWIO may give it to a disk (drivers/scsi/scsi_ioctl.c). */
@@ -37,7 +38,7 @@ lsblk -dnro PATH,MODEL | awk '$2 == "scsi_debug" { print $1 }'`)
   const lines = [
     { relax: 'capability', to: 'sys_rawio', machines: ['raw'] },
     { relax: 'capability', to: 'net_raw', machines: ['sniffer'] },
-    { relax: 'apparmor', to: 'unconfined', machines: ['open'] },
+    { relax: 'apparmor', to: 'unconfined', machines: ['open', 'unlabelled'] },
     { relax: 'device-cgroup', to: 'off', machines: ['open'] },
     { relax: 'seccomp', to: 'qemu', machines: ['open'] },
     { relax: 'namespace', to: 'net', machines: ['open'] },
@@ -113,6 +114,24 @@ test('walls that gave way are audited with cgroup v2 and AppArmor as they were a
   const audit = await host.demand('qward audit open');
   assert.match(audit, /unconfined/);
   await host.demand('qward kill open');
+});
+
+test('the drill of a machine without a profile of AppArmor, and of one with vsock, is that of one with neither', async () => {
+  await host.demand(`modprobe vhost_vsock
+sed -i 's|"devices": \\[|"devices": ["/dev/vhost-vsock", |' /etc/qward/policy.json
+qward policy check`);
+  await host.demand(
+    [
+      define('plain', ''),
+      define('unlabelled', 'confinement: {apparmor: unconfined}'),
+      define('phone', 'vsock: {cid: 33}'),
+    ].join('\n'),
+  );
+  const plain = await drilled(host, 'plain');
+  assert.ok(plain.size >= 78 && [...plain.values()].every((verdict) => verdict === 'blocked'));
+  for (const name of ['unlabelled', 'phone'])
+    assert.deepEqual(drillChanges(plain, await drilled(host, name)), [], name);
+  await host.demand('qward start phone && qward audit phone && qward kill phone', 180_000);
 });
 
 test('a capability that the unit takes from the broker is refused by name, and the drop-in of the message gives it', async () => {

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
+import { drillChanges, drilled } from '../drill.ts';
 import { installedHost } from '../suite-host.ts';
 
 const packages = [
@@ -95,6 +96,7 @@ qward start labelled`,
   assert.deepEqual(await labelsOf('plain'), ['system_u:system_r:initrc_t:s0']);
   assert.match(await host.demand('qward audit labelled'), new RegExp(`lsm +ok +${label} +label ${label}`));
   await host.demand('qward kill labelled && qward kill plain');
+  assert.deepEqual(drillChanges(await drilled(host, 'plain'), await drilled(host, 'labelled')), []);
 });
 
 test('a label that the policy does not know is refused before anything begins', async () => {

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { drillChanges, drilled } from '../drill.ts';
 import { installedHost } from '../suite-host.ts';
 
 const host = await installedHost({ spareDisk: true });
@@ -82,6 +83,15 @@ test('after QEMU was killed the host has its disk again, with all that the guest
   const written = Number(await host.demand(`dd if=/dev/nvme0n1 bs=512 count=1 status=none | tr -dc 0-9`));
   assert.ok(said > 0 && written >= said, `${said} said, ${written} written`);
   assert.equal((await host.demand(`cat /sys/bus/pci/devices/${device}/driver_override`)).trim(), '(null)');
+});
+
+test('the drill of a machine that has it is that of one that has not, and the host has its disk again', async () => {
+  await host.demand(define('plain').replace(/^hostDevices: .*\n/m, ''));
+  const plain = await drilled(host, 'plain');
+  assert.ok(plain.size >= 78);
+  assert.deepEqual(drillChanges(plain, await drilled(host, 'store')), []);
+  await host.demand(untilBack, 120_000);
+  assert.equal((await host.demand(driver)).trim(), 'nvme');
 });
 
 test('so it has after manager, broker and QEMU were killed together', async () => {

@@ -65,7 +65,7 @@ export async function cliManPage(): Promise<string> {
     entry('/run/qward/api.sock', 'The socket of the manager.'),
     heading('See also'),
     paragraph(
-      'qward.yaml(5), qward-policy.json(5), qward-manager(8), qward-broker(8), qemu-system-x86_64(1)',
+      'qward.yaml(5), qward-policy.json(5), qward-instances.json(5), qward-manager(8), qward-broker(8), qemu-system-x86_64(1)',
     ),
   );
   return manPage({

@@ -46,6 +46,17 @@ test('the page of the broker names every request', () => {
   for (const call of calls) assert.match(text, new RegExp(`\\b${call}\\b`), call);
 });
 
+test('the page of instances.json has its keys, and its example is the file that is installed', () => {
+  const text = page('qward-instances.json.5');
+  const installed = source('resources/instances.json');
+  assert.deepEqual(
+    [...text.matchAll(/^\.TP\n([a-z]\w+)$/gim)].map(([, key]) => key),
+    Object.keys(Object(JSON.parse(installed))),
+  );
+  const example = /^\.nf\n([\s\S]*?)^\.fi$/m.exec(text)?.[1] ?? '';
+  assert.deepEqual(JSON.parse(example), JSON.parse(installed));
+});
+
 test('the page of the policy has every key with its default, and its example is a policy', () => {
   const text = page('qward-policy.json.5');
   const keys = [...text.matchAll(/^\.TP\n([a-z]\w+)$/gim)].map(([, key]) => key);
@@ -73,7 +84,7 @@ test('the generated pages have every command and every key', () => {
 const groff = '/usr/bin/groff';
 test('every page renders without a warning', { skip: !existsSync(groff) && 'groff is not installed' }, () => {
   const files = readdirSync(folder);
-  assert.equal(files.length, 5);
+  assert.equal(files.length, 6);
   for (const file of files) {
     const argv = ['-man', '-Tutf8', '-k', '-ww', '-rLL=100n', '-P-cbou', join(folder, file)];
     const { status, stdout, stderr } = spawnSync(groff, argv, { encoding: 'utf8', timeout: 20_000 });

@@ -183,7 +183,7 @@ test('the next manager finishes or undoes what the one before had begun', async 
   }
 });
 
-test('whoever would remove or rename it at any moment of that is refused, and nothing waits for ever', async () => {
+test('whoever would remove, rename or give it away at any moment of that is refused, and nothing waits for ever', async () => {
   const image = join(home, 'fifth.qcow2');
   const ended = new AbortController();
   const mirrored = done(instance, ['mirror', 'shop', 'root', image], asAlice).finally(() => {
@@ -195,11 +195,13 @@ test('whoever would remove or rename it at any moment of that is refused, and no
     const reply =
       words === 'remove'
         ? await client.call('remove', { name: 'shop' })
-        : await client.call('rename', { name: 'shop', to: 'store' });
+        : words === 'give'
+          ? await client.call('give', { name: 'shop', to: 'bob' })
+          : await client.call('rename', { name: 'shop', to: 'store' });
     return reply.ok ? 'done' : (reply.faults[0]?.code ?? '');
   };
   while (!ended.signal.aborted) {
-    asked.push(ask('remove'), ask('rename'));
+    asked.push(ask('remove'), ask('rename'), ask('give'));
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   await mirrored;

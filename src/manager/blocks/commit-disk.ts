@@ -86,7 +86,7 @@ async function begin(
   // Where it is given up QEMU opens the one below to read it again.
   const reopened = [freshSet(there, base)];
   const noted = { disk: id, doing: 'committing', nodes: [], files, swap: null, frozen: false } as const;
-  const kept = await noteWork(work, { ...noted, reopened, base: baseOf(found.value, base) });
+  const kept = await noteWork(work, { ...noted, reopened, base: baseOf(work, found.value, base) });
   if (!kept.ok) return kept;
   const job = `commit.${randomBytes(4).toString('hex')}`;
   const begun = await withFresh(
@@ -115,7 +115,8 @@ async function begin(
 }
 
 /** As it was planned: see `diskNodes`. */
-function baseOf({ there: { layers }, defined: { cache, discard } }: DiskThere, base: Layer): FormatNode {
+function baseOf({ run }: Work, { there: { id, layers }, defined }: DiskThere, base: Layer): FormatNode {
+  const { cache, discard } = run.definition?.disks.find((disk) => disk.id === id) ?? defined;
   const { node, file, format } = base;
   return {
     node,

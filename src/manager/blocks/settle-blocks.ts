@@ -114,9 +114,9 @@ async function settleSwap(
   // SECURITY: promise 7. The guest writes again only when the definition names what it writes to.
   const named = await nameImages(services, machine, { work, swap, swapped });
   if (!named.ok) return named;
+  // Before it is forgotten that it stands: whoever dies, or does not answer, between the two, it is let go on once more.
+  if (!swap.paused && !(await commands.cont(session)).ok) return unsettled(name, work);
   settleHotplug(run.hotplug, { work, swap, swapped });
-  // Before it is noted: a manager that dies between the two is followed by one that lets it go on once more.
-  if (!swap.paused) await commands.cont(session);
   await machine.life.keepNote();
   return success(swapped);
 }

@@ -204,11 +204,14 @@ export class Definitions {
     { disks }: { readonly disks: boolean },
   ): Promise<Outcome<Removed>> {
     let done: Removed = { removedDisks: [], keptDisks: [] };
+    const look = async (): Promise<Outcome<readonly string[]>> => {
+      if (machine.record === null) return unknownMachine(machine.name);
+      if (machine.saved !== undefined) return stillSaved(machine.name, 'removed');
+      return disks ? await this.#removable(identity, machine.record.definition) : success([]);
+    };
     const remove = async (): Promise<Outcome<string>> => {
-      const { record } = machine;
-      if (record === null) return unknownMachine(machine.name);
-      const own = record.definition.disks.map(({ path }) => path);
-      const removable = disks ? await this.#removable(identity, record.definition) : success([]);
+      const own = machine.record?.definition.disks.map(({ path }) => path) ?? [];
+      const removable = await look();
       if (!removable.ok) return removable;
       const removed = await this.#forget(machine);
       if (!removed.ok) return removed;
@@ -218,7 +221,9 @@ export class Definitions {
       done = { removedDisks: removable.value, keptDisks };
       return removed;
     };
-    if (machine.record === null) return unknownMachine(machine.name);
+    // What is refused anyway cancels no restart.
+    const looked = await look();
+    if (!looked.ok) return looked;
     // An operation takes the name, and never the other way round: one that waited for both would wait for ever.
     const removed = await machine.change(() => this.locks.hold([machine.name], remove), {
       evenElsewhere: !disks,
@@ -342,7 +347,6 @@ export class Definitions {
   async #forget(machine: Machine): Promise<Outcome<string>> {
     const { broker, store, machines } = this.#services;
     const { name } = machine;
-    if (machine.saved !== undefined) return stillSaved(name, 'removed');
     const noted = await this.#services.moves.runsHere(name);
     if (!noted.ok) return noted;
     const forgotten = await broker.call('forget', { machine: name });

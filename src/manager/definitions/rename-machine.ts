@@ -26,10 +26,15 @@ export async function renameMachine(
 ): Promise<Outcome<Machine>> {
   const { name } = machine;
   let next: Machine = machine;
-  const renameNow = async (): Promise<Outcome<string>> => {
+  const refusal = (): Outcome<never> | undefined => {
     const { machines, store } = services;
+    if (machine.record === null) return unknownMachine(name);
     if (machines.get(to) !== undefined || store.isBroken(to) || isReservedName(to)) return nameTaken(to);
-    if (machine.saved !== undefined) return stillSaved(name, 'renamed');
+    return machine.saved === undefined ? undefined : stillSaved(name, 'renamed');
+  };
+  const renameNow = async (): Promise<Outcome<string>> => {
+    const refused = refusal();
+    if (refused !== undefined) return refused;
     const renamed = await renamedRecord(services, machine, to);
     if (!renamed.ok) return renamed;
     const noted = await services.moves.runsHere(name);
@@ -45,7 +50,9 @@ export async function renameMachine(
     services.events.emit('machine.renamed', to, identity.user, { from: name });
     return done;
   };
-  if (machine.record === null) return unknownMachine(name);
+  // What is refused anyway cancels no restart.
+  const refused = refusal();
+  if (refused !== undefined) return refused;
   // As with `rm`: the operation takes the names.
   const renamed = await machine.change(() => services.locks.hold([name, to], renameNow));
   return renamed.ok ? success(next) : renamed;

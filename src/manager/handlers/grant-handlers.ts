@@ -48,12 +48,15 @@ export function createGrantHandlers(services: Services): Pick<Handlers, GrantCal
     give: async ({ machine, identity, body }) => {
       const account = accountOfWord(body.to);
       if (account === undefined) return noUser(body.to);
-      const given = await services.locks.hold([machine.name], () =>
-        services.owners.hold([String(account.id)], () =>
-          machine.change(() => give(services, machine, { to: account, by: identity.uid }), {
-            evenElsewhere: true,
-          }),
-        ),
+      // As with `rm`: the operation takes the names.
+      const given = await machine.change(
+        () =>
+          services.locks.hold([machine.name], () =>
+            services.owners.hold([String(account.id)], () =>
+              give(services, machine, { to: account, by: identity.uid }),
+            ),
+          ),
+        { evenElsewhere: true },
       );
       if (!given.ok) return given;
       machine.life.note(`${given.value} by ${identity.user}`);

@@ -145,7 +145,13 @@ export class Machine {
   async start(options: StartOptions): Promise<Outcome<Done>> {
     for (;;) {
       const operation = this.#operations.current;
-      if (operation?.kind === 'start') return this.#report(await operation.done);
+      if (operation?.kind === 'start') {
+        const isArrival = this.#arrival !== undefined;
+        const outcome = await operation.done;
+        // That a guest did not come from another host is not the answer to who asks for a start here.
+        if (outcome.ok || !isArrival) return this.#report(outcome);
+        continue;
+      }
       const record = this.#record;
       const elsewhere = this.#services.moves.refusal(this.name);
       const refusal = this.#services.phase.refusal(this.name);
@@ -442,7 +448,11 @@ export class Machine {
     this.life.settle('running');
     const { run } = this;
     // Its images are open now; until then QEMU needed what it was given to open them with.
-    if (run?.session !== undefined) await takeFresh(run.session, setsOf(run));
+    if (run?.session !== undefined) {
+      // What was taken from the others while it stood still is closed now (QEMU 7.2: monitor_fdset_cleanup).
+      const others = run.hotplug.disks.flatMap(({ layers }) => layers.map(({ set }) => set));
+      await takeFresh(run.session, [...new Set([...setsOf(run), ...others])]);
+    }
     return this.#report(success('resumed'));
   }
 

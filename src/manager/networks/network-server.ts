@@ -102,7 +102,6 @@ export class NetworkServer {
     const pid = state?.server ?? null;
     const running = status.value.machines.find((one) => one.machine === machine);
     const known = pid !== null && running?.alive === true ? await this.#isWalled(running) : success(false);
-    // A broker that dies meanwhile says nothing of it: it is asked again, and the server goes on.
     if (!known.ok) return known;
     if (known.value) return success(undefined);
     const found = await tool();
@@ -130,7 +129,10 @@ export class NetworkServer {
     const report = await auditLive(this.#services, live, this.#title);
     if (report.ok && report.value.ok) this.#live = live;
     else live.process[Symbol.dispose]();
-    return report.ok ? success(report.value.ok) : report;
+    if (report.ok) return success(report.value.ok);
+    // A broker that dies meanwhile says nothing of it: it is asked again, and the server goes on.
+    const unheard = report.faults.some(({ code }) => code === 'broker-unreachable' || code === 'timed-out');
+    return unheard ? report : success(false);
   }
 
   #explain(log: string, binary: string): HelperFault {
