@@ -64,7 +64,7 @@ export async function settlePull(
 ): Promise<void> {
   const note = await pulls.read(machine.name);
   const { record } = machine;
-  if (note === undefined || record === null || machine.run !== undefined) return;
+  if (note === undefined || record === null || machine.run?.process.alive === true) return;
   const { definition, metadata } = record;
   const disk = definition.disks.find(({ id }) => id === note.disk);
   // What it is about is over, where the definition says anything else by now.

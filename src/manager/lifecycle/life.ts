@@ -429,13 +429,13 @@ export class Life {
       });
       this.#services.onLost();
     }
-    this.#run = undefined;
-    this.#audit = null;
-    this.note(lastEnd.message);
     // SECURITY: promise 7. Whoever hears of its end finds the definition naming what the image's header names.
     await this.#services.settlePull(this.#name).catch((error: unknown) => {
       this.#services.log.error('a pull was not settled', { machine: this.#name, error });
     });
+    this.#run = undefined;
+    this.#audit = null;
+    this.note(lastEnd.message);
     if (this.after.hasStopHook) this.#board.set('stopping');
     await this.after.tidy();
     this.#board.set(state);
