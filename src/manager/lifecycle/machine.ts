@@ -79,6 +79,8 @@ export class Machine {
   #starting: MachineDefinition | null = null;
   #progress: MemoryProgress | null = null;
   #arrival: Arrival | undefined;
+  /** The broker did not say what came of the last start: it may have a QEMU whose guest never ran. */
+  #mayBeLeft = false;
 
   /** `record` is null for a machine that runs and is not defined: it can be seen and ended, nothing else. */
   constructor(name: string, record: DefinitionRecord | null, services: MachineServices) {
@@ -544,6 +546,7 @@ export class Machine {
 
   /** Takes over a machine that the broker started for an earlier manager. */
   adopt(launched: LaunchedMachine, note: RunNote | undefined): Promise<() => Promise<void>> {
+    this.#mayBeLeft = false;
     return this.life.adopt(launched, note);
   }
 
@@ -559,6 +562,9 @@ export class Machine {
     const before = this.state;
     this.life.settle('starting');
     this.life.note(`start asked for by ${options.by}`);
+    // What nobody reaches may be a guest that runs.
+    if (this.#mayBeLeft && before !== 'unreachable')
+      this.#mayBeLeft = !(await killRun(this.#services.broker, this.name)).ok;
     const noted = await this.#services.moves.runsHere(this.name);
     const chosen = noted.ok ? await this.#restoreFrom(options) : noted;
     const restore = chosen.ok ? chosen.value : undefined;
@@ -576,6 +582,9 @@ export class Machine {
       restore,
     });
     if (!outcome.ok) {
+      this.#mayBeLeft = outcome.faults.some(
+        ({ code }) => code === 'broker-unreachable' || code === 'timed-out',
+      );
       await this.life.after.tidy();
       this.life.startFailed(outcome.faults, { log: outcome.log, cancelled: signal.aborted, by: options.by });
       // The broker knows better: what nobody reaches still runs.
