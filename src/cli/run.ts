@@ -22,10 +22,7 @@ function commandIndex(words: readonly string[]): number {
   return index < words.length ? index : -1;
 }
 
-/** What is wrong with the words, told as they ask for: data where `--json` is among those that are qward's own. */
-function usageError(io: Io, words: readonly string[], message: string): number {
-  const end = words.indexOf('--');
-  const json = words.slice(0, end === -1 ? words.length : end).includes('--json');
+function usageError(io: Io, json: boolean, message: string): number {
   io.write(2, json ? formatJson({ faults: [{ message, hint: '' }] }) : `qward: ${message}\n`);
   return exitStatus.usage;
 }
@@ -96,20 +93,16 @@ async function remoteOf(command: Command, { globals }: Parsed, io: Io): Promise<
   return sshReach(parsed, { quiet: command.name === '__complete', instance });
 }
 
-async function runCommand(
-  command: Command,
-  input: Parsed,
-  words: readonly string[],
-  io: Io,
-): Promise<number> {
+async function runCommand(command: Command, input: Parsed, io: Io): Promise<number> {
   const { globals } = input;
+  const json = globals['json'] === true;
   const remote = await remoteOf(command, input, io);
-  if (typeof remote === 'string') return usageError(io, words, remote);
+  if (typeof remote === 'string') return usageError(io, json, remote);
   const chosen = remote === undefined ? await chooseSocket(command.name, globals, io) : { socket: undefined };
   const context = createContext(io, {
     remote,
     socket: 'socket' in chosen ? chosen.socket : undefined,
-    json: globals['json'] === true,
+    json,
     noColor: globals['noColor'] === true,
     quiet: globals['quiet'] === true,
   });
@@ -130,11 +123,14 @@ export async function runCli(words: readonly string[], io: Io): Promise<number> 
   const before = index === -1 ? words : words.slice(0, index);
   const wantsVersion = before.includes('--version') || before.includes('-V');
   const name = index === -1 ? (wantsVersion ? 'version' : 'help') : (words[index] ?? '');
+  // Of words that are not understood; what stands behind "--" is not qward's own.
+  const end = words.indexOf('--');
+  const json = words.slice(0, end === -1 ? words.length : end).includes('--json');
   const load = findCommand(name);
   if (load === undefined) {
     const near = nearest(name, commandNames);
     const cure = near === undefined ? '"qward help" lists them' : `did you mean "${near}"?`;
-    return usageError(io, words, `no command "${name}"; ${cure}`);
+    return usageError(io, json, `no command "${name}"; ${cure}`);
   }
   const command = await load();
   const meaningless = index === -1 ? ['--version', '-V', '--help', '-h'] : [];
@@ -142,11 +138,11 @@ export async function runCli(words: readonly string[], io: Io): Promise<number> 
   const rest = index === -1 ? [] : words.slice(index + 1);
   const globals: OptionSpecs = globalOptions;
   const parsed = parseArguments(command, globals, [...given, ...rest]);
-  if (!parsed.ok) return usageError(io, words, `${name}: ${parsed.message}`);
+  if (!parsed.ok) return usageError(io, json, `${name}: ${parsed.message}`);
   if (parsed.input.globals['help'] === true) {
     const { commandHelp } = await import('./render/help.ts');
     io.write(1, commandHelp(command));
     return exitStatus.done;
   }
-  return runCommand(command, parsed.input, words, io);
+  return runCommand(command, parsed.input, io);
 }

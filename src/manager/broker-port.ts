@@ -9,7 +9,12 @@ import type {
   LaunchedMachine,
   ProcessFacts,
 } from '../protocol/broker.ts';
+import type { Fault } from '../definition/fault.ts';
 import type { Outcome } from './outcome.ts';
+
+/** It may have died half-way, or never have seen what it was asked; else it refused. */
+export const gaveNoAnswer = (faults: readonly Pick<Fault, 'code'>[]): boolean =>
+  faults.some(({ code }) => code === 'broker-unreachable' || code === 'timed-out');
 
 /** What the broker answers to each call. */
 export interface BrokerResults {

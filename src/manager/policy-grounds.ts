@@ -60,22 +60,27 @@ export function createRunJudge(
     const { definition } = run;
     const refusals = [
       ...admit(run.now.launch, groundsOf(policy.value, storage)),
-      ...(definition === undefined ? [] : warningFaults(definition, policy.value)),
-      ...(definition === undefined ? [] : hookFaults(definition, policy.value)),
-      ...(definition === undefined || owner === undefined
-        ? []
-        : ownerFaults(definition, policy.value, owner)),
+      ...(definition === undefined ? [] : definitionFaults(definition, policy.value, owner)),
     ];
     judged.set(run, { policy: policy.value, refusals });
     return refusals;
   };
 }
 
-/** Who may have it stands in the policy; whose machine it is only the manager knows. */
-const ownerFaults = (definition: MachineDefinition, policy: Policy, owner: Owner): readonly Fault[] => [
-  ...forwardFaults(definition, policy, owner),
-  ...bridgeFaults(settleCards(definition, policy.defaultBridge), policy, owner),
-];
+/** What no launch shows; whose machine it is, only the manager knows. */
+function definitionFaults(
+  definition: MachineDefinition,
+  policy: Policy,
+  owner: Owner | undefined,
+): readonly Fault[] {
+  const ofAll = [...warningFaults(definition, policy), ...hookFaults(definition, policy)];
+  if (owner === undefined) return ofAll;
+  return [
+    ...ofAll,
+    ...forwardFaults(definition, policy, owner),
+    ...bridgeFaults(settleCards(definition, policy.defaultBridge), policy, owner),
+  ];
+}
 
 /** SECURITY: promise 5. That a guest runs behind walls that differ is the administrator's word as well as the definition's. */
 export function warningFaults({ name, onAuditFailure }: MachineDefinition, policy: Policy): readonly Fault[] {

@@ -29,6 +29,14 @@ interface ImageNode {
   readonly writable?: boolean;
 }
 
+/** As `blockdev-add` takes them. */
+export const cacheOptions = (
+  cache: DiskDefinition['cache'],
+): { readonly direct: boolean; readonly 'no-flush': boolean } => ({
+  direct: cache === 'none',
+  'no-flush': cache === 'unsafe',
+});
+
 /**
  * File node and format node of one image. Node names are the part's id for the topmost and `file.SET`, `image.SET`,
  * `copy.SET` for the others: an id has no dot, so they never meet, and QEMU allows 31 characters only.
@@ -38,7 +46,7 @@ function imageNodes(table: DescriptorTable, image: ImageNode): BlockNodes {
   const set = table.addSet(image.path, image.access, { subject, reason });
   const readonly = image.access === 'ro' && !image.reopenable;
   const common = {
-    cache: { direct: cache === 'none', 'no-flush': cache === 'unsafe' },
+    cache: cacheOptions(cache),
     discard,
   };
   const top = image.name ?? `image.${set}`;

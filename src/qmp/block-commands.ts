@@ -44,7 +44,7 @@ export interface FormatNode {
   readonly file: string;
   readonly format: 'raw' | 'qcow2';
   readonly backing: string | null;
-  readonly cache: { readonly direct: boolean; readonly noFlush: boolean };
+  readonly cache: { readonly direct: boolean; readonly 'no-flush': boolean };
   readonly discard: 'ignore' | 'unmap';
 }
 
@@ -148,7 +148,7 @@ export const blockCommands = {
           file,
           'read-only': true,
           ...(format === 'qcow2' ? { backing } : {}),
-          cache: { direct: cache.direct, 'no-flush': cache.noFlush },
+          cache,
           discard,
         },
       ],

@@ -18,6 +18,10 @@ const page = (file: string): string =>
     .replaceAll(/\\f[BIR]/g, '')
     .replaceAll('\\-', '-');
 
+/** What a page of a file tells of, each behind a .TP. */
+const keysIn = (text: string): string[] =>
+  [...text.matchAll(/^\.TP\n([a-z]\w+)$/gim)].map(([, key = '']) => key);
+
 /** Names in the `options` that a program gives to parseArgs. */
 const optionsIn = (file: string): string[] =>
   [...source(file).matchAll(/^ {6}'?([a-z-]+)'?: \{ type: '(?:string|boolean)'/gm)].map(
@@ -49,18 +53,14 @@ test('the page of the broker names every request', () => {
 test('the page of instances.json has its keys, and its example is the file that is installed', () => {
   const text = page('qward-instances.json.5');
   const installed = source('resources/instances.json');
-  assert.deepEqual(
-    [...text.matchAll(/^\.TP\n([a-z]\w+)$/gim)].map(([, key]) => key),
-    Object.keys(Object(JSON.parse(installed))),
-  );
+  assert.deepEqual(keysIn(text), Object.keys(Object(JSON.parse(installed))));
   const example = /^\.nf\n([\s\S]*?)^\.fi$/m.exec(text)?.[1] ?? '';
   assert.deepEqual(JSON.parse(example), JSON.parse(installed));
 });
 
 test('the page of the policy has every key with its default, and its example is a policy', () => {
   const text = page('qward-policy.json.5');
-  const keys = [...text.matchAll(/^\.TP\n([a-z]\w+)$/gim)].map(([, key]) => key);
-  assert.deepEqual(keys, Object.keys(defaultPolicy));
+  assert.deepEqual(keysIn(text), Object.keys(defaultPolicy));
   const { uidRange, storageRoots, qemuBinaries, devices, ceilings } = defaultPolicy;
   const values = [
     ...Object.entries(uidRange).map(([key, value]) => `${key} ${value}`),

@@ -80,7 +80,7 @@ function parseBase(value: unknown): Pick<BlockWork, 'base'> {
     return {};
   const cache = {
     direct: field('direct', field('cache')) === true,
-    noFlush: field('noFlush', field('cache')) === true,
+    'no-flush': field('no-flush', field('cache')) === true,
   };
   const discard = field('discard') === 'unmap' ? 'unmap' : 'ignore';
   return { base: { node, file, backing, format, cache, discard } };

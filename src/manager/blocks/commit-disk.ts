@@ -1,6 +1,7 @@
 /** The topmost image of a disk is written into the one below it while the guest works, and that one takes its place. */
 import { randomBytes } from 'node:crypto';
 import { imagesOf, type DiskImages } from '../../definition/set-images.ts';
+import { cacheOptions } from '../../plan/block-nodes.ts';
 import { blockCommands, type FormatNode } from '../../qmp/block-commands.ts';
 import { settleDisks } from '../hotplug/drop-disk.ts';
 import type { Attached, DeviceThere, Layer } from '../hotplug/hotplug.ts';
@@ -123,7 +124,7 @@ function baseOf({ run }: Work, { there: { id, layers }, defined }: DiskThere, ba
     file,
     format,
     backing: layers[layers.indexOf(base) + 1]?.node ?? null,
-    cache: { direct: cache === 'none', noFlush: cache === 'unsafe' },
+    cache: cacheOptions(cache),
     discard,
   };
 }

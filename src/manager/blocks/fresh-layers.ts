@@ -2,12 +2,12 @@
  * Fresh descriptors for images that QEMU opens anew, to read where it wrote and the other way round: of a set that was emptied
  * after its start it finds none, and one that stays would keep its locks (QEMU 7.2).
  */
-import { commands } from '../../qmp/commands.ts';
 import type { DeviceThere, Layer } from '../hotplug/hotplug.ts';
 import type { Work } from '../hotplug/hotplug-services.ts';
 import type { BrokerPort } from '../broker-port.ts';
 import { giveFile } from '../lifecycle/give-file.ts';
 import type { HeldFile } from '../lifecycle/held-files.ts';
+import { takeFresh } from '../saved/fresh-descriptors.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 
 /** Both ways to open it, as the broker is asked for them. */
@@ -61,6 +61,9 @@ export async function withoutFresh(
   session: Work['session'],
   sets: readonly FreshSet[],
 ): Promise<Outcome<undefined>> {
-  for (const { set } of sets) await commands.removeFd(session, { set });
+  await takeFresh(
+    session,
+    sets.map(({ set }) => set),
+  );
   return success(undefined);
 }

@@ -6,7 +6,7 @@ import type { DrillReport } from '../../audit/drill/report.ts';
 import { limitsHit, memoryKills } from '../../linux/limits-hit.ts';
 import { drillProgram, relaxations, type LaunchRequest } from '../../protocol/launch.ts';
 import type { Paths } from '../../protocol/paths.ts';
-import type { BrokerPort } from '../broker-port.ts';
+import { gaveNoAnswer, type BrokerPort } from '../broker-port.ts';
 import { killRun } from '../lifecycle/end-run.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { ProcessWatch } from '../lifecycle/process-watch.ts';
@@ -122,8 +122,7 @@ function inJail(broker: BrokerPort, launch: LaunchRequest, limited: { known: boo
     });
     if (!launched.ok) {
       // The broker may have died half-way. Whatever else refuses, nothing of ours runs, and nobody else's is ended.
-      const lost = launched.faults.some(({ code }) => code === 'broker-unreachable' || code === 'timed-out');
-      if (lost) await killRun(broker, machine);
+      if (gaveNoAnswer(launched.faults)) await killRun(broker, machine);
       return launched;
     }
     try {

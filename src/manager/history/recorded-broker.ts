@@ -1,6 +1,6 @@
 /** The broker as it is, with every request that changes something written down as it is sent and as it is answered. */
 import type { BrokerCall } from '../../protocol/broker.ts';
-import type { BrokerPort, RequestOf } from '../broker-port.ts';
+import { gaveNoAnswer, type BrokerPort, type RequestOf } from '../broker-port.ts';
 import type { Outcome } from '../outcome.ts';
 import type { History } from './history.ts';
 
@@ -23,7 +23,7 @@ export function recordBroker(broker: BrokerPort, history: Pick<History, 'recordA
   ): Promise<Outcome<Value>> => {
     history.recordAction({ call, machine, phase: 'asked' });
     const outcome = await ask();
-    const answered = outcome.ok || !outcome.faults.some(({ code }) => noAnswer.includes(code));
+    const answered = outcome.ok || !gaveNoAnswer(outcome.faults);
     if (answered) history.recordAction({ call, machine, phase: 'answered' });
     return outcome;
   };
@@ -35,9 +35,6 @@ export function recordBroker(broker: BrokerPort, history: Pick<History, 'recordA
         : await broker.call(call, request),
   };
 }
-
-/** The broker may never have seen it. */
-const noAnswer: readonly string[] = ['broker-unreachable', 'timed-out'];
 
 function machineOf(request: object): string {
   const launch: unknown = Reflect.get(request, 'launch');

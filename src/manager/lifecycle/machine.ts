@@ -5,6 +5,7 @@ import type { QmpSession } from '../../qmp/session.ts';
 import type { CommandResult } from '../../qmp/command-result.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
+import { gaveNoAnswer } from '../broker-port.ts';
 import type { HostPhase } from '../host-phase.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
@@ -582,9 +583,7 @@ export class Machine {
       restore,
     });
     if (!outcome.ok) {
-      this.#mayBeLeft = outcome.faults.some(
-        ({ code }) => code === 'broker-unreachable' || code === 'timed-out',
-      );
+      this.#mayBeLeft = gaveNoAnswer(outcome.faults);
       await this.life.after.tidy();
       this.life.startFailed(outcome.faults, { log: outcome.log, cancelled: signal.aborted, by: options.by });
       // The broker knows better: what nobody reaches still runs.

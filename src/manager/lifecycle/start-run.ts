@@ -9,7 +9,7 @@ import { limitsHit } from '../../linux/limits-hit.ts';
 import type { ProcessFacts } from '../../protocol/broker.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
-import type { BrokerPort } from '../broker-port.ts';
+import { gaveNoAnswer, type BrokerPort } from '../broker-port.ts';
 import type { Planned, Planner } from '../planner.ts';
 import type { Beside, OpenedServers } from '../beside/side-servers.ts';
 import type { Networks } from '../networks/user-networks.ts';
@@ -123,11 +123,10 @@ async function launchAndBringUp(
   if (!launched.ok) {
     const ended = await services.beside.close(opened.value);
     if (ended.length > 0) return { ok: false, faults: ended, log: [] };
-    const codes = new Set(launched.faults.map(({ code }) => code));
     // The broker may have died half-way: whatever it had made goes.
-    if (codes.has('broker-unreachable') || codes.has('timed-out')) await killRest(services, definition.name);
+    if (gaveNoAnswer(launched.faults)) await killRest(services, definition.name);
     // It knows of a process that we do not.
-    else if (codes.has('machine-running')) services.onLost();
+    else if (launched.faults.some(({ code }) => code === 'machine-running')) services.onLost();
     return { ...launched, log: [] };
   }
   const run = await Run.open({

@@ -9,6 +9,7 @@ import type { LaunchedMachine } from '../../protocol/broker.ts';
 import type { SystemPath } from '../../protocol/launch.ts';
 import { planNetwork, serverName, type NetworkState } from '../../protocol/networks.ts';
 import { printable } from '../../qmp/printable.ts';
+import { gaveNoAnswer } from '../broker-port.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { success, type Outcome } from '../outcome.ts';
 import { OneAtATime } from '../one-at-a-time.ts';
@@ -131,8 +132,7 @@ export class NetworkServer {
     else live.process[Symbol.dispose]();
     if (report.ok) return success(report.value.ok);
     // A broker that dies meanwhile says nothing of it: it is asked again, and the server goes on.
-    const unheard = report.faults.some(({ code }) => code === 'broker-unreachable' || code === 'timed-out');
-    return unheard ? report : success(false);
+    return gaveNoAnswer(report.faults) ? report : success(false);
   }
 
   #explain(log: string, binary: string): HelperFault {
