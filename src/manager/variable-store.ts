@@ -56,7 +56,7 @@ export async function freshVariableStore(
       ok: true,
       size: virtualSize,
       worldReadable: false,
-      image: { format: 'qcow2', virtualSize, references: [] },
+      image: { format: 'qcow2', virtualSize, references: [], snapshots: 0 },
     },
   };
 }

@@ -58,6 +58,19 @@ test('an external data file is refused whatever the definition lists', () => {
   ]);
 });
 
+test('more than 1,024 snapshots within an image are refused, at any place of a chain and in the variable store', () => {
+  const many = (snapshots: number, more: Partial<ImageHeader> = {}): FileFacts =>
+    fileOf({ format: 'qcow2', snapshots, ...more });
+  assert.deepEqual(faultsOf(disk('qcow2'), { '/i/d': many(1024) }), []);
+  assert.deepEqual(faultsOf(disk('qcow2'), { '/i/d': many(1025) }), [['policy-refused', 'disks.0.format']]);
+  const chain = disk('qcow2', ', backing: [{path: /i/b, format: qcow2}]');
+  assert.deepEqual(faultsOf(chain, { '/i/b': many(65_536) }), [
+    ['policy-refused', 'disks.0.backing.0.format'],
+  ]);
+  const store = { '/var/lib/qward/vars/a.qcow2': many(1025) };
+  assert.deepEqual(faultsOf('name: a\nfirmware: uefi', store), [['policy-refused', 'firmware']]);
+});
+
 test('a disc in a drive is a raw image', () => {
   const yaml = 'name: a\ncdroms: [{id: c, path: /i/c}]';
   assert.deepEqual(faultsOf(yaml, { '/i/c': fileOf({ format: 'qcow2' }) }), [

@@ -3,6 +3,7 @@ import type { Fault } from '../definition/fault.ts';
 import { namedFiles, type NamedFile } from '../definition/named-files.ts';
 import type { DiskDefinition, MachineDefinition } from '../definition/schema.ts';
 import { variableStorePath } from './boot.ts';
+import { snapshotFaults } from './image-snapshots.ts';
 import type { FileFacts, HostFacts, ImageHeader } from './launch-plan.ts';
 
 type Files = HostFacts['files'];
@@ -58,6 +59,17 @@ interface ChainLink {
   readonly format: Format;
   readonly place: Place;
   readonly subject: string;
+}
+
+/** What a header says of the image itself. */
+function imageFaults(image: ChainLink, header: ImageHeader): readonly Fault[] {
+  const fault = formatFault(image.subject, image, header);
+  if (fault !== null) return [fault];
+  return snapshotFaults(image.path, header).map((one) => ({
+    ...one,
+    message: `${image.subject}: ${one.message}`,
+    path: image.place,
+  }));
 }
 
 function chainOf(disk: DiskDefinition, index: number): readonly ChainLink[] {
@@ -123,9 +135,9 @@ function diskFaults(disk: DiskDefinition, index: number, files: Files): readonly
           path: ['disks', index, 'rawio'],
         },
       ];
-    const fault = formatFault(link.subject, link, facts.image);
+    const faults = imageFaults(link, facts.image);
     // A header of another format says nothing about the chain; a raw image has no header at all.
-    if (fault !== null) return [fault];
+    if (faults.length > 0) return faults;
     const header = link.format === 'raw' ? { ...facts.image, references: [] } : facts.image;
     return referenceFaults(
       { place: ['disks', index], subject: `disk "${disk.id}"` },
@@ -146,20 +158,20 @@ export function fileFaults(definition: MachineDefinition, facts: HostFacts): rea
     const image = { path: cdrom.path, format: 'raw', place: ['cdroms', index, 'path'] } as const;
     return formatFault(`CD-ROM drive "${cdrom.id}"`, image, file.image);
   });
-  return [...faults, ...disks, ...cdroms, variableStoreFault(definition, facts)].filter(
+  return [...faults, ...disks, ...cdroms, ...variableStoreFaults(definition, facts)].filter(
     (fault) => fault !== null,
   );
 }
 
 /** Not there yet is no fault: the manager makes it at the start. */
-function variableStoreFault(definition: MachineDefinition, facts: HostFacts): Fault | null {
-  if (definition.firmware !== 'uefi') return null;
+function variableStoreFaults(definition: MachineDefinition, facts: HostFacts): readonly Fault[] {
+  if (definition.firmware !== 'uefi') return [];
   const path = variableStorePath(facts.varsDirectory, definition);
   const file = factsOf(facts.files, path);
-  if (file === undefined) return null;
-  if (!file.ok)
-    return { ...file.fault, message: `UEFI variables: ${file.fault.message}`, path: ['firmware'] };
-  return formatFault('UEFI variables', { path, format: 'qcow2', place: ['firmware'] }, file.image);
+  const [subject, place] = ['UEFI variables', ['firmware']];
+  if (file === undefined) return [];
+  if (!file.ok) return [{ ...file.fault, message: `${subject}: ${file.fault.message}`, path: place }];
+  return imageFaults({ path, format: 'qcow2', place, subject }, file.image);
 }
 
 /** A chain as the definition has it may name other files than the headers do; that is allowed, and said. */

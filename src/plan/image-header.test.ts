@@ -8,10 +8,18 @@ interface Qcow2 {
   readonly size?: bigint;
   readonly backing?: { readonly offset: bigint; readonly length: number; readonly name?: string };
   readonly features?: bigint;
+  readonly snapshots?: number;
   readonly extensions?: readonly { readonly type: number; readonly data: string }[];
 }
 
-function qcow2({ version = 3, size = 1024n, backing, features = 0n, extensions = [] }: Qcow2): Buffer {
+function qcow2({
+  version = 3,
+  size = 1024n,
+  backing,
+  features = 0n,
+  snapshots = 0,
+  extensions = [],
+}: Qcow2): Buffer {
   const head = Buffer.alloc(1024);
   head.write('QFI\u00fb', 'latin1');
   head.writeUInt32BE(version, 4);
@@ -21,6 +29,7 @@ function qcow2({ version = 3, size = 1024n, backing, features = 0n, extensions =
     head.writeUInt32BE(backing.length, 16);
     if (backing.name !== undefined) head.write(backing.name, Number(backing.offset));
   }
+  head.writeUInt32BE(snapshots, 60);
   if (version >= 3) {
     head.writeBigUInt64BE(features, 72);
     head.writeUInt32BE(104, 100);
@@ -41,7 +50,15 @@ test('qcow2 gives its virtual size, in version 2 and 3', () => {
       format: 'qcow2',
       virtualSize: 10 * 1024 ** 3,
       references: [],
+      snapshots: 0,
     });
+});
+
+test('qcow2 tells how many snapshots are within it, as far as the bytes go', () => {
+  for (const version of [2, 3])
+    for (const snapshots of [0, 1, 0xffff_ffff])
+      assert.equal(parseImageHeader(qcow2({ version, snapshots }), 1).snapshots, snapshots);
+  assert.equal(parseImageHeader(qcow2({ snapshots: 7 }).subarray(0, 63), 1).snapshots, 0);
 });
 
 test('a backing file is found with its name', () => {
@@ -90,7 +107,7 @@ test('other formats are told apart by their signature', () => {
 });
 
 test('everything else is raw, with the size of the file', () => {
-  const raw = { format: 'raw', virtualSize: 77, references: [] };
+  const raw = { format: 'raw', virtualSize: 77, references: [], snapshots: 0 };
   for (const head of [Buffer.alloc(0), Buffer.from('QFI'), Buffer.alloc(1024, 0xff)])
     assert.deepEqual(parseImageHeader(head, 77), raw);
 });

@@ -137,6 +137,7 @@ interface Signature {
   /** Size that the guest sees; null: the file's. */
   readonly size: (head: Head) => bigint | null;
   readonly references?: (head: Head) => readonly Reference[];
+  readonly snapshots?: (head: Head) => number;
 }
 
 const vdiMagic = 0xbeda107f;
@@ -155,6 +156,7 @@ const signatures: readonly Signature[] = [
     matches: (head) => head.starts('QFI\u00fb'),
     size: (head) => head.u64be(24),
     references: qcow2References,
+    snapshots: (head) => head.u32be(60),
   },
   {
     format: 'qed',
@@ -196,11 +198,12 @@ const signatures: readonly Signature[] = [
 export function parseImageHeader(bytes: Buffer, fileSize: number): ImageHeader {
   const head = new Head(bytes);
   const signature = signatures.find((candidate) => candidate.matches(head));
-  if (signature === undefined) return { format: 'raw', virtualSize: fileSize, references: [] };
+  if (signature === undefined) return { format: 'raw', virtualSize: fileSize, references: [], snapshots: 0 };
   const size = signature.size(head);
   return {
     format: signature.format,
     virtualSize: size === null ? fileSize : safeSize(size),
     references: signature.references?.(head) ?? [],
+    snapshots: signature.snapshots?.(head) ?? 0,
   };
 }

@@ -10,6 +10,7 @@ const header = (
   format,
   virtualSize: 1,
   references,
+  snapshots: 0,
 });
 const below = { kind: 'backing file', name: '/etc/shadow' } as const;
 const web = { path: '/srv/web', format: 'qcow2', claimant: null } as const;

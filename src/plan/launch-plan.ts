@@ -131,6 +131,8 @@ export interface ImageHeader {
     readonly kind: 'backing file' | 'data file' | 'extent';
     readonly name: string;
   }[];
+  /** How many the header says are within it. */
+  readonly snapshots: number;
 }
 
 export type PlanOutcome =

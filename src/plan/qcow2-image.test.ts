@@ -15,6 +15,7 @@ test('what is written is recognised, with the size of the content in whole secto
       format: 'qcow2',
       virtualSize: size,
       references: [],
+      snapshots: 0,
     });
     assert.equal(image.length % 65_536, 0);
   }

@@ -15,7 +15,7 @@ export function definitionOf(yaml: string): MachineDefinition {
 }
 
 export function fileOf(image: Partial<ImageHeader> = {}, size = gib): FileFacts {
-  const header = { format: 'raw', virtualSize: size, references: [], ...image } as const;
+  const header = { format: 'raw', virtualSize: size, references: [], snapshots: 0, ...image } as const;
   return { ok: true, size, worldReadable: true, image: header };
 }
 

@@ -10,6 +10,7 @@ test('an overlay has the size of its image and names it, and nothing else', () =
       format: 'qcow2',
       virtualSize: 3 * 1024 ** 4 + 512,
       references: [{ kind: 'backing file', name: '/images/base' }],
+      snapshots: 0,
     });
   }
 });

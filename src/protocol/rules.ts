@@ -7,6 +7,7 @@ export const ownRules = {
   'own-files': "what is qward's own is no machine's file",
   'user-claims': "a user's file is opened for the machines alone that the user claimed it for",
   'owner-rights': 'a machine gets no file that the user who claimed it could not open',
+  'few-snapshots': 'an image has 1,024 snapshots within it at most',
 } as const;
 
 export type OwnRule = keyof typeof ownRules;

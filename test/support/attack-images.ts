@@ -151,12 +151,12 @@ export function makeAttackImages(directory: string, secret: string): readonly At
     patch(path, 40, u64((1n << 55n) + 65_536n));
     patch(path, 48, u64((1n << 55n) + 65_536n));
   });
-  image('snapshot-bomb', 'qcow2', false, (path) => {
+  image('snapshot-bomb', 'qcow2', true, (path) => {
     plain(path);
     patch(path, 60, u32(0xffff_ffff));
     patch(path, 64, u64(65_536n));
   });
-  image('many-snapshots', 'qcow2', false, (path) => {
+  image('many-snapshots', 'qcow2', true, (path) => {
     plain(path);
     // Entries of zeros in a hole; QEMU takes 65,536 at most, and some 10 s for so many.
     patch(path, 60, u32(16_384));

@@ -4,11 +4,12 @@ import type { DiskCheck, DiskImage, diskRoutes } from '../../api/disk-contract.t
 import { formatByteSize } from '../../definition/byte-size.ts';
 import { importFormats, type JobImage } from '../../plan/disk-job.ts';
 import { aloneFaults, chainFaults, outsideFaults } from '../../plan/job-faults.ts';
+import { mostSnapshots } from '../../plan/image-snapshots.ts';
 import type { ImageHeader } from '../../plan/launch-plan.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { DiskWork, LayerInput } from './disk-work.ts';
 import { parseImageCheck } from './image-report.ts';
-import type { WantedFile } from './job-files.ts';
+import type { JobFacts, WantedFile } from './job-files.ts';
 import { jsonIn } from './job-output.ts';
 
 type Rows = typeof diskRoutes;
@@ -185,6 +186,12 @@ export async function diskSnapshot(work: DiskWork, { path, action, snapshot }: B
   const before = await work.info(image);
   if (!before.ok) return before;
   const there = before.value.snapshots.some(({ name }) => name === snapshot);
+  if (action === 'create' && (looked.value.headers[path]?.snapshots ?? 0) >= mostSnapshots)
+    return failure(
+      'request-invalid',
+      `"${path}" has ${mostSnapshots} snapshots, which is all it may have`,
+      'delete one first',
+    );
   if (action === 'create' && there)
     return failure('file-exists', `"${path}" has a snapshot "${snapshot}" already`, 'choose another name');
   if (action !== 'create' && !there)
@@ -207,7 +214,7 @@ async function lookAlone(
   work: DiskWork,
   image: { readonly path: string },
   access: 'ro' | 'rw',
-): Promise<Outcome<unknown>> {
+): Promise<Outcome<JobFacts>> {
   return await work.look([named(image.path, access)], ({ headers }) => {
     const header = headers[image.path];
     if (header === undefined) return [];

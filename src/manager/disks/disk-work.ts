@@ -8,6 +8,7 @@ import {
   type JobFile,
   type JobTarget,
 } from '../../plan/disk-job.ts';
+import { snapshotFaults } from '../../plan/image-snapshots.ts';
 import { sizeFaults } from '../../plan/job-faults.ts';
 import type { Policy } from '../../policy/policy.ts';
 import { maxTargetNameBytes, partPath } from '../../protocol/disk-job.ts';
@@ -79,10 +80,11 @@ export class DiskWork {
       shared,
     });
     if (!looked.ok) return looked;
-    const sizes = Object.entries(looked.value.headers).flatMap(([path, { virtualSize }]) =>
-      this.sizeFaults(path, virtualSize),
-    );
-    const faults = [...faultsOf(looked.value), ...sizes];
+    const everywhere = Object.entries(looked.value.headers).flatMap(([path, header]) => [
+      ...this.sizeFaults(path, header.virtualSize),
+      ...snapshotFaults(path, header),
+    ]);
+    const faults = [...faultsOf(looked.value), ...everywhere];
     this.#virtualSize = Math.max(this.#virtualSize, looked.value.largest);
     return faults.length > 0 ? { ok: false, faults } : looked;
   }

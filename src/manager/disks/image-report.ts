@@ -1,10 +1,9 @@
 /** qemu-img's JSON about an image, held to its form: an image may have chosen names and numbers in it. Pure. */
 import type { DiskCheck, DiskImage } from '../../api/disk-contract.ts';
+import { mostSnapshots } from '../../plan/image-snapshots.ts';
 import { capText } from '../log.ts';
 
 type Json = Readonly<Record<string, unknown>>;
-
-const maxSnapshots = 1000;
 
 const objectOf = (value: unknown): Json =>
   typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {};
@@ -25,7 +24,7 @@ export function parseImageInfo(path: string, info: Json): DiskImage {
     backingFormat: textOf(info['backing-filename-format']),
     corrupt: specific['corrupt'] === true,
     dirty: info['dirty-flag'] === true,
-    snapshots: (Array.isArray(snapshots) ? snapshots : []).slice(0, maxSnapshots).map(parseSnapshot),
+    snapshots: (Array.isArray(snapshots) ? snapshots : []).slice(0, mostSnapshots).map(parseSnapshot),
   };
 }
 

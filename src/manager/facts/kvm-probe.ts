@@ -36,7 +36,7 @@ export function kvmProbeDefinition(imagePath: string, accel: 'kvm' | 'tcg' = 'kv
 
 /** The launch of the probe: descriptors for `qmp`, `console` and the image, /dev/kvm, and a small machine's limits. */
 export function planKvmProbe(qemu: QemuFacts, imagePath: string, accel: 'kvm' | 'tcg' = 'kvm'): PlanOutcome {
-  const image = { format: 'raw', virtualSize: probeImageBytes, references: [] } as const;
+  const image = { format: 'raw', virtualSize: probeImageBytes, references: [], snapshots: 0 } as const;
   const definition = kvmProbeDefinition(imagePath, accel);
   return planLaunch(definition, {
     qemu,
