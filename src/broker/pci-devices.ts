@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
-import { errorCode } from '../linux/errno.ts';
+import { unlessMissing } from '../linux/errno.ts';
 import { cloneMount } from '../linux/idmapped.ts';
 import { pciAddress, relaxations, type LaunchRequest } from '../protocol/launch.ts';
 import { refuse, type HandlerOutcome } from './context.ts';
@@ -23,14 +23,7 @@ type Refused = Extract<HandlerOutcome, { ok: false }>;
 
 const place = (address: string): string => `${bus}/devices/${address}`;
 
-function linkOf(path: string): string {
-  try {
-    return basename(readlinkSync(path));
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return '';
-    throw error;
-  }
-}
+const linkOf = (path: string): string => basename(unlessMissing(() => readlinkSync(path)) ?? '');
 
 const driverOf = (address: string): string => linkOf(`${place(address)}/driver`);
 

@@ -83,11 +83,7 @@ function takeIds(
   }
   const uid = context.slots.take(machine, uidRange);
   if (uid !== undefined) return sameOf(uid);
-  return refuse(
-    'resources-short',
-    'every uid of the range is taken',
-    'remove machines, or raise uidRange.count in the policy',
-  );
+  return refuse('resources-short', 'every uid of the range is taken', 'remove some, or raise uidRange.count');
 }
 
 /** The last uid of the range, which no machine has for long; the kernel's for nobody where the policy tells of none. */

@@ -33,27 +33,28 @@ export function createBrokerServer(service: Service): Server {
   return createServer({ allowHalfOpen: true }, (socket) => serve(socket, service, crowd));
 }
 
+/** Ends a connection and logs it: turned away, one too many, too slow, or no request of the protocol. */
+type Ending = (refused: 'connection' | 'crowd' | 'slow' | 'protocol', why?: string) => void;
+
 function serve(socket: Socket, service: Service, crowd: Crowd): void {
   socket.on('error', () => socket.destroy());
   const peer = peerCredentials(socket);
+  const end: Ending = (refused, why) => {
+    service.log({ refused, uid: peer.uid, pid: peer.pid, why });
+    socket.destroy();
+  };
   // SECURITY: promise 1. The kernel's word for who is there, whatever the socket's mode was.
-  if (!service.admits(peer.uid)) {
-    service.log({ refused: 'connection', uid: peer.uid, pid: peer.pid });
-    socket.destroy();
-    return;
-  }
-  if (!crowd.enter(socket, peer.uid)) {
-    socket.destroy();
-    return;
-  }
+  if (!service.admits(peer.uid)) return end('connection');
+  const place = { destroy: () => end('crowd', 'it waited longest when no more fitted') };
+  if (!crowd.enter(place, peer.uid)) return end('crowd', 'no more of this user fit');
   // SECURITY: promise 7. From here on: a broker that ends between a connection and its request would drop the request.
   service.onActivity(1);
   const leave = (): void => {
-    crowd.leave(socket);
+    crowd.leave(place);
     service.onActivity(-1);
   };
   const reader = new FrameReader(maxRequestBytes);
-  const deadline = setTimeout(() => socket.destroy(), requestDeadlineMs);
+  const deadline = setTimeout(end, requestDeadlineMs, 'slow', 'no whole request in time');
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   let taken = false;
   socket.once('close', () => {
@@ -62,7 +63,10 @@ function serve(socket: Socket, service: Service, crowd: Crowd): void {
     if (!taken) leave();
   });
   socket.once('end', () => {
-    if (!taken) socket.destroy();
+    if (taken) return;
+    // Who says nothing at all only looked whether somebody listens.
+    if (socket.bytesRead > 0) end('protocol', 'cut off');
+    socket.destroy();
   });
   socket.on('data', (piece: Buffer) => {
     try {
@@ -71,12 +75,11 @@ function serve(socket: Socket, service: Service, crowd: Crowd): void {
       if (body === undefined) return;
       taken = true;
       clearTimeout(deadline);
-      crowd.asked(socket);
-      const answered = (): void => crowd.answered(socket);
-      void answer(socket, { body, peer, closed, answered }, service).finally(leave);
+      crowd.asked(place);
+      const answered = (): void => crowd.answered(place);
+      void answer(socket, { body, peer, closed, answered, end }, service).finally(leave);
     } catch (error) {
-      service.log({ refused: 'protocol', uid: peer.uid, pid: peer.pid, why: describe(error) });
-      socket.destroy();
+      end('protocol', describe(error));
     }
   });
 }
@@ -87,11 +90,12 @@ interface Question {
   readonly closed: Promise<void>;
   /** To be called when the answer was sent. */
   readonly answered: () => void;
+  readonly end: Ending;
 }
 
 async function answer(
   socket: Socket,
-  { body, peer, closed, answered }: Question,
+  { body, peer, closed, answered, end }: Question,
   service: Service,
 ): Promise<void> {
   try {
@@ -105,15 +109,14 @@ async function answer(
       );
     });
     // SECURITY: rule manager. A peer that neither reads nor closes keeps neither its connection nor our memory.
-    const deadline = setTimeout(() => socket.destroy(), replyDeadlineMs);
+    const deadline = setTimeout(end, replyDeadlineMs, 'slow', 'it did not take its answer and close');
     send(socket, reply);
     answered();
     // A broker that is to end does so after its reply has left.
     await closed;
     clearTimeout(deadline);
   } catch (error) {
-    service.log({ refused: 'protocol', uid: peer.uid, pid: peer.pid, why: describe(error) });
-    socket.destroy();
+    end('protocol', describe(error));
   }
 }
 

@@ -18,6 +18,8 @@ export interface ServiceOptions {
 /** Calls that only look: they are logged when refused. */
 const quiet: ReadonlySet<string> = new Set(['status', 'probe', 'inspect', 'claims', 'history']);
 
+const isEmpty = (result: unknown): boolean => Array.isArray(result) && result.length === 0;
+
 /** Does what is asked for and records it; `said` is what the log tells of the request. */
 async function handled(
   log: BrokerLog,
@@ -26,7 +28,8 @@ async function handled(
 ): Promise<HandlerOutcome> {
   const outcome = await settled(handle);
   if (!outcome.ok) log({ ...said, ok: false, refusals: outcome.refusals });
-  else if (!quiet.has(said.call)) log({ ...said, ok: true });
+  // An empty list is what was taken back: nothing, which anybody may do without end.
+  else if (!quiet.has(said.call) && !isEmpty(outcome.result)) log({ ...said, ok: true });
   return outcome;
 }
 

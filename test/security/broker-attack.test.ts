@@ -9,12 +9,21 @@ import { before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { encodeFrame } from '../../src/protocol/frame.ts';
 import { exchange, startTestBroker } from '../support/broker.ts';
-import { footprintOf, logLines, memoryOf, unchanged } from '../support/broker-footprint.ts';
+import {
+  footprintOf,
+  logLines,
+  memoryOf,
+  timesRefused,
+  unchanged,
+  type LogLine,
+} from '../support/broker-footprint.ts';
 import { enterOwnNetwork } from '../support/network.ts';
 import { testLaunch } from '../support/test-launch.ts';
 
 // TAPs of other tests are not to be counted.
 before(() => enterOwnNetwork());
+
+const ofProtocol = ({ refused }: LogLine): boolean => refused === 'protocol';
 
 const frame = (body: string | Buffer): Buffer => {
   const bytes = Buffer.from(body);
@@ -112,9 +121,9 @@ test('what is not a request in every field ends the connection unanswered, and i
     const bytes = frame(body);
     assert.equal(await exchange(path, bytes), undefined, String(body).slice(0, 200));
   }
-  const logged = logLines(broker).filter(({ refused }) => refused === 'protocol');
-  assert.equal(logged.length, bodies.length);
   await unchanged(broker, was);
+  await broker.stop();
+  assert.equal(timesRefused(logLines(broker), ofProtocol), bodies.length);
 });
 
 test('a request in single bytes is answered, one that is cut off is not', async () => {
@@ -139,6 +148,10 @@ test('a request in single bytes is answered, one that is cut off is not', async 
     assert.equal(said, 0, `${length} bytes`);
   }
   await unchanged(broker, was);
+  await broker.stop();
+  // One that says nothing only looked whether somebody listens.
+  assert.equal(timesRefused(logLines(broker), ofProtocol), bytes.length - 1);
+  assert.ok(logLines(broker).some(({ why }) => why === 'cut off'));
 });
 
 test('ten thousand connections cost the broker nothing that stays', { timeout: 120_000 }, async () => {

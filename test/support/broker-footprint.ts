@@ -40,12 +40,25 @@ export function memoryOf({ pid }: TestBroker): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 }
 
+export interface LogLine {
+  readonly refused?: string;
+  readonly call?: string;
+  readonly why?: string;
+  readonly ok?: boolean;
+  readonly machine?: string;
+  readonly times?: number;
+}
+
 /** Entries of the broker's own log. */
-export const logLines = (broker: TestBroker): { refused?: string; ok?: boolean; machine?: string }[] =>
+export const logLines = (broker: Pick<TestBroker, 'site'>): LogLine[] =>
   brokerLog(broker.site)
     .split('\n')
     .filter(Boolean)
-    .map((line) => JSON.parse(line) as { refused?: string });
+    .map((line) => JSON.parse(line) as LogLine);
+
+/** How many refusals the log tells of, one by one or as a number, once the broker was stopped. */
+export const timesRefused = (lines: readonly LogLine[], which: (line: LogLine) => boolean): number =>
+  lines.filter(which).reduce((sum, { times = 1 }) => sum + times, 0);
 
 /** Waits until the broker holds what it held: descriptors of connections that were ended go with the next turn of the broker's loop. */
 export async function unchanged(broker: TestBroker, was: Footprint): Promise<void> {

@@ -26,6 +26,8 @@ export interface TestBroker extends AsyncDisposable {
   readonly ask: <Result = unknown>(request: BrokerRequest) => Promise<BrokerReply<Result>>;
   /** SIGKILL; `restart` brings another up on a new socket. */
   readonly kill: () => Promise<void>;
+  /** SIGTERM: it finishes what it does, and writes what it only counted. */
+  readonly stop: () => Promise<void>;
   readonly restart: () => void;
 }
 
@@ -81,6 +83,7 @@ export async function startTestBroker(policy: object = {}): Promise<TestBroker> 
     },
     ask: (request) => askBroker(site.paths.brokerSocket, request),
     kill: () => end('SIGKILL'),
+    stop: () => end('SIGTERM'),
     restart: () => {
       daemon = start();
     },

@@ -12,7 +12,7 @@ import type { LaunchRequest } from '../../protocol/launch.ts';
 import { servedNetwork } from '../../protocol/networks.ts';
 import { refuseLacking } from '../capabilities.ts';
 import { refuse, type BrokerContext, type HandlerOutcome } from '../context.ts';
-import { errorCode } from '../../linux/errno.ts';
+import { errorCode, unlessMissing } from '../../linux/errno.ts';
 import { writeWhole } from '../files.ts';
 import { refuseHook, withShell } from '../hook.ts';
 import { withServer } from '../network-server.ts';
@@ -105,13 +105,8 @@ function admitProgram({ program, binary, root }: LaunchRequest): readonly Refusa
   });
 }
 
-function realPath(path: string): string | undefined {
-  try {
-    return realpathSync(path);
-  } catch {
-    return undefined;
-  }
-}
+const realPath = (path: string): string | undefined =>
+  unlessMissing(() => realpathSync(path), ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENAMETOOLONG']);
 
 function outOfResources(error: unknown, machine: string, place: string): HandlerOutcome {
   if (error instanceof NoRuntime)
@@ -269,11 +264,7 @@ async function run(context: BrokerContext, { places, record, opened, binary }: R
     if (!outcome.ok) {
       if (/no space left on device/i.test(outcome.message))
         return noSpace(record.machine, context.paths.brokerRun);
-      return refuse(
-        'runtime-failed',
-        `machine "${record.machine}": ${outcome.message}`,
-        'run `qward doctor`',
-      );
+      return refuse('runtime-failed', `"${record.machine}": ${outcome.message}`, 'run `qward doctor`');
     }
     context.means.keepLog(log, record.uid);
     const launched: LaunchRecord = {

@@ -68,11 +68,7 @@ export function handleRename(context: BrokerContext, machine: string, to: string
     if (record !== undefined) return running(record);
   }
   if (context.slots.list().some((slot) => slot.machine === to)) {
-    return refuse(
-      'machine-exists',
-      `a machine "${to}" has a uid already`,
-      'choose another name, or remove that machine',
-    );
+    return refuse('machine-exists', `a machine "${to}" has a uid already`, 'choose another name');
   }
   return withRegister(() => {
     checkRegisters(context);

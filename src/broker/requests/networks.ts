@@ -42,11 +42,7 @@ export function createNetwork(
   if (known.some((one) => one.name === name))
     return refuse('network-exists', `there is a network "${name}" already`, `\`qward network show ${name}\``);
   if (known.length >= maxNetworks)
-    return refuse(
-      'resources-short',
-      `there are ${maxNetworks} networks already`,
-      'remove some: qward network rm',
-    );
+    return refuse('resources-short', `there are ${maxNetworks} networks already`, 'remove some');
   const other = known.find((one) => overlap(parsed, planNetwork(one).subnet));
   if (other !== undefined)
     return refuse(
@@ -65,11 +61,7 @@ export function removeNetwork(context: BrokerContext, name: string, uid: number)
   if (barred !== undefined) return barred;
   const network = context.networks.find(name);
   if (network === undefined)
-    return refuse(
-      'network-missing',
-      `there is no network "${name}"`,
-      '`qward network list` shows those there are',
-    );
+    return refuse('network-missing', `there is no network "${name}"`, 'see `qward network list`');
   const users = usersOf(context, name);
   if (users.length > 0)
     return refuse(

@@ -18,14 +18,15 @@ export interface ClaimEntry {
 export function parseClaimLine(line: string): ClaimEntry | undefined {
   const entry = parseBrokerLine(line);
   if (entry === undefined) return undefined;
-  const { at, uid, machine, call, refused } = entry;
+  const { at, uid, machine, call, refused, times } = entry;
   const [head = ''] = /^.*?"ok":(?:true|false),?/.exec(line) ?? [];
+  const rest = head === '' ? '' : line.slice(head.length).replace(/\}$/, '');
   return {
     at: new Date(at).toISOString(),
     uid,
     call: refused === null ? call : 'refused',
     machine,
     ok: refused === null && fieldIn(line, 'ok') === 'true',
-    details: refused ?? (head === '' ? '' : line.slice(head.length).replace(/\}$/, '')),
+    details: refused === null ? rest : times === null ? refused : `${refused}, ${times} times more`,
   };
 }

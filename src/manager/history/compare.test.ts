@@ -13,6 +13,7 @@ const done = (at: number, call = 'launch', machine = 'web'): BrokerEntry => ({
   machine,
   uid: 990,
   refused: null,
+  times: null,
 });
 const kinds = (actions: readonly BrokerAction[], entries: readonly BrokerEntry[]): string[] =>
   compareWithBroker(actions, entries).map(({ kind, call, machine }) => `${kind} ${call} ${machine}`);
@@ -28,6 +29,21 @@ test('what the broker did unasked is one, also beside the same that was asked', 
     'not-seen launch web',
   ]);
   assert.deepEqual(kinds([], [done(1080, 'rename')]), ['not-asked rename web']);
+});
+
+test('refusals that the broker only counted are no difference where the manager asked so often, and do nothing unasked', () => {
+  const counted = { ...done(2000, 'launch', ''), times: 2 };
+  assert.deepEqual(kinds([...asked(1000), ...asked(1100, 'launch', 'other')], [counted]), []);
+  assert.deepEqual(kinds([...asked(1000), ...asked(1100), ...asked(1200)], [counted]), [
+    'not-seen launch web',
+  ]);
+  assert.deepEqual(kinds(asked(1000, 'kill'), [counted]), ['not-seen kill web']);
+  assert.deepEqual(kinds(asked(500_000), [counted]), ['not-seen launch web']);
+});
+
+test('a line that counts connections says how many more they were', () => {
+  const counted = { ...done(1, '', ''), refused: 'protocol', times: 1234 };
+  assert.match(compareWithBroker([], [counted])[0]?.message ?? '', /^uid 990 sent .*, 1234 times more$/);
 });
 
 test('a request of long ago does not explain what is done now', () => {
@@ -54,6 +70,7 @@ test('lines of the log are read from their beginning; what is cut or foreign is 
       machine: 'web',
       uid: 990,
       refused: null,
+      times: null,
     },
   );
   assert.equal(parseBrokerLine(`{"at":"${at}","refused":"protocol","uid":990,"pid":1}`)?.refused, 'protocol');

@@ -10,8 +10,10 @@ export interface BrokerEntry {
   readonly uid: number | null;
   readonly call: string;
   readonly machine: string;
-  /** What was no request, by whom the log does not say more: `connection`, `protocol`. */
+  /** What was no request, by whom the log does not say more: `connection`, `crowd`, `slow`, `protocol`. */
   readonly refused: string | null;
+  /** For how many refusals of this kind and user the line stands, which does not say of which machines; null: for what it says. */
+  readonly times: number | null;
 }
 
 export interface Difference {
@@ -38,7 +40,15 @@ export function parseBrokerLine(line: string): BrokerEntry | undefined {
   const at = Date.parse(/^\{"at":"([^"]*)"/.exec(line)?.[1] ?? '');
   const [call, refused, uid] = [field('call') ?? '', field('refused') ?? null, field('uid')];
   if (Number.isNaN(at) || (call === '' && refused === null)) return undefined;
-  return { at, call, refused, machine: field('machine') ?? '', uid: uid === undefined ? null : Number(uid) };
+  const number = (text: string | undefined): number | null => (text === undefined ? null : Number(text));
+  return {
+    at,
+    call,
+    refused,
+    machine: field('machine') ?? '',
+    uid: number(uid),
+    times: number(field('times')),
+  };
 }
 
 /** Both from the same time on; oldest first. */
@@ -47,22 +57,38 @@ export function compareWithBroker(
   entries: readonly BrokerEntry[],
 ): readonly Difference[] {
   const asked = actions.filter(({ phase }) => phase === 'asked');
-  const done = entries.filter(({ call }) => recordedCalls.some((recorded) => recorded === call));
+  const recorded = entries.filter(({ call }) => recordedCalls.some((one) => one === call));
+  const done = recorded.filter(({ times }) => times === null);
   const unasked = unmatched(done, asked, (entry, action) => {
     const late = entry.at - action.at;
     return late >= -slackMs && late <= longestMs;
   });
   const answered = actions.filter(({ phase }) => phase === 'answered');
   const unseen = unmatched(answered, done, (action, entry) => Math.abs(entry.at - action.at) <= longestMs);
+  const counted = recorded.map(({ at, call, times }) => ({ at, call, left: times ?? 0 }));
   return [
     ...unasked.map((entry) => difference('not-asked', entry, unaskedText(entry))),
-    ...unseen.map((action) =>
-      difference('not-seen', action, `the broker's log has no "${action.call}" that it answered then`),
-    ),
+    ...unseen
+      .filter((action) => !isCounted(action, counted))
+      .map((action) =>
+        difference('not-seen', action, `the broker's log has no "${action.call}" that it answered then`),
+      ),
     ...entries.flatMap((entry) =>
       entry.refused === null ? [] : [difference('intruder', entry, intruderText(entry))],
     ),
   ].toSorted((left, right) => left.at - right.at);
+}
+
+/** Refusals that the broker only counted, in a line that comes within the minute and a half. */
+function isCounted(
+  action: BrokerAction,
+  counted: readonly { readonly at: number; readonly call: string; left: number }[],
+): boolean {
+  const line = counted.find(
+    ({ at, call, left }) => call === action.call && left > 0 && Math.abs(at - action.at) <= longestMs,
+  );
+  if (line !== undefined) line.left -= 1;
+  return line !== undefined;
 }
 
 interface Doing {
@@ -97,9 +123,16 @@ function unaskedText({ call, uid }: BrokerEntry): string {
   return `the broker had a "${call}"${who} that the manager's history does not know of`;
 }
 
-function intruderText({ refused, uid }: BrokerEntry): string {
+/** What the broker ended a connection for. */
+const intrusions: Readonly<Record<string, string>> = {
+  connection: ', who is not the manager, connected to the broker and was turned away',
+  crowd: ' had more connections to the broker than it may',
+  slow: ' was connected to the broker and neither asked in time nor took its answer',
+  protocol: ' sent the broker what is no request of its protocol',
+};
+
+function intruderText({ refused, uid, times }: BrokerEntry): string {
   const who = uid === null ? 'somebody' : `uid ${uid}`;
-  return refused === 'connection'
-    ? `${who}, who is not the manager, connected to the broker and was turned away`
-    : `${who} sent the broker what is no request of its protocol`;
+  const what = intrusions[refused ?? ''] ?? ' and others did one of these';
+  return `${who}${what}${times === null ? '' : `, ${times} times more`}`;
 }
