@@ -160,20 +160,39 @@ test('compare finds what the broker did for a manager that was taken over, and n
     ? status.result.machines.find(({ machine }) => machine === 'other')?.launch
     : undefined;
   assert.ok(launch !== undefined);
+  // What it tries to open, in vain, and what it makes as a job of images would, is seen as well.
+  const theirs = { path: '/etc/shadow', access: 'ro', claimant: null };
+  const made = `${instance.paths.images}/made`;
   const answers = await sendAs(brokerSocket, instance.managerUid, [
     [encodeFrame({ v: 1, call: 'launch', launch: { ...launch, machine: 'ghost' } })],
+    [encodeFrame({ v: 1, call: 'open', machine: 'ghost', file: theirs, bridge: null, card: null })],
+    [
+      encodeFrame({
+        v: 1,
+        call: 'part',
+        machine: `qward-disk-${'a'.repeat(12)}`,
+        path: made,
+        action: 'create',
+      }),
+    ],
     [encodeFrame({ v: 1, call: 'kill', machine: 'other' })],
     [Buffer.from([0, 0, 0, 2, 0x7b, 0x7d])],
   ]);
   assert.deepEqual(
     answers.map((answer) => answer?.ok ?? null),
-    [true, true, null],
+    [true, false, true, true, null],
   );
   const after = await instance.qward(['history', '--compare', '--json']);
   assert.equal(after.status, 1, after.stdout + after.stderr);
   const { differences } = JSON.parse(after.stdout) as CallResult<'historyCompare'>;
   const found = differences.map(({ kind, call, machine }) => `${kind} ${call} ${machine}`);
-  assert.deepEqual(found, ['not-asked launch ghost', 'not-asked kill other', 'intruder  ']);
+  assert.deepEqual(found, [
+    'not-asked launch ghost',
+    'not-asked open ghost',
+    `not-asked part qward-disk-${'a'.repeat(12)}`,
+    'not-asked kill other',
+    'intruder  ',
+  ]);
   assert.match(differences[0]?.message ?? '', new RegExp(`of uid ${instance.managerUid}`));
   // The broker's log is root's: the manager's uid has no part in it.
   const log = `${instance.paths.brokerState}/broker.log`;
