@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeFrame, encodeWish, FrameReader, GuestFault, windowBytes, type GuestPort } from './frames.ts';
+import {
+  encodeFrame,
+  encodeNow,
+  encodeWish,
+  FrameReader,
+  GuestFault,
+  windowBytes,
+  type GuestPort,
+} from './frames.ts';
 import { RunningCommand } from './running-command.ts';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
@@ -25,6 +33,11 @@ test('frames are whole in whatever pieces they come', () => {
       ],
     );
   }
+});
+
+test('the time is seconds since 1970, with random numbers behind it', () => {
+  const now = encodeNow(new Date(1_700_000_000_500), Buffer.from('random'));
+  assert.deepEqual([now.readDoubleBE(), text(now.subarray(8))], [1_700_000_000.5, 'random']);
 });
 
 test('a frame that says to be longer than any is refused before it has come', () => {

@@ -7,8 +7,10 @@
  *
  * Places to connect to: N tells the runner of them, and comes back as soon as it listens for connections to them. B begins one: a number of the runner's
  * own, from `firstCarried` on, and which place. Then it is as a command: O from the guest, I to it, C the end of either, K over, A and S.
+ *
+ * In a copy of a saved machine T comes before all else: what time it is, and random numbers that no other copy gets.
  */
-export type FrameKind = 'X' | 'I' | 'C' | 'K' | 'W' | 'A' | 'H' | 'F' | 'O' | 'E' | 'S' | 'N' | 'B';
+export type FrameKind = 'T' | 'X' | 'I' | 'C' | 'K' | 'W' | 'A' | 'H' | 'F' | 'O' | 'E' | 'S' | 'N' | 'B';
 
 /** Numbers of connections, which the runner gives; those of commands are below. */
 export const firstCarried = 0x8000_0000;
@@ -46,6 +48,13 @@ export function encodeFrame(kind: FrameKind, command: number, data: Uint8Array =
   frame.writeUInt32BE(data.length, 5);
   frame.set(data, headBytes);
   return frame;
+}
+
+/** Seconds since 1970, and `random`. */
+export function encodeNow(at: Date, random: Uint8Array): Buffer {
+  const seconds = Buffer.alloc(8);
+  seconds.writeDoubleBE(at.getTime() / 1000);
+  return Buffer.concat([seconds, random]);
 }
 
 export class FrameReader {

@@ -1,8 +1,10 @@
 /** The commands of one throwaway machine, and the connections that it may have, over its stream. */
+import { randomBytes } from 'node:crypto';
 import type { MessageStream } from '../web-socket.ts';
 import { CarriedConnection } from './carried-connection.ts';
 import {
   encodeFrame,
+  encodeNow,
   encodeWish,
   firstCarried,
   FrameReader,
@@ -16,6 +18,8 @@ import type { Place } from './places.ts';
 import { RunningCommand } from './running-command.ts';
 import { deferred } from '../deferred.ts';
 
+/** A key of the kernel's generator, twice over. */
+const freshBytes = 64;
 const maxCommands = 256;
 /** The runner has fewer. */
 const maxCarried = 256;
@@ -47,6 +51,11 @@ export class RunnerLink {
     this.#commands.set(number, command);
     this.#stream.write(encodeFrame('X', number, words));
     return command;
+  }
+
+  /** Of a copy of a saved machine, before the first command. */
+  freshen(): void {
+    this.#stream.write(encodeFrame('T', 0, encodeNow(new Date(), randomBytes(freshBytes))));
   }
 
   /** Once: what programs of the guest may connect to. Resolves when they can; throws with the guest's words. */

@@ -42,6 +42,11 @@ export class ThrowawayMachine implements AsyncDisposable {
     this.ended = this.#listen(messages);
   }
 
+  /** Once, before the first command, of a copy of a saved machine: it has the time of then, and the random numbers of every other copy. */
+  freshen(): void {
+    this.#link.freshen();
+  }
+
   /** Once, before the first command (`net.allow` of `run`). */
   async open(places: readonly Place[], onClosed?: (message: string) => void): Promise<void> {
     await this.#link.open(places, onClosed);

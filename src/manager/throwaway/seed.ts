@@ -1,6 +1,6 @@
 /** The seed of a throwaway machine: by it cloud-init (NoCloud) starts the runner, before there is a network and anything that waits for one. */
+import { runnerCommand, runnerFiles } from '../../api/throwaway/runner-seed.ts';
 import { isoImage } from '../../plan/iso9660.ts';
-import { runnerProgram } from './runner-program.ts';
 
 export interface SeedOptions {
   readonly name: string;
@@ -12,13 +12,6 @@ export interface SeedOptions {
 /** JSON is YAML. */
 const yaml = (data: unknown): string => `${JSON.stringify(data, null, 2)}\n`;
 
-const place = '/run/qward-seed';
-
-/** What a guest without cloud-init does as well, as the demo guest of the tests (docs/throwaway.md). */
-const start = (network: boolean): string => `#!/bin/sh
-exec python3 -I -S ${place}/runner.py${network ? ' --network' : ''}
-`;
-
 export function throwawaySeed({ name, network, at }: SeedOptions): Buffer {
   const userData = {
     hostname: name,
@@ -27,7 +20,7 @@ export function throwawaySeed({ name, network, at }: SeedOptions): Buffer {
     package_update: false,
     // The runner adds names to it.
     manage_etc_hosts: false,
-    bootcmd: [`mkdir -p ${place}; mount -o ro LABEL=cidata ${place}; sh ${place}/start.sh`],
+    bootcmd: [runnerCommand],
   };
   const ethernets = network ? { all: { match: { name: 'e*' }, dhcp4: true, dhcp6: true } } : {};
   const files = {
@@ -35,8 +28,7 @@ export function throwawaySeed({ name, network, at }: SeedOptions): Buffer {
     'meta-data': yaml({ 'instance-id': name, 'local-hostname': name, dsmode: 'local' }),
     'network-config': yaml({ version: 2, ethernets }),
     'user-data': `#cloud-config\n${yaml(userData)}`,
-    'start.sh': start(network),
-    'runner.py': runnerProgram,
+    ...runnerFiles(network),
   };
   return isoImage(
     'cidata',

@@ -1,5 +1,5 @@
 /** The runner's part for places that a throwaway machine may connect to (api/throwaway/places.ts), in Python; joined to the rest of it. */
-import { firstCarried } from '../../api/throwaway/frames.ts';
+import { firstCarried } from './frames.ts';
 
 /** 127.77.0.1 and on: one for each name. */
 export const runnerPlaces = String.raw`

@@ -1,4 +1,4 @@
-import { partBytes, windowBytes } from '../../api/throwaway/frames.ts';
+import { partBytes, windowBytes } from './frames.ts';
 import { runnerPort } from '../../plan/devices.ts';
 import { runnerPlaces } from './runner-places.ts';
 
@@ -15,6 +15,7 @@ HEAD = struct.Struct(">cII")  # type, command, bytes that follow
 PART = ${partBytes}  # of a stream at once
 WINDOW = ${windowBytes}  # of each stream under way
 TIOCSCTTY, TIOCSWINSZ = 0x540E, 0x5414
+RNDADDENTROPY, RNDRESEEDCRNG = 0x40085203, 0x5207
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -127,6 +128,15 @@ def resize(fd, size):
     fcntl.ioctl(fd, TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
+def freshen(data):
+    """In a copy of a saved machine: the time, and random numbers that the other copies do not have."""
+    time.clock_settime(time.CLOCK_REALTIME, struct.unpack(">d", data[:8])[0])
+    random = data[8:]
+    with open("/dev/urandom", "wb", 0) as pool:
+        fcntl.ioctl(pool, RNDADDENTROPY, struct.pack("ii", 8 * len(random), len(random)) + random)
+        fcntl.ioctl(pool, RNDRESEEDCRNG)
+
+
 def score(value):
     """Whom the kernel ends first where the guest has no memory left."""
     try:
@@ -226,6 +236,9 @@ class Runner:
             self.obey(kind, number, data)
 
     def obey(self, kind, number, data):
+        if kind == b"T":
+            freshen(data)
+            return
         if kind == b"N":
             self.listen(data)
             return
