@@ -459,7 +459,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--net --ttl --memory --cpus --copy --env --workdir --terminal --kernel --initrd --cmdline --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--net --from --ttl --memory --cpus --copy --env --workdir --terminal --kernel --initrd --cmdline --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) compopt -o default ;;
         *) : ;;
@@ -543,7 +543,7 @@ _qward() {
         --host|-H) _qward_hosts; return ;;
         --socket) compopt -o default; return ;;
       esac
-      if [[ $current == -* ]]; then _qward_words "--image --iso --cpus --memory --disk --ssh-key --user --network --uefi --login --no-start --no-viewer --dry-run --catalogue --help --json --quiet --no-color --host --system --session --socket"; return; fi
+      if [[ $current == -* ]]; then _qward_words "--image --iso --cpus --memory --disk --ssh-key --user --network --uefi --runner --login --no-start --no-viewer --dry-run --catalogue --help --json --quiet --no-color --host --system --session --socket"; return; fi
       case $position in
         0) : ;;
       esac

@@ -460,6 +460,7 @@ complete -c qward -n '__fish_seen_subcommand_from qmp' -l socket -rF -d 'The man
 complete -c qward -n __fish_use_subcommand -xa run -d 'Run a command in a throwaway machine.'
 complete -c qward -n '__fish_seen_subcommand_from run' -rF
 complete -c qward -n '__fish_seen_subcommand_from run' -l net -s n -x -d '"none" (the default), "user": a network of its own, to which the host is closed, or "allow=HOST:PORT,…": no network, but TCP connections to these, which this command makes; NAME:PORT/private is a name that may lead into a private network.'
+complete -c qward -n '__fish_seen_subcommand_from run' -l from -d 'IMAGE is a saved machine of `qward create --runner`: the machine is a copy of it, and goes on where it was. Its memory, CPUs and kernel are those of the saved one.'
 complete -c qward -n '__fish_seen_subcommand_from run' -l ttl -x -d 'How long it may be there at most, from its start on. Default: 10m.'
 complete -c qward -n '__fish_seen_subcommand_from run' -l memory -s m -x -d 'Its memory; default: what the image needs.'
 complete -c qward -n '__fish_seen_subcommand_from run' -l cpus -s c -x -d 'Virtual CPUs; default: 1.'
@@ -556,6 +557,7 @@ complete -c qward -n '__fish_seen_subcommand_from create' -l ssh-key -s k -rF -d
 complete -c qward -n '__fish_seen_subcommand_from create' -l user -s u -x -d 'Whom the keys are for; default: the user that the image has.'
 complete -c qward -n '__fish_seen_subcommand_from create' -l network -s n -x -d '"user" with a port of loopback for ssh (the default), "none", or "bridge:NAME".'
 complete -c qward -n '__fish_seen_subcommand_from create' -l uefi -d 'Boot by UEFI.'
+complete -c qward -n '__fish_seen_subcommand_from create' -l runner -d 'Without a card, and with what `qward run --from` needs in copies of the machine once it is saved.'
 complete -c qward -n '__fish_seen_subcommand_from create' -l login -s l -d 'Log in as soon as the guest is up, as `qward ssh` does.'
 complete -c qward -n '__fish_seen_subcommand_from create' -l no-start -d 'Make it, and do not start it.'
 complete -c qward -n '__fish_seen_subcommand_from create' -l no-viewer -d 'Open no viewer.'

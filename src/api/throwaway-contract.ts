@@ -2,19 +2,28 @@
 import * as z from 'zod';
 import { endpoints } from './endpoints.ts';
 
+const ttlMs = z
+  .int()
+  .min(1)
+  .max(86_400_000)
+  .default(600_000)
+  .describe('How long the machine may be there once it is started, milliseconds.');
+
 /** The client's first text frame. */
-export const throwawayWish = z.strictObject({
-  source: z
-    .string()
-    .max(60 * 1024)
-    .describe('The definition as YAML, with the name that was given.'),
-  ttlMs: z
-    .int()
-    .min(1)
-    .max(86_400_000)
-    .default(600_000)
-    .describe('How long the machine may be there once it is started, milliseconds.'),
-});
+export const throwawayWish = z.union([
+  z.strictObject({
+    source: z
+      .string()
+      .max(60 * 1024)
+      .describe('The definition as YAML, with the name that was given.'),
+    ttlMs,
+  }),
+  z.strictObject({
+    from: z.string().max(63).describe('The saved machine that it is a copy of.'),
+    description: z.string().max(200).default('a throwaway machine'),
+    ttlMs,
+  }),
+]);
 export type ThrowawayWish = z.output<typeof throwawayWish>;
 
 export const throwawayRoutes = {
@@ -24,7 +33,7 @@ export const throwawayRoutes = {
     logged: true,
     summary:
       'A machine on throwaway overlays, gone with this WebSocket. Text frames are JSON: a notice with its name comes first, then the client ' +
-      'sends `{source, ttlMs}`, then further notices come. After `ready` binary frames go both ways, to and from the runner in the guest ' +
+      'sends `{source, ttlMs}`, or `{from, ttlMs}` for a copy of a saved machine, then further notices come. After `ready` binary frames go both ways, to and from the runner in the guest ' +
       '(docs/throwaway.md).',
   },
 } as const;

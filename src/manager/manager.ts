@@ -219,7 +219,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
   const services = { ...owners, policy, storage, ...own };
   const definitions = new Definitions(services);
   const pulls = new PullNotes(paths.managerState);
-  const throwaways = new Throwaways({ ...services, log, scratch });
+  const throwaways = new Throwaways({ ...services, log, scratch, states, unbounded: host.unbounded });
   const jobs = new DiskJobs(broker);
   const ending = new AbortController();
   const adopt = async (): Promise<void> => {
@@ -342,6 +342,8 @@ async function readState({
 
 interface HostParts extends NetworkSources {
   readonly planner: Planner;
+  /** Without a look at quotas. */
+  readonly unbounded: Planner;
   readonly host: PlannerSources['host'];
   readonly qemu: () => Promise<Outcome<QemuFacts>>;
   readonly kvm: PlannerSources['kvm'];
@@ -425,7 +427,7 @@ function createHostParts(
   const onStatus = (status: BrokerStatus): void => {
     choice.update(status.qemuBinaries);
   };
-  return { planner, host, qemu, kvm, swtpm, virtiofsd, ...networks, audit, onStatus };
+  return { planner, unbounded, host, qemu, kvm, swtpm, virtiofsd, ...networks, audit, onStatus };
 }
 
 interface ApiParts extends DefinitionServices, OwnerParts {

@@ -14,6 +14,11 @@ import { ThrowawayMachine } from './throwaway-machine.ts';
 export interface RunOptions {
   /** The name of an image of `qward image`, or the absolute path of a file; none: the machine has no disk. */
   readonly image?: string;
+  /**
+   * A saved machine with a runner: the machine is a copy of it, and goes on where it was. Image, memory, cpus, kernel, definition and a network
+   * of its own are then that machine's to say.
+   */
+  readonly from?: string;
   /** Of a file; default: qcow2. */
   readonly format?: 'qcow2' | 'raw';
   /** As a definition has it: `512MiB`. Default: 1GiB. */
@@ -48,6 +53,8 @@ export async function openThrowaway(client: QwardClient, options: RunOptions): P
   signal?.throwIfAborted();
   const places = typeof net === 'object' ? parsePlaces(net.allow) : [];
   if (typeof places === 'string') throw new RangeError(`net.allow: ${places}`);
+  const second = options.from === undefined ? undefined : besideFrom(options);
+  if (second !== undefined) throw new RangeError(`from: what it is copied from says ${second}`);
   const disk = options.image === undefined ? undefined : await findImageFile(client, options.image);
   const opened = await openMessageStream(
     () => client.reach.connect('api'),
@@ -64,6 +71,7 @@ export async function openThrowaway(client: QwardClient, options: RunOptions): P
   let machine: ThrowawayMachine | undefined;
   try {
     const up = await comeUp(client, stream, { ...options, ...(disk === undefined ? {} : { image: disk }) });
+    if (options.from !== undefined) up.freshen();
     if (places.length > 0) await up.open(places, options.onClosedName);
     machine = up;
     return machine;
@@ -97,13 +105,20 @@ async function comeUp(
 const noticeOf = (message: StreamMessage): ThrowawayNotice | undefined =>
   message.kind === 'text' ? parseTrusted<ThrowawayNotice>(message.text) : undefined;
 
+/** The first option that a copy cannot have. */
+const besideFrom = (options: RunOptions): string | undefined =>
+  (['image', 'format', 'memory', 'cpus', 'kernel', 'initrd', 'cmdline', 'definition'] as const).find(
+    (key) => options[key] !== undefined,
+  ) ?? (options.net === 'user' ? 'net' : undefined);
+
 /** The caller's files are claimed for this machine, to be read: what it writes is thrown away. */
 async function wish(
   client: QwardClient,
   stream: MessageStream,
   { name, options }: { readonly name: string; readonly options: RunOptions },
 ): Promise<void> {
-  const source = sourceOf(name, options);
+  const { from, ttlMs } = options;
+  const source = from === undefined ? sourceOf(name, options) : await definitionOf(client, from);
   const files = writtenFiles(source)?.files ?? [];
   if (files.length > 0 && (await client.reach.uid()) !== 0) {
     const claims = await client.claims();
@@ -113,8 +128,14 @@ async function wish(
     );
     if (!claimed.ok) throw new RunFault(claimed.faults[0]?.message ?? 'a claim was refused', claimed.faults);
   }
-  const { ttlMs } = options;
-  stream.sendText(JSON.stringify({ source, ...(ttlMs === undefined ? {} : { ttlMs }) }));
+  const what = from === undefined ? { source } : { from, description: options.description };
+  stream.sendText(JSON.stringify({ ...what, ...(ttlMs === undefined ? {} : { ttlMs }) }));
+}
+
+async function definitionOf(client: QwardClient, machine: string): Promise<string> {
+  const reply = await client.call('definition', { name: machine });
+  if (!reply.ok) throw new RunFault(reply.faults[0]?.message ?? 'the manager refused', reply.faults);
+  return reply.result.source;
 }
 
 /** JSON is YAML. */

@@ -66,6 +66,10 @@ export const create = defineCommand({
       help: '"user" with a port of loopback for ssh (the default), "none", or "bridge:NAME".',
     },
     uefi: { kind: 'flag', help: 'Boot by UEFI.' },
+    runner: {
+      kind: 'flag',
+      help: 'Without a card, and with what `qward run --from` needs in copies of the machine once it is saved.',
+    },
     login: { kind: 'flag', short: 'l', help: 'Log in as soon as the guest is up, as `qward ssh` does.' },
     noStart: { kind: 'flag', help: 'Make it, and do not start it.' },
     noViewer: { kind: 'flag', help: 'Open no viewer.' },

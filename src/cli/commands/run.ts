@@ -34,7 +34,10 @@ export const run = defineCommand({
     "error go through as they come, and the exit status is the command's. The image needs cloud-init, as every image of the catalogue has it. On another " +
     'host (-H) image, kernel and RAM disk are absolute paths there; --copy, and connections of --net allow=, are from here.',
   arguments: {
-    IMAGE: { help: 'An image of `qward image list`, or the path of a qcow2 file.', complete: 'file' },
+    IMAGE: {
+      help: 'An image of `qward image list`, or the path of a qcow2 file; with --from a saved machine.',
+      complete: 'file',
+    },
     COMMAND: { help: 'The program and its arguments.', complete: 'none', repeated: true, verbatim: 'rest' },
   },
   options: {
@@ -46,6 +49,12 @@ export const run = defineCommand({
       help:
         '"none" (the default), "user": a network of its own, to which the host is closed, or "allow=HOST:PORT,…": no network, but TCP ' +
         'connections to these, which this command makes; NAME:PORT/private is a name that may lead into a private network.',
+    },
+    from: {
+      kind: 'flag',
+      help:
+        'IMAGE is a saved machine of `qward create --runner`: the machine is a copy of it, and goes on where it was. Its memory, CPUs and kernel are ' +
+        'those of the saved one.',
     },
     ttl: {
       kind: 'duration',
@@ -103,10 +112,18 @@ export const run = defineCommand({
       meaning: 'with two servers, and no network beside them',
     },
     { line: 'qward run alpine-3.23 --ttl 1m wc -c', meaning: 'of what comes in by standard input' },
+    {
+      line: 'qward run --from warm uname -a',
+      meaning: 'in a copy of the saved machine "warm", which is up already',
+    },
   ],
   async run(context, { arguments: { IMAGE: image, COMMAND: argv }, options }) {
     const { kernel, initrd } = options;
-    const there = relativePath(context, [image, ...[kernel, initrd].filter((path) => path !== undefined)]);
+    const files = [
+      ...(options.from ? [] : [image]),
+      ...[kernel, initrd].filter((path) => path !== undefined),
+    ];
+    const there = relativePath(context, files);
     if (there !== undefined) return usage(`run: ${there}`);
     const environment = parseEnvironment(options.env);
     const copies = options.copy.map(copyOf);
@@ -118,6 +135,7 @@ export const run = defineCommand({
         ? []
         : [fault(`--memory: a size such as 2GiB is expected, not "${options.memory}"`)]),
       ...copies.flatMap(faultsOfCopy),
+      ...(options.from ? faultsBesideFrom(options) : []),
       ...(options.terminal && !context.io.isTerminal(0)
         ? [fault('--terminal: standard input is no terminal', 'leave it out')]
         : []),
@@ -183,7 +201,18 @@ function netOf(word: string): NonNullable<RunOptions['net']> | CommandFault {
   return typeof places === 'string' ? fault(`--net: ${places}`) : { allow };
 }
 
+/** What is the saved machine's to say. */
+function faultsBesideFrom(options: Omit<Wishes, 'argv' | 'net'> & { readonly net: string | undefined }) {
+  const given = (['memory', 'cpus', 'kernel', 'initrd', 'cmdline'] as const).filter(
+    (key) => options[key] !== undefined,
+  );
+  return [...given, ...(options.net === 'user' ? ['net user'] : [])].map((key) =>
+    fault(`--from and --${key} together: a copy has what the saved machine has`, 'leave one out'),
+  );
+}
+
 interface Wishes {
+  readonly from: boolean;
   readonly argv: readonly string[];
   readonly net: NonNullable<RunOptions['net']>;
   readonly ttl: number | undefined;
@@ -197,8 +226,14 @@ interface Wishes {
 async function wishOf(
   context: Context,
   image: string,
-  { argv, net, ttl, memory, cpus, kernel, initrd, cmdline }: Wishes,
+  { from, argv, net, ttl, memory, cpus, kernel, initrd, cmdline }: Wishes,
 ): Promise<RunOptions | { readonly faults: readonly CommandFault[] }> {
+  const common = {
+    net,
+    ttlMs: ttl ?? defaultTtlMs,
+    description: `${basename(image)}: ${argv.join(' ')}`.replaceAll(/[^\u0020-\u007e]/g, '?').slice(0, 200),
+  };
+  if (from) return { ...common, from: image };
   const path = isAbsolute(image) || image.includes('/') ? resolve(image) : undefined;
   const stores = path === undefined ? await storesOf(context) : undefined;
   if (stores !== undefined && 'faults' in stores) return stores;
@@ -209,10 +244,8 @@ async function wishOf(
     };
   const wanted = memory ?? stored?.memory ?? undefined;
   return {
+    ...common,
     image: path ?? stored?.path ?? image,
-    net,
-    ttlMs: ttl ?? defaultTtlMs,
-    description: `${basename(image)}: ${argv.join(' ')}`.replaceAll(/[^\u0020-\u007e]/g, '?').slice(0, 200),
     ...(wanted === undefined ? {} : { memory: wanted }),
     ...(cpus === undefined ? {} : { cpus }),
     ...(kernel === undefined ? {} : { kernel: resolve(kernel) }),

@@ -14,7 +14,9 @@ export interface MachineText {
   readonly uefi: boolean;
   readonly network: Network;
   /** What it starts from: an image with its seed, or a disc. */
-  readonly from: { readonly image: string; readonly seed: string } | { readonly iso: string };
+  readonly from:
+    | { readonly image: string; readonly seed: string; readonly runner: boolean }
+    | { readonly iso: string };
 }
 
 /** A path in double quotes: JSON's are YAML's. */
@@ -38,10 +40,15 @@ export function machineText(machine: MachineText): string {
     ...networkLines(machine),
     ...('iso' in from
       ? desktopLines(from.iso, uefi)
-      : ['agent: true # used where the guest has qemu-guest-agent']),
+      : ['agent: true # used where the guest has qemu-guest-agent', ...(from.runner ? runnerLines : [])]),
   ];
   return `${lines.join('\n')}\n`;
 }
+
+const runnerLines: readonly string[] = [
+  'runner: true # by it `qward run --from` gives commands to copies of this machine, once it is saved',
+  'generationId: auto # by it copies know to draw new random numbers',
+];
 
 function diskLines({ disk, from }: MachineText): readonly string[] {
   const root = ['disks:', '  - id: root', `    path: ${quoted(disk)}`, '    format: qcow2'];

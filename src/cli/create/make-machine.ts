@@ -136,7 +136,7 @@ function textOf({ wish, image }: Creation, places: Places, network: Network): st
     network,
     memory: wish.memory ?? (isImage ? (image?.memory ?? '1GiB') : '4GiB'),
     disk: places.disk,
-    from: isImage ? { image: wish.image, seed: places.seed } : { iso: wish.iso },
+    from: isImage ? { image: wish.image, seed: places.seed, runner: wish.runner } : { iso: wish.iso },
   });
 }
 
@@ -254,6 +254,7 @@ async function writeSeed(
     keys: own === undefined ? wish.keys.flatMap(({ lines }) => lines) : [own.publicKey],
     ...(wish.user === undefined ? {} : { user: wish.user }),
     hostKey,
+    runner: wish.runner,
     at: new Date(context.io.now()),
   });
   writeFileSync(places.seed, seed, { flag: 'wx', mode: 0o600 });

@@ -38,12 +38,12 @@ test('names and labels that the format cannot hold are refused', () => {
 test('what users type ends no value of the seed', () => {
   const hostKey = makeSshKey('web');
   const keys = ['ssh-ed25519 AAAA "},\n#cloud-config\nruncmd: [x]'];
-  const files = seedFiles({ name: 'web', instanceId: 'i-1', keys, user: 'me', hostKey, at });
+  const files = seedFiles({ name: 'web', instanceId: 'i-1', keys, user: 'me', hostKey, runner: false, at });
   const [first, ...rest] = (files['user-data'] ?? '').split('\n');
   assert.equal(first, '#cloud-config');
   const parsed = JSON.parse(rest.join('\n')) as Record<string, unknown>;
   assert.deepEqual(parsed['ssh_authorized_keys'], keys);
   assert.deepEqual(parsed['user'], { name: 'me' });
   assert.equal(parsed['runcmd'], undefined);
-  assert.ok(seedImage({ name: 'web', instanceId: 'i', keys, hostKey, at }).length < 64 * 1024);
+  assert.ok(seedImage({ name: 'web', instanceId: 'i', keys, hostKey, runner: false, at }).length < 64 * 1024);
 });

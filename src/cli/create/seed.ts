@@ -1,4 +1,5 @@
 /** What cloud-init finds at the first start (NoCloud): name, keys, user, network. */
+import { runnerCommand, runnerFiles } from '../../api/throwaway/runner-seed.ts';
 import type { SshKey } from './ssh-key.ts';
 import { isoImage } from '../../plan/iso9660.ts';
 
@@ -11,6 +12,8 @@ export interface SeedOptions {
   /** Whom the keys are for; undefined: whom the image has. */
   readonly user?: string;
   readonly hostKey: SshKey;
+  /** With what gives commands to copies of the machine. */
+  readonly runner: boolean;
   readonly at: Date;
 }
 
@@ -33,6 +36,7 @@ export function seedFiles({
   keys,
   user,
   hostKey,
+  runner,
 }: SeedOptions): Readonly<Record<string, string>> {
   const userData = {
     hostname: name,
@@ -43,6 +47,7 @@ export function seedFiles({
     // The image's own keys go: every machine made of it would have them.
     ssh_deletekeys: true,
     ssh_keys: { ed25519_private: hostKey.privateKey, ed25519_public: hostKey.publicKey },
+    ...(runner ? { bootcmd: [runnerCommand] } : {}),
   };
   const network = {
     version: 2,
@@ -52,5 +57,6 @@ export function seedFiles({
     'meta-data': yaml({ 'instance-id': instanceId, 'local-hostname': name }),
     'network-config': yaml(network),
     'user-data': `#cloud-config\n${yaml(userData)}`,
+    ...(runner ? runnerFiles(false) : {}),
   };
 }

@@ -18,6 +18,7 @@ export interface CreateOptions {
   readonly user: string | undefined;
   readonly network: string | undefined;
   readonly uefi: boolean;
+  readonly runner: boolean;
 }
 
 interface Common {
@@ -38,6 +39,8 @@ export type Wish = Common &
         readonly user: string | undefined;
         /** Bytes; undefined: as large as the image. */
         readonly diskBytes: number | undefined;
+        /** It is to be saved, and copied by `qward run --from`. */
+        readonly runner: boolean;
       }
     | { readonly iso: string; readonly diskBytes: number }
   );
@@ -52,7 +55,7 @@ export function checkWish(
 ): Wish | { readonly faults: readonly CommandFault[] } {
   const faults: CommandFault[] = [];
   const wrong = (message: string, hint = ''): void => void faults.push({ message, hint });
-  const { image, iso, cpus = image === undefined ? 2 : 1, memory, disk, user, uefi } = options;
+  const { image, iso, cpus = image === undefined ? 2 : 1, memory, disk, user, uefi, runner } = options;
   if (!/^[a-z][a-z0-9-]{0,62}$/.test(name)) wrong(`"${name}" is not a name for a machine: ${nameExpected}`);
   if ((image === undefined) === (iso === undefined))
     wrong('create: what does it start from?', 'name one: --image NAME, or --iso FILE');
@@ -63,8 +66,10 @@ export function checkWish(
   const diskBytes = disk === undefined ? undefined : parseByteSize(disk);
   if (disk !== undefined && diskBytes === undefined)
     wrong(`--disk: a size such as 20GiB is expected, not "${disk}"`);
-  const { kind, bridge, fault } = networkOf(options.network ?? 'user');
+  const { kind, bridge, fault } = networkOf(options.network ?? (runner ? 'none' : 'user'));
   if (fault !== undefined) wrong(fault);
+  if (runner && (image === undefined || kind !== 'none' || uefi))
+    wrong('--runner is for an image, without a card and UEFI, which copies of a machine cannot share');
   const common = { name, cpus, memory, network: kind, bridge, uefi };
   if (image === undefined) {
     if (disk === undefined) wrong('--disk: how large is the disk?', 'say it: --disk 40GiB');
@@ -79,7 +84,9 @@ export function checkWish(
     wrong(`--user: a name to log in with expected, not "${user}"`);
   const keys = readUserKeys(options.sshKey, home);
   if (isFaults(keys)) faults.push(...keys);
-  return faults.length > 0 || isFaults(keys) ? { faults } : { ...common, image, keys, user, diskBytes };
+  return faults.length > 0 || isFaults(keys)
+    ? { faults }
+    : { ...common, image, keys, user, diskBytes, runner };
 }
 
 function networkOf(word: string): {

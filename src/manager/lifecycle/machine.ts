@@ -50,8 +50,8 @@ export interface StartOptions {
   readonly restart?: PendingRestart;
   /** Its saved state: goes on with it where there is one (the default), or only then, or throws it away. */
   readonly state?: 'use' | 'require' | 'discard';
-  /** From another host. */
-  readonly arrival?: Arrival;
+  /** From elsewhere: another host, or the state of another machine. */
+  readonly incoming?: Incoming;
 }
 
 export type MemoryProgress = NonNullable<MachineStatus['progress']>;
@@ -324,7 +324,7 @@ export class Machine {
     const noted = await this.#services.moves.put(arrival.noteOf('arriving'));
     if (!noted.ok) return noted;
     const { by } = arrival.move;
-    return await this.#start(record, { paused: false, by, arrival }, signal);
+    return await this.#start(record, { paused: false, by, incoming: arrival }, signal);
   }
 
   /** SECURITY: promise 7. Only what is known to be ended may be started again, and its guest go on where it was. */
@@ -607,9 +607,9 @@ export class Machine {
   }
 
   /** Undefined: it boots. */
-  async #restoreFrom({ state = 'use', by, arrival }: StartOptions): Promise<Outcome<Incoming | undefined>> {
+  async #restoreFrom({ state = 'use', by, incoming }: StartOptions): Promise<Outcome<Incoming | undefined>> {
     const { states } = this.#services;
-    if (arrival !== undefined) return success(arrival);
+    if (incoming !== undefined) return success(incoming);
     if (this.saved === undefined && state !== 'require') return success(undefined);
     if (state !== 'discard')
       return Restore.of(this.name, {

@@ -9,7 +9,7 @@ import type { Overlay } from './throwaway-definition.ts';
 
 export interface NewScratch {
   readonly overlays: readonly (Overlay & { readonly virtualSize: number })[];
-  readonly seed: { readonly path: string; readonly image: Uint8Array };
+  readonly seed: { readonly path: string; readonly image: Uint8Array } | undefined;
   /** All that may come to be there, with what others make. */
   readonly files: readonly string[];
 }
@@ -38,7 +38,7 @@ export class ScratchFiles {
     try {
       for (const { path, image, virtualSize } of overlays)
         await writeFile(path, overlayQcow2(virtualSize, image), options);
-      await writeFile(seed.path, seed.image, options);
+      if (seed !== undefined) await writeFile(seed.path, seed.image, options);
       return success(undefined);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);

@@ -133,9 +133,10 @@ async function attend(visit: Visit): Promise<Notice> {
   }
 }
 
-/** From which files it is made, for the history. */
-function imagesOf({ source }: ThrowawayWish): string | null {
-  const files = writtenFiles(source)?.files ?? [];
+/** From which files, or which saved machine, it is made, for the history. */
+function imagesOf(wish: ThrowawayWish): string | null {
+  if ('from' in wish) return JSON.stringify({ from: wish.from });
+  const files = writtenFiles(wish.source)?.files ?? [];
   return files.length === 0 ? null : JSON.stringify(files.map(({ path }) => path)).slice(0, maxDetails);
 }
 

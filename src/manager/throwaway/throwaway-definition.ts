@@ -16,7 +16,8 @@ export interface ThrowawayParts {
   /** What is started. */
   readonly started: MachineDefinition;
   readonly overlays: readonly Overlay[];
-  readonly seed: string;
+  /** Undefined: the guest has its runner already. */
+  readonly seed: string | undefined;
   /** Of qward's own directory, gone once QEMU has them open. */
   readonly files: readonly string[];
 }
@@ -28,19 +29,41 @@ const seedDisk = (path: string): DiskDefinition =>
 /** `vars` is the directory of qward's own files for machines. */
 export function throwawayParts(definition: MachineDefinition, vars: string): ThrowawayParts {
   const { name } = definition;
-  const written = definition.disks.filter((disk) => !disk.readonly);
-  const overlays = written.map((disk, at) => ({ path: `${vars}/${name}.${at}.qcow2`, image: disk }));
+  const laid = layOver(onlyLife(definition), vars);
   const seed = `${vars}/${name}.seed.iso`;
-  const asked: MachineDefinition = {
-    ...definition,
-    runner: true,
-    // It has one life: whatever ends it ends its command.
-    onCrash: 'stop',
-    onPowerOff: 'stop',
-    onReboot: 'stop',
-    onHostShutdown: 'kill',
-    disks: definition.disks.map((disk) => ({ ...disk, readonly: true })),
+  const uefi = definition.firmware === 'uefi' ? [variableStorePath(vars, definition)] : [];
+  return {
+    ...laid,
+    // What is thrown away need not be safe on the host's disk.
+    started: { ...laid.started, disks: [...laid.started.disks.map(carelessly), seedDisk(seed)] },
+    seed,
+    files: [...laid.files, seed, ...uefi],
   };
+}
+
+/** Of a copy of a saved machine: its devices are the same to the letter. */
+export const copyParts = (definition: MachineDefinition, vars: string): ThrowawayParts => ({
+  ...layOver(onlyLife(definition), vars),
+  seed: undefined,
+});
+
+/** It has one life: whatever ends it ends its command. */
+const onlyLife = (definition: MachineDefinition): MachineDefinition => ({
+  ...definition,
+  runner: true,
+  onCrash: 'stop',
+  onPowerOff: 'stop',
+  onReboot: 'stop',
+  onHostShutdown: 'kill',
+});
+
+const carelessly = (disk: DiskDefinition): DiskDefinition =>
+  disk.readonly ? disk : { ...disk, cache: 'unsafe', aio: 'threads' };
+
+function layOver(definition: MachineDefinition, vars: string): Omit<ThrowawayParts, 'seed'> {
+  const { name, disks } = definition;
+  const written = disks.filter((disk) => !disk.readonly);
+  const overlays = written.map((disk, at) => ({ path: `${vars}/${name}.${at}.qcow2`, image: disk }));
   const laidOver = (disk: DiskDefinition): DiskDefinition => {
     const overlay = overlays[written.indexOf(disk)];
     if (overlay === undefined) return disk;
@@ -49,12 +72,12 @@ export function throwawayParts(definition: MachineDefinition, vars: string): Thr
       path: overlay.path,
       format: 'qcow2',
       backing: [{ path: disk.path, format: disk.format }, ...disk.backing],
-      // What is thrown away need not be safe on the host's disk.
-      cache: 'unsafe',
-      aio: 'threads',
     };
   };
-  const started = { ...asked, disks: [...definition.disks.map(laidOver), seedDisk(seed)] };
-  const uefi = definition.firmware === 'uefi' ? [variableStorePath(vars, definition)] : [];
-  return { asked, started, overlays, seed, files: [...overlays.map(({ path }) => path), seed, ...uefi] };
+  return {
+    asked: { ...definition, disks: disks.map((disk) => ({ ...disk, readonly: true })) },
+    started: { ...definition, disks: disks.map(laidOver) },
+    overlays,
+    files: overlays.map(({ path }) => path),
+  };
 }

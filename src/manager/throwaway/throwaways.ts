@@ -23,13 +23,17 @@ import type { LookUpOwner } from '../owners.ts';
 import type { Identity } from '../roles.ts';
 import { revisionOf } from '../store/definition-store.ts';
 import type { RunNotes } from '../store/run-notes.ts';
+import { definitionText } from '../../definition/format-full.ts';
+import type { Incoming } from '../lifecycle/start-run.ts';
+import { authorize } from '../server/authorize.ts';
 import { AdmissionQueue, type Place } from './admission-queue.ts';
+import { copyOfSaved, SavedCopy, type CopyServices } from './saved-copy.ts';
 import type { NewScratch, ScratchFiles } from './scratch-files.ts';
 import { throwawaySeed } from './seed.ts';
-import { throwawayParts, type ThrowawayParts } from './throwaway-definition.ts';
+import { copyParts, throwawayParts, type ThrowawayParts } from './throwaway-definition.ts';
 import { isThrowawayName, newThrowawayName } from './throwaway-name.ts';
 
-export interface ThrowawayServices {
+export interface ThrowawayServices extends CopyServices {
   readonly machines: Machines;
   readonly broker: BrokerPort;
   readonly events: EventHistory;
@@ -52,6 +56,13 @@ export interface Asking {
   readonly onStarting: () => void;
   /** It has this place until it is cleared away. */
   readonly hold: (place: Place) => void;
+}
+
+interface Wished {
+  readonly parts: ThrowawayParts;
+  readonly seed: NewScratch['seed'];
+  readonly revision: string;
+  readonly incoming: { readonly incoming?: Incoming };
 }
 
 export interface Throwaway {
@@ -103,17 +114,11 @@ export class Throwaways implements AsyncDisposable {
 
   /** Starts it in its turn. Whatever comes of that, `release` clears it away. */
   async start(asking: Asking): Promise<Outcome<Throwaway>> {
-    const { identity, name, wish, signal } = asking;
-    const { scratch, paths, admit, now } = this.#services;
-    const parsed = parseDefinition(wish.source);
-    if (!parsed.ok) return parsed;
-    if (parsed.definition.name !== name)
-      return failure('request-invalid', `name: "${name}" expected`, 'define it by the name that was given');
-    const parts = throwawayParts(parsed.definition, paths.vars);
-    const seed = {
-      path: parts.seed,
-      image: throwawaySeed({ name, network: parsed.definition.nics.length > 0, at: now() }),
-    };
+    const { identity, name, signal } = asking;
+    const { scratch, admit } = this.#services;
+    const wished = await this.#partsOf(asking);
+    if (!wished.ok) return wished;
+    const { parts, seed, revision, incoming } = wished.value;
     const asked = { owner: identity.uid, by: identity.uid, dryRun: false };
     const faults = async (): Promise<readonly Fault[]> => {
       const admitted = await admit(parts.asked, asked);
@@ -132,7 +137,7 @@ export class Throwaways implements AsyncDisposable {
       memory: parts.started.memory,
       quota: faults,
       onAdmitted: () => {
-        machine = this.#add(asking, parts.started);
+        machine = this.#add(asking, parts.started, revision);
       },
       signal,
       onPlace: asking.onPlace,
@@ -143,7 +148,7 @@ export class Throwaways implements AsyncDisposable {
     asking.onStarting();
     const made = await scratch.make(files);
     if (!made.ok) return made;
-    const started = await machine.start({ paused: false, by: identity.user });
+    const started = await machine.start({ paused: false, by: identity.user, ...incoming });
     // SECURITY: promise 7. From here on the overlays are the process's alone, and end with it.
     await scratch.unlink(name);
     if (!started.ok) return started;
@@ -179,12 +184,49 @@ export class Throwaways implements AsyncDisposable {
     await Promise.race([gone, wait(endWithinMs, undefined, { ref: false })]);
   }
 
-  #add({ identity, name, wish }: Asking, definition: MachineDefinition): Machine {
+  /** What is to be started, from what its user says. */
+  async #partsOf({ identity, name, wish }: Asking): Promise<Outcome<Wished>> {
+    const { paths, machines, now } = this.#services;
+    if ('from' in wish) {
+      // SECURITY: promise 4. Who may start a copy reads all of the guest's memory and disks: a right on the machine that its owner has.
+      const source = authorize(machines, identity, { right: 'define', name: wish.from });
+      if (!source.ok) return source;
+      if (source.value === undefined) return gone;
+      const copied = await copyOfSaved(this.#services, source.value, {
+        name,
+        description: wish.description,
+      });
+      if (!copied.ok) return copied;
+      const { restore, definition } = copied.value;
+      const parts = copyParts(definition, paths.vars);
+      return success({
+        parts,
+        seed: undefined,
+        revision: revisionOf(definitionText(definition)),
+        incoming: { incoming: new SavedCopy(parts.started, restore, this.#services) },
+      });
+    }
+    const parsed = parseDefinition(wish.source);
+    if (!parsed.ok) return parsed;
+    const { definition } = parsed;
+    if (definition.name !== name)
+      return failure('request-invalid', `name: "${name}" expected`, 'define it by the name that was given');
+    const parts = throwawayParts(definition, paths.vars);
+    const image = throwawaySeed({ name, network: definition.nics.length > 0, at: now() });
+    return success({
+      parts,
+      seed: parts.seed === undefined ? undefined : { path: parts.seed, image },
+      revision: revisionOf(wish.source),
+      incoming: {},
+    });
+  }
+
+  #add({ identity, name }: Asking, definition: MachineDefinition, revision: string): Machine {
     const { machines, events, now } = this.#services;
     const machine = machines.add(name, {
       name,
       definition,
-      revision: revisionOf(wish.source),
+      revision,
       metadata: { version: 2, owner: identity.uid, definedAt: now().toISOString(), grants: [] },
     });
     events.emit('machine.defined', name, identity.user, { throwaway: true });
