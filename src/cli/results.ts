@@ -1,6 +1,5 @@
 /** The ways in which a handler ends. */
 import type { Reply } from '../api/client.ts';
-import type { Context } from './context.ts';
 import type { CommandFault, CommandResult } from './command.ts';
 import { exitOfFaults } from './exit-status.ts';
 import type { Style } from './render/style.ts';
@@ -20,13 +19,6 @@ export function failed(faults: readonly CommandFault[], exit = exitOfFaults(faul
 
 export function usage(message: string, hint = ''): CommandResult {
   return { ok: false, faults: [{ message, hint }], exit: 2 };
-}
-
-/** Where `what` cannot be done on another host, why not. */
-export function onlyHere(context: Pick<Context, 'remote'>, what: string): CommandResult | undefined {
-  if (context.remote === undefined) return undefined;
-  const cure = `On the other host: ssh HOST ${what}. Here: without -H and QWARD_HOST.`;
-  return usage(`${what} works on the host itself only, not on ${context.remote}`, cure);
 }
 
 /** The result of one call, printed by `text`, or its faults. */

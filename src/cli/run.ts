@@ -3,13 +3,15 @@ import { TransportError } from '../api/http.ts';
 import type { Command, CommandResult, OptionSpecs } from './command.ts';
 import { commandNames, findCommand } from './command-table.ts';
 import { createContext, formatJson, type Context } from './context.ts';
-import type { Reach } from '../api/reach.ts';
 import { nearest } from '../definition/suggest.ts';
 import { exitStatus } from './exit-status.ts';
 import { globalOptions } from './global-options.ts';
 import { chooseSocket } from './instance.ts';
 import type { Io } from './io.ts';
 import { parseArguments, type Parsed } from './parse-arguments.ts';
+import type { BeyondSockets } from './remote/beyond-sockets.ts';
+import type { RemoteHost } from './remote/remote-host.ts';
+import type { SshReach } from './remote/ssh-reach.ts';
 import { renderFaults } from './render/faults.ts';
 import { failed } from './results.ts';
 
@@ -76,21 +78,43 @@ function report(context: Context, result: CommandResult): number {
   return result.exit;
 }
 
+interface Remote {
+  readonly host: RemoteHost;
+  readonly reach: SshReach;
+  /** The command needs more than a connection. */
+  readonly beyond: BeyondSockets | undefined;
+}
+
 /** Who works on another host: -H, or QWARD_HOST where no socket of this host is named. What is wrong with it is a string. */
-async function remoteOf(command: Command, { globals }: Parsed, io: Io): Promise<Reach | string | undefined> {
-  const { host, socket, session, system } = globals;
-  if (command.name === 'dial-stdio') return undefined;
+async function remoteOf(command: Command, input: Parsed, io: Io): Promise<Remote | string | undefined> {
+  const { host, socket, session, system } = input.globals;
   if (host !== undefined && socket !== undefined) return '--host and --socket together: give one of them';
   const named = typeof host === 'string' ? host : socket === undefined ? io.env['QWARD_HOST'] : undefined;
   if (named === undefined || named === '') return undefined;
-  const [{ parseRemoteHost }, { sshReach }] = await Promise.all([
+  const [{ beyondOf }, { parseRemoteHost }, { sshReach }] = await Promise.all([
+    import('./remote/beyond-sockets.ts'),
     import('./remote/remote-host.ts'),
     import('./remote/ssh-reach.ts'),
   ]);
+  const beyond = beyondOf(command.name, input);
+  if (beyond?.runs === 'here') return undefined;
   const parsed = parseRemoteHost(named);
   if (typeof parsed === 'string') return parsed;
   const instance = session === true ? 'session' : system === true ? 'system' : undefined;
-  return sshReach(parsed, { quiet: command.name === '__complete', instance });
+  const reach = sshReach(parsed, { quiet: command.name === '__complete', instance });
+  return { host: parsed, reach, beyond };
+}
+
+async function carryOut(command: Command, input: Parsed, where: Where): Promise<CommandResult> {
+  const { context, remote } = where;
+  if (remote?.beyond === undefined) return await command.run(context, input);
+  const { runThere } = await import('./remote/run-there.ts');
+  return await runThere(context, { ...remote, beyond: remote.beyond, command, input });
+}
+
+interface Where {
+  readonly context: Context;
+  readonly remote: Remote | undefined;
 }
 
 async function runCommand(command: Command, input: Parsed, io: Io): Promise<number> {
@@ -100,7 +124,7 @@ async function runCommand(command: Command, input: Parsed, io: Io): Promise<numb
   if (typeof remote === 'string') return usageError(io, json, remote);
   const chosen = remote === undefined ? await chooseSocket(command.name, globals, io) : { socket: undefined };
   const context = createContext(io, {
-    remote,
+    remote: remote?.reach,
     socket: 'socket' in chosen ? chosen.socket : undefined,
     json,
     noColor: globals['noColor'] === true,
@@ -108,7 +132,7 @@ async function runCommand(command: Command, input: Parsed, io: Io): Promise<numb
   });
   try {
     if ('fault' in chosen) return report(context, failed([chosen.fault], chosen.exit));
-    return report(context, await command.run(context, input));
+    return report(context, await carryOut(command, input, { context, remote }));
   } catch (error) {
     if (error instanceof TransportError) return report(context, unreachable(context, error));
     throw error;

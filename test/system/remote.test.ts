@@ -1,7 +1,17 @@
 /** qward on another host, through Debian's sshd: every kind of call, as the user that ssh let in; and accounts that have this alone. */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
@@ -221,7 +231,7 @@ test('an image is made there, as a file of the user; with --sockets-only none is
   assert.deepEqual(JSON.parse(await as('remo', 'claims --json')).length, 3);
 });
 
-test('a command runs in a throwaway machine there, as the user that ssh let in; what is of this host alone says so', async () => {
+test('a command runs in a throwaway machine there, as the user that ssh let in', async () => {
   const path = ownImage('vera', vera, 'base.qcow2');
   const { kernel, initrd, cmdline } = addGuestRunner(
     instance.guest,
@@ -235,8 +245,51 @@ test('a command runs in a throwaway machine there, as the user that ssh let in; 
   assert.deepEqual([outcome.status, outcome.stdout], [6, 'over ssh\n'], outcome.stderr);
   assert.deepEqual(await throwawaysLeft(instance), []);
   assert.match(await refusedAs('vera', 'run debian-12 true', 2), /"debian-12" is relative.*absolute/);
-  for (const here of ['create web --image x', 'ssh web', 'image list'])
-    assert.match(await refusedAs('vera', here, 2), /works on the host itself only.*\n.*ssh HOST qward/, here);
+});
+
+test('what needs more of the host than its sockets runs there, with the files of the account there', async () => {
+  const store = join(home('vera'), '.local/share/qward/images');
+  assert.match(await as('vera', 'image list'), /[Nn]o image/);
+  const source = ownImage('vera', vera, "it's $HOME.qcow2");
+  const sha256 = createHash('sha256').update(readFileSync(source)).digest('hex');
+  const added = await instance.qward(['-H', at('vera'), 'image', 'add', 'mine', source, '--sha256', sha256], {
+    env,
+    timeoutMs: 120_000,
+  });
+  assert.equal(added.status, 0, added.stderr);
+  assert.equal(statSync(join(store, 'mine.qcow2')).uid, vera);
+  assert.deepEqual(
+    (JSON.parse(await as('vera', 'image list --json')) as { name: string }[]).map(({ name }) => name),
+    ['mine'],
+  );
+  assert.match(
+    await as('vera', 'create made --image mine --user root --network none --no-start'),
+    /made: created/,
+  );
+  assert.match(await as('vera', 'list -q'), /^made$/m);
+  assert.match(await refusedAs('vera', 'ssh made', 1), /machine "made" is stopped/);
+  await as('vera', 'rm made');
+  assert.match(await as('vera', 'image rm mine'), /mine: removed/);
+  const draft = join(home('vera'), 'draft.json');
+  writeFileSync(draft, '{ "nonsense": 1 }');
+  assert.match(await refusedAs('vera', `policy check ${draft}`, 1), /nonsense/);
+});
+
+test('an account with the sockets alone is told so, and nothing runs there', async () => {
+  for (const words of [
+    'image list',
+    'create web --image x',
+    'ssh web',
+    'host status',
+    'policy check',
+    'list --all-instances',
+  ])
+    assert.match(
+      await refusedAs('remo', words, 4),
+      /needs more of ssh:\S+ than its sockets[\s\S]*has the sockets alone/,
+      words,
+    );
+  assert.doesNotMatch(readFileSync(sshd.log, 'utf8'), /remo[^\n]*image list/);
 });
 
 test('the restricted account has no shell, no command, no sftp, no terminal', async () => {
@@ -303,12 +356,11 @@ test("ssh's own words come through, with exit status 5", async () => {
   assert.match(await refused(instance, `-H ${at('vera')} list`, { env: noSsh, status: 5 }), /openssh-client/);
 });
 
-test('QWARD_HOST names the host; a socket that is named here wins; what works here only says so', async () => {
+test('QWARD_HOST names the host; a socket that is named here wins', async () => {
   const here = { env: { ...env, QWARD_HOST: at('vera') } };
   assert.match(await done(instance, 'info', here), /vera \(uid/);
   assert.match(await done(instance, `--socket ${instance.paths.apiSocket} info`, here), /root \(uid 0/);
-  assert.match(await refused(instance, 'host status', { ...here, status: 2 }), /on the host itself only/);
-  assert.match(await refused(instance, 'policy check', { ...here, status: 2 }), /on the host itself only/);
+  assert.match(await done(instance, 'version', here), /^qward /);
   assert.match(await refused(instance, `-H x --socket /y list`, { env, status: 2 }), /together/);
   assert.equal(await done(instance, '__complete machines', here), 'web-vera');
 });

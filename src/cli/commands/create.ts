@@ -9,7 +9,7 @@ import { findImage, storesOf, type StoredImage } from '../images/image-store.ts'
 import { interruptible } from '../interruptible.ts';
 import { escapeLine, escapeLines } from '../render/escape.ts';
 import type { Style } from '../render/style.ts';
-import { done, failed, onlyHere, usage } from '../results.ts';
+import { done, failed, usage } from '../results.ts';
 import { hasDisplay } from '../vnc/run-viewer.ts';
 
 export const create = defineCommand({
@@ -93,8 +93,6 @@ export const create = defineCommand({
     },
   ],
   async run(context, { arguments: { NAME: name }, options }) {
-    const elsewhere = onlyHere(context, 'qward create');
-    if (elsewhere !== undefined) return elsewhere;
     const { login, noStart, noViewer, dryRun, catalogue, ...rest } = options;
     const wish = checkWish(name, rest, context.io.env['HOME']);
     if ('faults' in wish) return failed(wish.faults, 2);

@@ -1,7 +1,7 @@
 import { runUnderNode } from '../under-node.ts';
 import type { Context } from '../context.ts';
 import { defineCommand, type CommandResult } from '../command.ts';
-import { done, failed, onlyHere, usage } from '../results.ts';
+import { done, failed, usage } from '../results.ts';
 import { exitStatus } from '../exit-status.ts';
 import type { StoppedMachines } from '../host/stop-machines.ts';
 import type { HostSite } from '../../host/site.ts';
@@ -74,8 +74,6 @@ export const host = defineCommand({
     { line: 'sudo qward host start-machines', meaning: 'what starts with the host: a line for each machine' },
   ],
   async run(context, { arguments: { ACTION: word }, options }) {
-    const elsewhere = onlyHere(context, `qward host ${word}`);
-    if (elsewhere !== undefined) return elsewhere;
     if ('bun' in process.versions) return await runUnderNode();
     const action = actions.find((candidate) => candidate === word);
     if (action === undefined)

@@ -8,7 +8,7 @@ import { imageFromCatalogue, imageFromSource, type AddOptions } from '../images/
 import { findImage, listImages, removeImage, storesOf, type Stores } from '../images/image-store.ts';
 import { interruptible } from '../interruptible.ts';
 import { renderCatalogue, renderImages, renderStored } from '../render/image.ts';
-import { done, failed, onlyHere, usage } from '../results.ts';
+import { done, failed, usage } from '../results.ts';
 
 const actionNames = ['add', 'list', 'show', 'rm', 'catalogue'];
 
@@ -67,8 +67,6 @@ export const image = defineCommand({
     { line: 'qward image list', meaning: 'what there is to start from' },
   ],
   async run(context, { arguments: { ACTION: action, NAME: name, SOURCE: source }, options }) {
-    const elsewhere = onlyHere(context, `qward image ${action}`);
-    if (elsewhere !== undefined) return elsewhere;
     const { catalogue, ...ofAdd } = options;
     const fault = usageFault(action, { name, source }, ofAdd);
     if (fault !== undefined) return usage(fault);

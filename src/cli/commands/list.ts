@@ -2,7 +2,7 @@ import { defineCommand } from '../command.ts';
 import { machineStates } from '../../api/endpoints.ts';
 import { renderMachineList } from '../render/machine-list.ts';
 import { listAll } from '../list-all.ts';
-import { done, failed, onlyHere, usage } from '../results.ts';
+import { done, failed, usage } from '../results.ts';
 import { matchingMachines } from '../select-machines.ts';
 
 export const list = defineCommand({
@@ -36,8 +36,6 @@ export const list = defineCommand({
   ],
   async run(context, { arguments: { NAME: words }, options }) {
     const { allInstances } = options;
-    const elsewhere = allInstances ? onlyHere(context, 'qward list --all-instances') : undefined;
-    if (elsewhere !== undefined) return elsewhere;
     const listing = allInstances ? listAll(context) : context.client.call('list');
     const reply = await context.during('listing machines', listing);
     if (!reply.ok) return failed(reply.faults);

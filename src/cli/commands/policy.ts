@@ -2,7 +2,7 @@ import { runUnderNode } from '../under-node.ts';
 import { defineCommand, type CommandFault, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import { renderAdmission, renderCheck, renderPolicy } from '../render/policy.ts';
-import { done, failed, onlyHere, usage } from '../results.ts';
+import { done, failed, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
 import type { PolicyFinding } from '../../host/check-policy.ts';
 import { pathsBelow, systemRoots } from '../../protocol/paths.ts';
@@ -29,11 +29,7 @@ export const policy = defineCommand({
   exits: { 1: 'check, show: the policy has faults. explain: it would be refused' },
   async run(context, { arguments: { ACTION: action, SUBJECT: subject } }) {
     // Names of users and groups are looked up in the system's database, by a call of the C library.
-    if (action === 'check') {
-      const elsewhere = onlyHere(context, 'qward policy check');
-      if (elsewhere !== undefined) return elsewhere;
-      return 'bun' in process.versions ? await runUnderNode() : await check(subject);
-    }
+    if (action === 'check') return 'bun' in process.versions ? await runUnderNode() : await check(subject);
     if (action === 'show' && subject === undefined) return await show(context);
     if (action === 'explain' && subject !== undefined) return await explain(context, subject);
     if (action === 'show') return usage('policy: show takes nothing more');

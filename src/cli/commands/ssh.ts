@@ -4,7 +4,7 @@ import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import { interruptible } from '../interruptible.ts';
 import { oneMachine } from '../machine-arguments.ts';
-import { failed, onlyHere, printed, usage } from '../results.ts';
+import { failed, printed, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
 import { awaitSshd } from '../ssh/await-sshd.ts';
 import { loginPlace, readLogin } from '../ssh/machine-login.ts';
@@ -60,8 +60,6 @@ export const ssh = defineCommand({
   ],
   exits: { 255: 'ssh failed; any other is that of the command in the guest' },
   async run(context, { arguments: { NAME: name, COMMAND: command }, options }) {
-    const elsewhere = onlyHere(context, `qward ssh ${name}`);
-    if (elsewhere !== undefined) return elsewhere;
     const { user, address, port, wait = defaultWaitMs, config } = options;
     if (user !== undefined && !sshUser.test(user)) return usage(`ssh: "${user}" is not a user`);
     if (address !== undefined && !sshHost.test(address)) return usage(`ssh: "${address}" is not an address`);

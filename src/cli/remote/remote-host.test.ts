@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { parseRemoteHost, sshArguments } from './remote-host.ts';
+import { parseRemoteHost, sshArguments, sshArgumentsThere } from './remote-host.ts';
 
 function argumentsOf(text: string, quiet = false): string[] {
   const host = parseRemoteHost(text);
@@ -57,4 +58,19 @@ test('what ssh or a shell could take for more than a host is refused', () => {
 test('where somebody presses Tab nothing is asked', () => {
   assert.ok(argumentsOf('db1', true).includes('BatchMode=yes'));
   assert.ok(!argumentsOf('db1').includes('BatchMode=yes'));
+});
+
+test('a command that runs there is one word to ssh, in which the login shell reads nothing but words', () => {
+  const host = parseRemoteHost('ssh://anna@db1/run/other/api.sock');
+  if (typeof host === 'string') assert.fail(host);
+  const words = ['create', '--disk=20G', '--', "it's", '$(id)', 'a b', '', '=ls', '~', 'a;b\nc'];
+  const given = sshArgumentsThere(host, false, words);
+  assert.deepEqual(given.slice(0, 1), ['-T']);
+  assert.equal(sshArgumentsThere(host, true, words)[0], '-t');
+  assert.deepEqual(given.slice(-3, -1), ['--', 'db1']);
+  const script = `qward() { printf '<%s>' "$@"; }\n${given.at(-1) ?? ''}`;
+  assert.equal(
+    execFileSync('sh', ['-c', script], { encoding: 'utf8' }),
+    ['--socket=/run/other/api.sock', ...words].map((word) => `<${word}>`).join(''),
+  );
 });

@@ -1,4 +1,5 @@
 /** `[ssh://][USER@]HOST[:PORT][/SOCKET]` and the words with which ssh is called for it. Pure. */
+import { quotedForShell } from './remote-words.ts';
 
 export interface RemoteHost {
   /** As messages name it. */
@@ -36,38 +37,30 @@ export function parseRemoteHost(text: string): RemoteHost | string {
   };
 }
 
-const noForwarding = [
-  '-T',
-  '-a',
-  '-x',
-  '-e',
-  'none',
-  '-o',
-  'ClearAllForwardings=yes',
-  '-o',
-  'RemoteCommand=none',
-];
+const noForwarding = ['-a', '-x', '-e', 'none', '-o', 'ClearAllForwardings=yes', '-o', 'RemoteCommand=none'];
 
-/** Arguments of ssh; no shell of this host sees them. `quiet`: nothing is asked, and it gives up soon. */
-export function sshArguments(
-  { user, host, port, socket }: RemoteHost,
-  quiet: boolean,
-  instance?: RemoteInstance,
-): string[] {
-  const remote = [
-    'qward',
-    'dial-stdio',
-    ...(instance === undefined ? [] : [`--${instance}`]),
-    ...(socket === undefined ? [] : ['--socket', socket]),
-  ];
+/** Arguments of ssh for the connection; no shell of this host sees them. `quiet`: nothing is asked, and it gives up soon. */
+export function sshArguments(host: RemoteHost, quiet: boolean, instance?: RemoteInstance): string[] {
+  const remote = ['qward', 'dial-stdio', ...(instance === undefined ? [] : [`--${instance}`])];
   return [
-    // No terminal, no escape character, and nothing of this host is forwarded, whatever ssh_config says.
-    ...noForwarding,
+    '-T',
     ...(quiet ? ['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=2', '-o', 'LogLevel=QUIET'] : []),
-    ...(port === undefined ? [] : ['-p', String(port)]),
-    ...(user === undefined ? [] : ['-l', user]),
-    '--',
-    host,
-    ...remote,
+    ...sshWords(host, [...remote, ...(host.socket === undefined ? [] : ['--socket', host.socket])]),
   ];
 }
+
+/** The same for a command that runs there as a whole; `terminal`: on a terminal there too. */
+export function sshArgumentsThere(host: RemoteHost, terminal: boolean, words: readonly string[]): string[] {
+  const socket = host.socket === undefined ? [] : [`--socket=${host.socket}`];
+  return [terminal ? '-t' : '-T', ...sshWords(host, [quotedForShell(['qward', ...socket, ...words])])];
+}
+
+/** No escape character, and nothing of this host is forwarded, whatever ssh_config says. */
+const sshWords = ({ user, host, port }: RemoteHost, remote: readonly string[]): string[] => [
+  ...noForwarding,
+  ...(port === undefined ? [] : ['-p', String(port)]),
+  ...(user === undefined ? [] : ['-l', user]),
+  '--',
+  host,
+  ...remote,
+];

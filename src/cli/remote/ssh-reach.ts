@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { PassThrough, type Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { TransportError } from '../../api/http.ts';
 import type { Reach } from '../../api/reach.ts';
 import { escapeLines } from '../render/escape.ts';
 import { readGreeting, type Greeting } from './greeting.ts';
@@ -32,14 +33,23 @@ export interface SshOptions {
   readonly instance?: RemoteInstance;
 }
 
-export function sshReach(host: RemoteHost, options: SshOptions): Reach {
+export interface SshReach extends Reach {
+  /** Whether the account makes files there; one that may use the sockets alone does not. */
+  hasFiles(): Promise<boolean>;
+}
+
+export function sshReach(host: RemoteHost, options: SshOptions): SshReach {
   let line: Line | undefined;
   const open = (name: string): Channel => (line ??= dial(host, options)).mux.open(name);
-  const greeting = (): Promise<Greeting> => (line ??= dial(host, options)).greeting;
+  const greeting = (): Promise<Greeting> =>
+    (line ??= dial(host, options)).greeting.catch((cause: unknown) => {
+      throw new TransportError('unreachable', `${host.name} cannot be reached`, { cause });
+    });
   return {
     name: host.name,
     connect: open,
     uid: async () => (await greeting()).uid,
+    hasFiles: async () => (await greeting()).files,
     targets: remoteTargets(async () => ((await greeting()).files ? open('files') : undefined)),
     // ssh ends at once, and with it the other side.
     close: () => void line?.child.kill(),

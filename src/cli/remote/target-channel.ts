@@ -1,4 +1,5 @@
 /** Files of image jobs on the other host: one request a channel, a line of JSON each way; made there by `dial-stdio`, as its user. */
+import { TransportError } from '../../api/http.ts';
 import { parseTrusted } from '../../api/json.ts';
 import type { MadePart, TargetFiles, FaultText } from '../../api/target-files.ts';
 import { diskJobPattern } from '../../protocol/disk-job.ts';
@@ -26,7 +27,11 @@ export function remoteTargets(open: () => Promise<Channel | undefined>): TargetF
     const channel = await open();
     if (channel === undefined) return undefined;
     channel.write(`${JSON.stringify({ act, path, job })}\n`);
-    return JSON.parse(await readAll(channel));
+    try {
+      return JSON.parse(await readAll(channel));
+    } catch (cause) {
+      throw new TransportError('broken', 'the connection was lost', { cause });
+    }
   };
   /* oxlint-disable typescript/no-unsafe-type-assertion -- the other side is the user's own process */
   return {
