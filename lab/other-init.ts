@@ -10,6 +10,9 @@ const seen = (name: string, words: string): string =>
   `for i in $(seq 200); do grep -qs '${words}' /var/lib/qward/manager/console/${name}/* && exit 0; sleep 0.5; done; exit 1`;
 const pidOf = (name: string): string =>
   `qward status ${name} --json | tr -d ' \\n' | sed -n 's/.*"pid":\\([0-9]*\\).*/\\1/p'`;
+/** In a session of hers, which has no runtime directory. */
+const asAnn = (script: string): string =>
+  `runuser -u ann -- env -i HOME=/home/ann PATH=/usr/bin:/bin sh -e <<'SCRIPT'\ncd\n${script}\nSCRIPT`;
 /** What ps tells of the daemons: `USER NAME`. */
 const daemons = "ps -eo user:20=,args= | awk '$2 ~ /^qward-(broker|manager)$/ { print $1, $2 }' | sort -u";
 
@@ -111,14 +114,42 @@ export async function proveUnder({ init, first, service, ownScript }: StartScrip
     assert.match(await host.demand(`ps -o uid= -p $(${pidOf('late')})`), /^ *1900000\d\d\d\n$/);
   });
 
-  test('removed and purged with a machine running, it leaves the images', async () => {
+  test('an upgrade restarts the manager of a session too, without touching machines', async () => {
+    // The container's /proc/sys is closed, and no user mounts a /proc for a jail where none is to be seen whole.
+    await host.demand(`mkdir /run/proc && mount -t proc proc /run/proc
+useradd --create-home ann
+install -o ann -g ann -m 0600 /lab/vmlinuz /lab/initrd.cpio /home/ann/`);
+    const boot =
+      '{kernel: /home/ann/vmlinuz, initrd: /home/ann/initrd.cpio, cmdline: console=ttyS0 quiet panic=-1}';
+    await host.demand(
+      asAnn(`printf '%s\\n' 'name: desk' 'accel: tcg' 'memory: 128MiB' 'boot: ${boot}' > desk.yaml
+qward define desk.yaml && qward start desk`),
+      120_000,
+    );
+    const look = `${pidOf('late')}; pgrep -u ann -x qemu-system-x86`;
+    const managers = 'pgrep -x qward-manager';
+    const [before, managersBefore] = [await host.demand(look), await host.demand(managers)];
+    assert.match(
+      await host.demand(install, 300_000),
+      /the manager was restarted \(before: \S+\), and in the sessions of ann; machines that run on untouched: late ann\/desk/,
+    );
+    assert.equal(await host.demand(look), before);
+    const after = (await host.demand(managers)).trim().split('\n');
+    assert.deepEqual(
+      [after.length, after.filter((pid) => managersBefore.split('\n').includes(pid))],
+      [2, []],
+    );
+    assert.match(await host.demand(asAnn('qward audit desk')), /walls stand/);
+  });
+
+  test('removed and purged with machines running, it leaves the images and what is a user’s own', async () => {
     const removed = await host.demand(
       `${preseed({ 'stop-machines': 'boolean true' })}\nDEBIAN_FRONTEND=noninteractive dpkg --purge qward`,
       300_000,
     );
-    assert.match(removed, /shutting machines down: late/);
+    assert.match(removed, /shutting machines down: late ann\/desk/);
     const left = `${daemons}; pgrep -x qemu-system-x86; getent passwd vmd qward qward-machines; getent group vmd qward-admin qward-operators
-grep -h qward /etc/subuid /etc/subgid; find / -xdev -name '*qward*' -not -path '/var/lib/qward*' -not -path '/lab/*' -not -path '/proc/*' 2>/dev/null
+grep -h qward /etc/subuid /etc/subgid; find / -xdev -name '*qward*' -not -path '/var/lib/qward*' -not -path '/lab/*' -not -path '/proc/*' -not -path '/home/*' -not -path '/tmp/*' 2>/dev/null
 findmnt -rno TARGET | grep qward; find /sys/fs/cgroup -maxdepth 2 -name qward; debconf-show qward; true`;
     assert.equal((await host.demand(left)).trim(), '');
     assert.equal((await host.demand('ls -A /var/lib/qward')).trim(), 'images');

@@ -1,6 +1,6 @@
 /**
- * The package with names of the administrator's own, under AppArmor: asked for at installation, kept by an upgrade with a machine
- * running, changed by dpkg-reconfigure, removed with machines running, installed again, purged.
+ * The package with names of the administrator's own, under AppArmor: asked for at installation, kept by an upgrade with machines
+ * running, those of sessions too, changed by dpkg-reconfigure, removed with machines running, installed again, purged.
  */
 import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { makePackage } from '../../scripts/package.ts';
 import { defineScript, preseed } from '../payload.ts';
-import { suiteHost } from '../suite-host.ts';
+import { asUser, suiteHost } from '../suite-host.ts';
 
 const host = await suiteHost({
   bring: async (directory) => {
@@ -76,8 +76,45 @@ test('QEMU runs under its AppArmor profile, and the audit expects it', async () 
   assert.equal((await host.demand('dmesg | grep \'apparmor="DENIED"\' | grep qward || true')).trim(), '');
 });
 
+/** Who has a session, and with what words a script is run in it: ann has a systemd of her own, ben nothing of the kind. */
+const sessions = {
+  ann: (script: string) => asUser('ann', script),
+  ben: (script: string) =>
+    `runuser -u ben -- env -i HOME=/home/ben PATH=/usr/bin:/bin sh -e <<'SCRIPT'\ncd\n${script}\nSCRIPT`,
+};
+type User = keyof typeof sessions;
+const users: readonly User[] = ['ann', 'ben'];
+
+const inSession = (user: User, script: string): Promise<string> =>
+  host.demand(sessions[user](script), 180_000);
+const managerOf = (user: User): Promise<string> => host.demand(`pgrep -u ${user} -x qward-manager`);
+const pidInSession = async (user: User): Promise<string> =>
+  (await inSession(user, pidOf.replace('status web', 'status desk'))).trim();
+
+test('users have machines of their own in sessions, with a systemd of theirs and without', async () => {
+  for (const user of users)
+    await host.demand(`useradd --create-home --shell /bin/bash ${user}
+install -o ${user} -g ${user} -m 0600 /lab/vmlinuz /lab/initrd.cpio /home/${user}/`);
+  await host.demand('loginctl enable-linger ann && systemctl start user@$(id -u ann).service');
+  for (const user of users) {
+    const boot = `{kernel: /home/${user}/vmlinuz, initrd: /home/${user}/initrd.cpio, cmdline: console=ttyS0 quiet panic=-1}`;
+    await inSession(
+      user,
+      `printf '%s\\n' 'name: desk' 'accel: tcg' 'memory: 128MiB' 'boot: ${boot}' > desk.yaml
+# On this host, in a program that translates it, a first start takes longer than the command waits.
+for i in $(seq 6); do if qward info >&2; then break; fi; done
+qward define desk.yaml && qward start desk`,
+    );
+    assert.match(await pidInSession(user), /^\d+$/);
+  }
+  const cgroupOfBen = await host.demand(`cat /proc/${await pidInSession('ben')}/cgroup`);
+  assert.doesNotMatch(cgroupOfBen, /qward-desk\.scope/);
+});
+
 test('an upgrade keeps names, policy and the running machine, and says that the manager was restarted', async () => {
   const before = await pidNow();
+  const beforeOf = await Promise.all(users.map(pidInSession));
+  const managersOf = await Promise.all(users.map(managerOf));
   const manager = await host.demand('systemctl show -P MainPID qward-manager');
   await host.demand("sed -i '1i // the administrator was here' /etc/qward/policy.json");
   const output = await host.demand(
@@ -86,8 +123,17 @@ test('an upgrade keeps names, policy and the running machine, and says that the 
   );
   assert.match(
     output,
-    /the manager was restarted \(before: 0\.1\.0-1\); machines that run on untouched: web/,
+    /the manager was restarted \(before: 0\.1\.0-1\), and in the sessions of (ann ben|ben ann); machines that run on untouched: web (ann\/desk ben\/desk|ben\/desk ann\/desk) $/m,
   );
+  for (const [index, user] of users.entries()) {
+    assert.equal(await pidInSession(user), beforeOf[index]);
+    assert.notEqual(await managerOf(user), managersOf[index]);
+    assert.doesNotMatch(
+      await host.demand(`readlink /proc/$(pgrep -u ${user} -x qward-manager)/exe`),
+      /deleted/,
+    );
+    await inSession(user, 'qward audit desk');
+  }
   assert.equal(await pidNow(), before);
   assert.notEqual(await host.demand('systemctl show -P MainPID qward-manager'), manager);
   await host.demand('qward audit web');
@@ -124,15 +170,21 @@ DEBIAN_FRONTEND=noninteractive dpkg --remove qward`,
     120_000,
   );
   assert.notEqual(status, 0);
-  assert.match(output, /not removed: machines run: web/);
+  assert.match(output, /not removed: machines run: web (ann\/desk ben\/desk|ben\/desk ann\/desk)/);
   assert.match(await host.demand('qward list'), /web.*running/);
+  for (const user of users) assert.match(await inSession(user, 'qward list'), /desk.*running/);
   const removed = await host.demand(
     `${preseed({ 'stop-machines': 'boolean true' })}
 time DEBIAN_FRONTEND=noninteractive dpkg --remove qward`,
     300_000,
   );
   context.diagnostic(removed);
-  assert.match(removed, /shutting machines down: web/);
+  assert.match(removed, /shutting machines down: web (ann|ben)\/desk/);
+  assert.equal((await host.demand('pgrep -u ann,ben qward || true')).trim(), '');
+  assert.equal(
+    (await host.demand('ls -A /run/user/$(id -u ann)/qward/*.sock 2>/dev/null || true')).trim(),
+    '',
+  );
   assert.equal(
     (
       await host.run(
@@ -149,6 +201,7 @@ time DEBIAN_FRONTEND=noninteractive dpkg --remove qward`,
 test('installed again it has its definitions and names, and purged it leaves the images', async () => {
   await host.demand('DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /lab/newer.deb', 300_000);
   assert.match(await host.demand('qward list'), /web.*stopped/);
+  for (const user of users) assert.match(await inSession(user, 'qward list'), /desk.*stopped/);
   assert.match(await host.demand('cat /etc/qward/policy.json'), /"operators": "vm-people"/);
   await host.demand('DEBIAN_FRONTEND=noninteractive dpkg --purge qward', 300_000);
   const left = `getent passwd vmd qward qward-machines; getent group vmd qward-admin vm-people qward-machines

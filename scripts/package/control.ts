@@ -65,15 +65,16 @@ export function debianChangelog(version: string, at: Date): string {
 `;
 }
 
-/** The scripts, with their common part and the names of the units in them. */
+/** The scripts, with their common parts and the names of the units in them. */
 export function writeScripts(root: string, tree: string): void {
   const from = join(root, 'packaging/debian');
-  const names = readFileSync(join(from, 'names.sh'), 'utf8').trimEnd();
+  const part = (name: string): string => readFileSync(join(from, `${name}.sh`), 'utf8').trimEnd();
   const units = enabledUnits(root).join(' ');
   const userUnits = enabledUnits(root, 'systemd-user').join(' ');
   for (const script of ['config', 'postinst', 'prerm', 'postrm']) {
     const text = readFileSync(join(from, script), 'utf8')
-      .replace('#NAMES#', () => names)
+      .replace('#NAMES#', () => part('names'))
+      .replace('#SESSIONS#', () => part('sessions'))
       .replaceAll('#UNITS#', units)
       .replaceAll('#USER_UNITS#', userUnits);
     writeFile(join(tree, 'DEBIAN', script), text, 0o755);
