@@ -1,5 +1,5 @@
 /**
- * Rule images: an image that is another when its job opens it than when it was looked at. The job of a good chain runs on images
+ * Promise 2, rule images: an image that is another when its job opens it than when it was looked at. The job of a good chain runs on images
  * that no look lets pass: what a header names is neither read nor written, since the chain is the job's and its jail has nothing else.
  */
 import assert from 'node:assert/strict';
