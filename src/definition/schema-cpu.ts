@@ -126,7 +126,9 @@ export const cpuSchema = z.strictObject({
     .min(1)
     .max(most)
     .optional()
-    .describe('Virtual CPUs that there is room for, to be plugged in later; unset: `count`.'),
+    .describe(
+      'Virtual CPUs that there is room for, to be attached later; limits and quotas count them. Unset: `count`.',
+    ),
   topology: topology
     .optional()
     .describe('How the CPUs are arranged, those for which there is room too; unset: cores of one socket.'),

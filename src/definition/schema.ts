@@ -210,13 +210,15 @@ export const machineSchema = z.strictObject({
     .describe("The guest's memory."),
   memoryMaximum: memoryMaximum
     .optional()
-    .describe('Memory that there is room for, to be plugged in later; needs `memorySlots`.'),
+    .describe(
+      'Memory that there is room for, to be attached later; limits and quotas count it. Needs `memorySlots`.',
+    ),
   memorySlots: z
     .int()
     .min(1)
     .max(256)
     .optional()
-    .describe('Modules of memory that can be plugged in; needs `memoryMaximum`.'),
+    .describe('Modules of memory that can be attached; needs `memoryMaximum`.'),
   memoryBacking: memoryBackingSchema.prefault({}).describe('What the memory is made of.'),
   numa: z
     .array(numaCellSchema)

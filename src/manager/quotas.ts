@@ -168,13 +168,15 @@ export class Quotas {
       one.kind === 'file' && one.access === 'rw' ? [one.path] : [],
     );
     const disk = await this.#diskBytes(applied, definition, { owner: uid, written });
-    return mostOf([...uses, { machines: 1, ...guestSize(launch.argv), disk }]);
+    const { mostCpus: cpus, mostMemory: memory } = guestSize(launch.argv);
+    return mostOf([...uses, { machines: 1, cpus, memory, disk }]);
   }
 
   /** Images are looked at only where the quota bounds disks. */
   async #useOf(uid: number, { quota }: AppliedQuota, definition: MachineDefinition): Promise<Use> {
     const disk = await this.#diskBytes({ quota }, definition, { owner: uid });
-    return { machines: 1, cpus: mostCpus(definition.cpu), memory: definition.memory, disk };
+    const { cpu, memory, memoryMaximum = memory } = definition;
+    return { machines: 1, cpus: mostCpus(cpu), memory: memoryMaximum, disk };
   }
 
   async #diskBytes(

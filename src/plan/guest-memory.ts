@@ -4,3 +4,8 @@ import type { MachineDefinition } from '../definition/schema.ts';
 export function guestMemoryMib(definition: MachineDefinition): number {
   return Math.ceil(definition.memory / 1024 ** 2);
 }
+
+/** With what can be plugged in later. */
+export function mostMemoryMib(definition: MachineDefinition): number {
+  return Math.max(guestMemoryMib(definition), (definition.memoryMaximum ?? 0) / 1024 ** 2);
+}

@@ -47,3 +47,12 @@ test('descriptors are bounded, and enough for those of the plan three times', ()
   const { descriptors, limits } = planOf(yaml).launch;
   assert.ok(limits.openFiles > descriptors.length * 3 && limits.openFiles <= 65_536);
 });
+
+test('memory that can be plugged in later is part of the limits from the start on', () => {
+  const plain = limitsOf('name: a\nmemory: 1GiB');
+  const room = 'name: a\nmemory: 1GiB\nmemoryMaximum: 4GiB\nmemorySlots: 2';
+  assert.ok(limitsOf(room).memory >= plain.memory + 3072 * mib);
+  const pages = limitsOf(`${room}\nmemoryBacking: {hugePages: 2MiB}`);
+  assert.ok(pages.fileSize >= 4096 * mib, 'a module of huge pages is a file of the kernel');
+  assert.equal(limitsOf(`${room}\nlimits: {memory: 2GiB}`).memory, 2048 * mib);
+});

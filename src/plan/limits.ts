@@ -5,7 +5,7 @@ import type { MachineDefinition } from '../definition/schema.ts';
 import type { LaunchLimits } from '../protocol/launch.ts';
 import { translationBufferMib, type Accelerator } from './accelerator.ts';
 import { variableStorePath } from './boot.ts';
-import { guestMemoryMib } from './guest-memory.ts';
+import { mostMemoryMib } from './guest-memory.ts';
 import { graphicsCard } from './display.ts';
 import type { HostFacts } from './launch-plan.ts';
 
@@ -45,7 +45,7 @@ export function memoryOverhead(definition: MachineDefinition, accel: Accelerator
     // Of each further card the frame buffer and a copy of what is on its screens.
     definition.moreVideo.reduce((sum, { memory }) => sum + 80 + Math.max(0, (memory ?? 0) / mib - 16) * 4, 0),
     // Page tables: 8 bytes a page here and in the kernel's own for the guest, dirty bitmaps.
-    guestMemoryMib(definition) / 64,
+    mostMemoryMib(definition) / 64,
   ];
   return Math.ceil(parts.reduce((sum, part) => sum + part, 0)) * mib;
 }
@@ -62,8 +62,9 @@ function largestFile(definition: MachineDefinition, facts: HostFacts): number {
     });
   const vars = facts.files[variableStorePath(facts.varsDirectory, definition)];
   // Huge pages, and what is shared, are a file of the kernel's own, in memory.
-  const { memoryBacking, shares, memory } = definition;
-  const pages = memoryBacking.hugePages === 'none' && shares.length === 0 ? 0 : memory;
+  const { memoryBacking, shares } = definition;
+  const pages =
+    memoryBacking.hugePages === 'none' && shares.length === 0 ? 0 : mostMemoryMib(definition) * mib;
   return Math.max(0, pages, ...sizes, vars?.ok === true ? vars.size : 0);
 }
 
@@ -84,7 +85,7 @@ export function planLimits(
 ): LaunchLimits {
   const { limits, cpu } = definition;
   return {
-    memory: limits.memory ?? guestMemoryMib(definition) * mib + memoryOverhead(definition, from.accel),
+    memory: limits.memory ?? mostMemoryMib(definition) * mib + memoryOverhead(definition, from.accel),
     pids: limits.pids ?? mostCpus(cpu) + definition.iothreads + ioThreads + otherThreads,
     cpuWeight: limits.cpuWeight,
     cpuQuota: limits.cpuQuota === undefined ? null : Math.round(limits.cpuQuota * 100_000),
