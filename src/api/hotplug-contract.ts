@@ -1,4 +1,4 @@
-/** The calls on disks and cards that come and go while a machine runs: rows of the contract. */
+/** The calls on what comes and goes while a machine runs: rows of the contract. */
 import * as z from 'zod';
 import { endpoints } from './endpoints.ts';
 
@@ -8,7 +8,7 @@ const id = z.string().min(1).max(31);
 const persist = z.boolean().default(false).describe('Write it into the definition too.');
 const done = z.object({
   name,
-  id,
+  id: z.string().describe('Of several CPUs all, with commas.'),
   outcome: z.enum(['attached', 'detached']),
   persisted: z.boolean().describe('The definition was changed.'),
 });
@@ -17,7 +17,7 @@ export const hotplugRoutes = {
   devices: {
     ...endpoints.devices,
     right: 'see',
-    summary: 'The disks of a running machine, and its room for more.',
+    summary: 'The disks, CPUs and memory of a running machine, and its room for more.',
     params: onMachine,
     result: z.object({
       name,
@@ -42,6 +42,19 @@ export const hotplugRoutes = {
           }),
         )
         .describe('Network cards that were attached since the machine was started.'),
+      cpus: z.object({
+        now: z.int(),
+        most: z.int().describe('As many as there is room for.'),
+        attached: z.array(z.string()).describe('Ids of those that came since the machine was started.'),
+      }),
+      memory: z.object({
+        now: z.int().describe('Bytes.'),
+        most: z.int().describe('Bytes that there is room for.'),
+        modules: z
+          .array(z.object({ id: z.string(), size: z.int() }))
+          .describe('What came since the machine was started.'),
+        slots: z.object({ all: z.int(), free: z.int() }).describe('Places for modules.'),
+      }),
       ports: z
         .object({ all: z.int(), free: z.int() })
         .describe(
@@ -53,7 +66,8 @@ export const hotplugRoutes = {
     ...endpoints.attach,
     right: 'define',
     logged: true,
-    summary: 'Gives a disk or a network card to a running machine; the walls are looked at afterwards.',
+    summary:
+      'Gives a disk, a network card, CPUs or memory to a running machine; the walls are looked at afterwards.',
     params: onMachine,
     body: z.strictObject({
       disk: z
@@ -66,6 +80,18 @@ export const hotplugRoutes = {
         .looseObject({ id })
         .optional()
         .describe('As in `nics` of a definition, of `kind: bridge` or `network`; in place of `disk`.'),
+      cpus: z
+        .int()
+        .min(1)
+        .max(254)
+        .optional()
+        .describe('So many virtual CPUs more, as far as `cpu.maximum` has room; in place of `disk`.'),
+      memory: z
+        .int()
+        .min(1)
+        .max(Number.MAX_SAFE_INTEGER)
+        .optional()
+        .describe('A module of so many bytes, as far as `memoryMaximum` has room; in place of `disk`.'),
       persist,
     }),
     result: done,
@@ -88,7 +114,7 @@ export const hotplugRoutes = {
     right: 'define',
     logged: true,
     summary:
-      'Takes a disk, or a card that was attached, from a running machine: the guest is asked to let go of it.',
+      'Takes a disk, or what else was attached, from a running machine: the guest is asked to let go of it.',
     params: onMachine,
     body: z.strictObject({
       id,

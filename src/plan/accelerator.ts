@@ -4,6 +4,7 @@ import type { MachineDefinition } from '../definition/schema.ts';
 import type { HostFacts, LaunchPlan } from './launch-plan.ts';
 import { cpuOptions } from './cpus.ts';
 import { keyOption, type Option } from './options.ts';
+import type { LaunchRequest } from '../protocol/launch.ts';
 
 export type Accelerator = LaunchPlan['accel'];
 
@@ -47,4 +48,9 @@ export function acceleratorOptions(definition: MachineDefinition, accel: Acceler
       : keyOption('-accel', 'tcg', { thread: 'multi', 'tb-size': translationBufferMib }),
     ...cpuOptions(definition, accel),
   ];
+}
+
+/** By the arguments that a machine was started with. */
+export function isEmulated({ argv }: Pick<LaunchRequest, 'argv'>): boolean {
+  return /^tcg(?:,|$)/.test(argv[argv.indexOf('-accel') + 1] ?? '');
 }

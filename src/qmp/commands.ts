@@ -14,6 +14,7 @@ import {
   parseRunStatus,
   parseVcpuCount,
 } from './command-values.ts';
+import { parseCpuPlaces } from './hotpluggable-cpus.ts';
 import type { QmpSession } from './session.ts';
 import type { Fields } from './shape.ts';
 
@@ -196,6 +197,7 @@ export const commands = {
     ({ node, size }: { readonly node: string; readonly size: number }) => ({ 'node-name': node, size }),
   ),
   queryBlockNodeNames: withFixed('query-named-block-nodes', { flat: true }, drainMs, parseNodeNames),
+  queryCpuPlaces: plain('query-hotpluggable-cpus', quickMs, parseCpuPlaces),
   queryVcpuCount: plain('query-cpus-fast', quickMs, parseVcpuCount),
   /** The target for the guest's memory; the guest follows as far as it likes (event BALLOON_CHANGE). */
   balloon: withArgs('balloon', quickMs, parseDone, ({ bytes }: { readonly bytes: number }) => ({

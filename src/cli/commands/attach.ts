@@ -1,10 +1,12 @@
 import type { CallInput, CallResult } from '../../api/calls.ts';
+import { parseByteSize } from '../../definition/byte-size.ts';
 import { changeDevice } from '../change-device.ts';
 import { defineCommand, type CommandResult } from '../command.ts';
 import type { Context } from '../context.ts';
 import { oneMachine } from '../machine-arguments.ts';
 import { pathsThere, relativePath } from '../remote-paths.ts';
 import { escapeLine } from '../render/escape.ts';
+import { formatBytes } from '../render/sizes.ts';
 import { renderTable, type Column } from '../render/table.ts';
 import { fromReply, usage } from '../results.ts';
 import { withNearestName } from '../select-machines.ts';
@@ -32,14 +34,33 @@ const cardColumns: readonly Column<Card>[] = [
   { title: 'BRIDGE OR NETWORK', cell: ({ bridge, network }) => bridge || network },
 ];
 
+type More = Pick<CallResult<'devices'>, 'cpus' | 'memory'>;
+
+/** What came since the start, and the room for more; nothing of a machine that has neither. */
+function moreOf({ cpus, memory }: More): string {
+  const room = (now: number | string, most: number | string): string =>
+    now === most ? String(now) : `${now} of ${most}`;
+  const modules = memory.modules.map(({ id, size }) => `${id} (${formatBytes(size)})`);
+  const lines = [
+    ...(cpus.most === cpus.now && cpus.attached.length === 0
+      ? []
+      : [['CPUs', room(cpus.now, cpus.most), ...cpus.attached]]),
+    ...(memory.slots.all === 0
+      ? []
+      : [['memory', room(formatBytes(memory.now), formatBytes(memory.most)), ...modules]]),
+  ];
+  return lines.map(([what, has, ...attached]) => `${what}: ${[has, ...attached].join(', ')}\n`).join('');
+}
+
 async function show(context: Context, name: string): Promise<CommandResult> {
   const reply = await withNearestName(context, name, await context.client.call('devices', { name }));
-  return fromReply(reply, ({ disks, cards, ports }, style) => {
+  return fromReply(reply, ({ disks, cards, ports, cpus, memory }, style) => {
     const room = ports.all === 0 ? '' : `${ports.free} of ${ports.all} ports free\n`;
     return [
       disks.length === 0 ? `${escapeLine(name)} has no disks.\n` : renderTable(disks, columns, style),
       ...(cards.length === 0 ? [] : ['\n', renderTable(cards, cardColumns, style)]),
       room,
+      moreOf({ cpus, memory }),
     ].join('');
   });
 }
@@ -65,29 +86,44 @@ export function formatByName(path: string): 'qcow2' | 'raw' | undefined {
   return /\.(?:raw|img|iso)$|^\/dev\//.test(path) ? 'raw' : undefined;
 }
 
+const counted = (count: number): string => `${count} ${count === 1 ? 'CPU is' : 'CPUs are'}`;
+
 async function attachDevice(context: Context, input: CallInput<'attach'>): Promise<CommandResult> {
-  const { name, disk, nic, persist } = input;
-  const id = disk?.id ?? nic?.id ?? '';
+  const { name, disk, nic, cpus, memory = 0, persist } = input;
+  const id = disk?.id ?? nic?.id;
+  const size = cpus === undefined ? `${formatBytes(memory)} of memory is` : counted(cpus);
   const until = persist === true ? 'for good' : 'until the machine stops';
   return await changeDevice(context, name, {
-    doing: `attaching ${id} to ${name}`,
-    done: `${id} is attached, ${until}`,
+    doing: `attaching ${id ?? (cpus === undefined ? 'memory' : 'CPUs')} to ${name}`,
+    done: `${id === undefined ? size : `${id} is`} attached, ${until}`,
     call: () => context.client.call('attach', input),
     withFiles: (files) => files.attach(input),
   });
 }
 
+/** `cpus 2`, `memory 512MiB`; undefined: it is no such number or size. */
+function sizeAsked(kind: 'cpus' | 'memory', text: string): { cpus: number } | { memory: number } | undefined {
+  if (kind === 'cpus') return /^[1-9]\d{0,2}$/.test(text) ? { cpus: Number(text) } : undefined;
+  const memory = parseByteSize(text);
+  return memory === undefined ? undefined : { memory };
+}
+
 export const attach = defineCommand({
   name: 'attach',
-  summary: 'Show the disks of a running machine; give it a disk or card.',
+  summary: 'Show what a running machine has; give it a disk, card, CPUs, memory.',
   details:
     'Without more than NAME shows the disks and the room for more. A disk is planned and opened as for a start, with the same rights\n' +
     'and claims, and QEMU gets its descriptors; the walls are looked at afterwards. `virtio` needs a free port on q35 (`hotplug.ports`),\n' +
-    '`scsi` a controller (`scsiControllers`). A card on a bridge that the policy lists, or with `kind=network` in a managed network, needs a port as well. ID alone attaches a disk that stands in the definition and was detached.',
+    '`scsi` a controller (`scsiControllers`). A card on a bridge that the policy lists, or with `kind=network` in a managed network, needs a port as well. ID alone attaches a disk that stands in the definition and was detached.\n' +
+    'CPUs need room by `cpu.maximum`, memory by `memoryMaximum` and `memorySlots`; the guest takes them into use by itself or is told to.',
   arguments: {
     NAME: oneMachine,
-    KIND: { help: '`disk` or `nic`.', complete: 'none', optional: true },
-    ID: { help: 'Its name within the machine.', complete: 'none', optional: true },
+    KIND: { help: '`disk`, `nic`, `cpus` or `memory`.', complete: 'none', optional: true },
+    ID: {
+      help: 'Its name within the machine; of CPUs how many, of memory how much.',
+      complete: 'none',
+      optional: true,
+    },
     FILE: {
       help: 'Image of the disk; of a card, the bridge of the host or the managed network.',
       complete: 'file',
@@ -104,6 +140,8 @@ export const attach = defineCommand({
   examples: [
     { line: 'qward attach web', meaning: 'the disks, and the free ports' },
     { line: 'qward attach web disk data ~/data.qcow2', meaning: 'one more disk' },
+    { line: 'qward attach web cpus 2', meaning: 'two more virtual CPUs' },
+    { line: 'qward attach web memory 1GiB --persist', meaning: 'more memory, for good' },
     { line: 'qward attach web nic lan br0', meaning: 'a card on a bridge' },
     { line: 'qward attach web nic more lan kind=network', meaning: 'a card in a managed network' },
     {
@@ -115,13 +153,21 @@ export const attach = defineCommand({
     const { persist } = options;
     if (kind === undefined)
       return persist ? usage('attach: what? Give `disk ID FILE`') : await show(context, name);
-    if (kind !== 'disk' && kind !== 'nic')
-      return usage(`attach: "${kind}" cannot be attached`, 'disk and nic are what there is');
+    if (kind !== 'disk' && kind !== 'nic' && kind !== 'cpus' && kind !== 'memory')
+      return usage(`attach: "${kind}" cannot be attached`, 'disk, nic, cpus and memory are what there is');
     if (id === undefined)
       return usage(
         'attach: ID expected',
-        '`qward attach NAME disk ID FILE`, `qward attach NAME nic ID BRIDGE`',
+        '`qward attach NAME disk ID FILE`, `qward attach NAME nic ID BRIDGE`, `qward attach NAME cpus NUMBER`, `qward attach NAME memory SIZE`',
       );
+    if (kind === 'cpus' || kind === 'memory') {
+      const asked = sizeAsked(kind, id);
+      return asked === undefined || file !== undefined
+        ? usage(
+            `attach: ${kind === 'cpus' ? 'a number of CPUs' : 'a size such as 512MiB'} expected, and nothing else`,
+          )
+        : await attachDevice(context, { name, ...asked, persist });
+    }
     const keys: Keys = {};
     for (const word of words) {
       const change = parseChange(word);

@@ -1,6 +1,7 @@
-/** Calls on disks that come and go while a machine runs. */
+/** Calls on what comes and goes while a machine runs. */
 import { addToList } from '../../definition/list-items.ts';
 import type { Plain } from '../../definition/key-path.ts';
+import { guestSize } from '../../plan/guest-size.ts';
 import { isFixed, placeOf, ports } from '../../plan/hotplug-place.ts';
 import type { EventHistory } from '../events.ts';
 import type { Definitions } from '../definitions/definitions.ts';
@@ -13,6 +14,8 @@ import type { HotplugServices } from '../hotplug/hotplug-services.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { Answer, Call, Handlers } from '../server/call.ts';
 import type { DefinitionStore } from '../store/definition-store.ts';
+import { halfDone } from './half-done.ts';
+import { attachSize, changesOf } from './size-handlers.ts';
 
 export interface HotplugHandlerServices extends HotplugServices {
   readonly events: Pick<EventHistory, 'emit'>;
@@ -48,7 +51,21 @@ export function createHotplugHandlers(
         bridge: card.bridge,
         network: card.network,
       }));
-      return success({ name, disks, cards, ports: { all: all.length, free: free.length } });
+      const { cpus, modules, size } = run.hotplug;
+      const { mostCpus, mostMemory, slots } = guestSize(run.launched.launch.argv);
+      return success({
+        name,
+        disks,
+        cards,
+        cpus: { now: size.cpus, most: mostCpus, attached: cpus.map(({ id }) => id) },
+        memory: {
+          now: size.memory,
+          most: mostMemory,
+          modules: modules.map(({ id, memory }) => ({ id, size: memory })),
+          slots: { all: slots, free: slots - modules.length },
+        },
+        ports: { all: all.length, free: free.length },
+      });
     },
     attach: (call) => attach(services, call),
     resizeDisk: async ({ machine, identity, body }) => {
@@ -67,10 +84,16 @@ export function createHotplugHandlers(
 async function attach(services: HotplugHandlerServices, call: Call<'attach'>): Promise<Answer<'attach'>> {
   const { machine, body } = call;
   const { record } = machine;
-  const { disk, nic } = body;
+  const { disk, nic, cpus, memory } = body;
   if (record === null)
     return failure('machine-unknown', `machine "${machine.name}" is not defined`, '`qward list --all`');
-  if (disk !== undefined && nic === undefined) {
+  if ([disk, nic, cpus, memory].filter((one) => one !== undefined).length !== 1)
+    return failure(
+      'request-invalid',
+      'a disk, a card, CPUs or memory expected, and one of them',
+      'give `disk`, `nic`, `cpus` or `memory`',
+    );
+  if (disk !== undefined) {
     const asked = askedDisk(record, disk);
     if (!asked.ok) return asked;
     const { device, defined } = asked.value;
@@ -82,12 +105,7 @@ async function attach(services: HotplugHandlerServices, call: Call<'attach'>): P
       attach: () => attachDisk(services, machine, device),
     });
   }
-  if (nic === undefined || disk !== undefined)
-    return failure(
-      'request-invalid',
-      'a disk or a card expected, and one of the two',
-      'give `disk` or `nic`',
-    );
+  if (nic === undefined) return await attachSize(services, call);
   const asked = askedCard(record, nic);
   if (!asked.ok) return asked;
   const { device, defined } = asked.value;
@@ -147,30 +165,21 @@ async function detach(
   services: HotplugHandlerServices,
   { machine, identity, body }: Call<'detach'>,
 ): Promise<Answer<'detach'>> {
-  const { name } = machine;
+  const { name, run } = machine;
   const { id, persist } = body;
   const detached = await detachDevice(services, machine, body);
   if (!detached.ok) return detached;
-  const what = `${detached.value.what} "${id}"`;
+  const { what: kind } = detached.value;
+  const what = `${kind} "${id}"`;
   services.events.emit('device.detached', name, identity.user, { device: id });
   machine.life.note(`${identity.user} detached ${what}`);
-  const list = detached.value.what === 'disk' ? 'disks' : 'nics';
-  const defined = machine.record?.definition[list].some((item) => item.id === id) === true;
-  if (persist && defined) {
-    const changes = [{ key: `${list}.${id}`, value: null }];
+  const sized = kind === 'cpu' || kind === 'memory';
+  const list = kind === 'disk' ? 'disks' : 'nics';
+  const defined = sized || machine.record?.definition[list].some((item) => item.id === id) === true;
+  if (persist && defined && run !== undefined) {
+    const changes = sized ? changesOf(kind, run.hotplug.size) : [{ key: `${list}.${id}`, value: null }];
     const written = await services.definitions.set(identity, machine, changes);
     if (!written.ok) return halfDone(`${what} was detached`, name, written);
   }
   return success({ name, id, outcome: 'detached', persisted: persist && defined });
-}
-
-function halfDone(
-  done: string,
-  machine: string,
-  { faults }: Extract<Outcome<unknown>, { readonly ok: false }>,
-): Extract<Outcome<never>, { readonly ok: false }> {
-  const [first, ...rest] = faults;
-  if (first === undefined) return { ok: false, faults };
-  const message = `${done}, and the definition of machine "${machine}" was not changed: ${first.message}`;
-  return { ok: false, faults: [{ ...first, message }, ...rest] };
 }

@@ -2,6 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Life } from '../lifecycle/life.ts';
 import type { Run } from '../lifecycle/run.ts';
+import type { CommandResult } from '../../qmp/command-result.ts';
 import { commands } from '../../qmp/commands.ts';
 import type { QmpSession } from '../../qmp/session.ts';
 import type { DiskParts } from './hotplug.ts';
@@ -11,16 +12,23 @@ const releaseMs = 5_000;
 const pollMs = 10;
 
 /** Closes what it has open. What is not there is passed by, so it can be done again. */
-export async function dropParts(session: QmpSession, { nodes, groups, netdevs }: DiskParts): Promise<void> {
+export async function dropParts(
+  session: QmpSession,
+  { nodes, groups, netdevs, memory = 0 }: DiskParts,
+): Promise<void> {
   const giveUpAt = performance.now() + releaseMs;
-  for (const node of nodes.toReversed()) {
-    let dropped = await commands.blockdevDel(session, { node });
-    while (!dropped.ok && /in use/.test(dropped.message) && performance.now() < giveUpAt) {
+  const whenUnused = async (drop: () => Promise<CommandResult<unknown>>): Promise<void> => {
+    for (let dropped = await drop(); !dropped.ok && /in use/.test(dropped.message); dropped = await drop()) {
+      if (performance.now() >= giveUpAt) break;
       await wait(pollMs);
-      dropped = await commands.blockdevDel(session, { node });
     }
+  };
+  for (const node of nodes.toReversed()) await whenUnused(() => commands.blockdevDel(session, { node }));
+  for (const id of groups) {
+    const drop = (): Promise<CommandResult<unknown>> => commands.objectDel(session, { id });
+    // Limits may be in use by another disk of their group.
+    await (memory > 0 ? whenUnused(drop) : drop());
   }
-  for (const id of groups) await commands.objectDel(session, { id });
   for (const id of netdevs) await commands.netdevDel(session, { id });
 }
 
@@ -31,7 +39,7 @@ export async function dropParts(session: QmpSession, { nodes, groups, netdevs }:
 export async function settleDisks({ run }: { readonly run: Run }, session: QmpSession): Promise<boolean> {
   const there = await commands.listDevices(session);
   if (!there.ok) return false;
-  const gone = [...run.hotplug.disks, ...run.hotplug.cards].filter(({ id }) => !there.value.includes(id));
+  const gone = [...run.hotplug.disks, ...run.hotplug.others].filter(({ id }) => !there.value.includes(id));
   for (const disk of gone) {
     await dropParts(session, disk);
     run.hotplug.detach(disk.id);

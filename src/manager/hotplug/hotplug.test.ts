@@ -61,6 +61,41 @@ test('what is attached is held as if it had been launched so, and what is detach
   assert.deepEqual([hotplug.disks, hotplug.cards], [[], []]);
 });
 
+const cpu: Attached = {
+  ...card,
+  id: 'cpu.1',
+  device: { driver: 'max-x86_64-cpu', id: 'cpu.1', 'core-id': 1 },
+  netdevs: [],
+  card: null,
+};
+const module: Attached = {
+  ...cpu,
+  id: 'memory.0',
+  device: { driver: 'pc-dimm', id: 'memory.0', memdev: 'hot.2' },
+  groups: ['hot.2'],
+  memory: 128 * 1024 ** 2,
+};
+
+test('CPUs and memory are no disks, and hold no file', () => {
+  const hotplug = new Hotplug(launched);
+  hotplug.attach(cpu);
+  hotplug.attach(module);
+  assert.deepEqual(
+    [hotplug.disk('cpu.1'), hotplug.device('cpu.1')?.what, hotplug.device('memory.0')?.what],
+    [undefined, 'cpu', 'memory'],
+  );
+  assert.deepEqual(
+    [hotplug.disks, hotplug.cpus, hotplug.modules].map((list) => list.map(({ id }) => id)),
+    [['root'], ['cpu.1'], ['memory.0']],
+  );
+  assert.equal(hotplug.modules[0]?.memory, 128 * 1024 ** 2);
+  assert.equal(hotplug.hasNote, true);
+  const read = parseHotplugNote(JSON.parse(JSON.stringify(hotplug.note)));
+  assert.deepEqual(new Hotplug(launched, read).note, hotplug.note);
+  hotplug.detach('cpu.1');
+  assert.equal(hotplug.device('cpu.1'), undefined);
+});
+
 test('the next manager reads what the one before noted, and leaves out what it cannot', () => {
   const hotplug = new Hotplug(launched);
   hotplug.attach(more);

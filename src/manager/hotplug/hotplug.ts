@@ -2,6 +2,7 @@
  * The disks and cards that one running machine was given and that were taken from it since its launch, and what it has open by that. Noted
  * with the run, before QEMU is told, so that the next manager knows of every descriptor that may be there.
  */
+import { guestSize } from '../../plan/guest-size.ts';
 import { plannedDisk, type PlannedDisk } from '../../plan/planned-disk.ts';
 import { optionsOf, setOf, type FileOfLaunch, type Options } from '../../plan/launched-options.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
@@ -16,6 +17,8 @@ export interface DiskParts {
   readonly groups: readonly string[];
   /** Of a network card: what carries its packets. */
   readonly netdevs: readonly string[];
+  /** Of a module of memory: its size in bytes. */
+  readonly memory?: number;
 }
 
 /** One image of a disk: its nodes in QEMU, and the set from which QEMU takes descriptors as it opens it anew. */
@@ -37,15 +40,15 @@ export interface CardThere {
   readonly tap: string;
 }
 
-/** A disk or card that was attached, or is about to be. */
+/** A disk, card, CPU or module of memory that was attached, or is about to be. */
 export interface Attached extends DiskParts {
   readonly id: string;
   /** As QEMU was given it. */
   readonly device: Options;
   readonly files: readonly HeldFile[];
-  /** Of a disk null. */
+  /** Of all others null. */
   readonly card: CardThere | null;
-  /** Its image and those below it; empty for a card. */
+  /** Of a disk: its image and those below it. */
   readonly layers: readonly Layer[];
 }
 
@@ -56,8 +59,22 @@ export interface HotplugNote {
   readonly work?: BlockWork;
 }
 
+export interface SizeNow {
+  readonly cpus: number;
+  /** Bytes. */
+  readonly memory: number;
+}
+
+export type DeviceKind = 'disk' | 'card' | 'cpu' | 'memory';
+
+function kindOf({ card, device: { driver } }: Attached): DeviceKind {
+  if (card !== null) return 'card';
+  if (driver === 'pc-dimm') return 'memory';
+  return String(driver).endsWith('-cpu') ? 'cpu' : 'disk';
+}
+
 export interface DeviceThere extends DiskParts {
-  readonly what: 'disk' | 'card';
+  readonly what: DeviceKind;
   readonly id: string;
   readonly device: Options;
   readonly files: readonly FileOfLaunch[];
@@ -87,7 +104,7 @@ export class Hotplug {
   /** Undefined: there is no such disk, or not any more. */
   disk(id: string): DeviceThere | undefined {
     const attached = this.#attached.get(id);
-    if (attached?.card === null)
+    if (attached !== undefined && kindOf(attached) === 'disk')
       return {
         ...attached,
         what: 'disk',
@@ -114,12 +131,13 @@ export class Hotplug {
     };
   }
 
-  /** A disk, or a card that was attached. */
+  /** A disk, or what else was attached. */
   device(id: string): DeviceThere | undefined {
-    const card = this.cards.find((one) => one.id === id);
-    return card === undefined
+    const attached = this.#attached.get(id);
+    const what = attached === undefined ? 'disk' : kindOf(attached);
+    return attached === undefined || what === 'disk'
       ? this.disk(id)
-      : { ...card, what: 'card', files: [], held: [], attached: true };
+      : { ...attached, what, files: [], held: [], attached: true };
   }
 
   /** In the order of the launch, then those that came later. */
@@ -135,6 +153,30 @@ export class Hotplug {
     return [...this.#attached.values()].flatMap((one) =>
       one.card === null ? [] : [{ ...one, card: one.card }],
     );
+  }
+
+  /** CPUs that were attached. */
+  get cpus(): readonly Attached[] {
+    return [...this.#attached.values()].filter((one) => kindOf(one) === 'cpu');
+  }
+
+  /** Modules of memory that were attached. */
+  get modules(): readonly (Attached & { readonly memory: number })[] {
+    return [...this.#attached.values()].flatMap((one) =>
+      kindOf(one) === 'memory' ? [{ ...one, memory: one.memory ?? 0 }] : [],
+    );
+  }
+
+  /** Of the guest now, with what was attached. */
+  get size(): SizeNow {
+    const { cpus, memory } = guestSize(this.#launched.launch.argv);
+    const more = this.modules.reduce((sum, module) => sum + module.memory, 0);
+    return { cpus: cpus + this.cpus.length, memory: memory + more };
+  }
+
+  /** All that was attached and is no disk. */
+  get others(): readonly Attached[] {
+    return [...this.#attached.values()].filter((one) => kindOf(one) !== 'disk');
   }
 
   /** Every device that is there now. */
@@ -240,8 +282,10 @@ export function parseAttached(value: unknown): Attached | undefined {
   const field = (name: string): unknown => Reflect.get(Object(value), name);
   const [id, device] = [field('id'), field('device')];
   if (typeof id !== 'string' || typeof device !== 'object' || device === null) return undefined;
+  const memory = field('memory');
   return {
     id,
+    ...(typeof memory === 'number' ? { memory } : {}),
     device: { ...device },
     files: list(field('files')).flatMap((file) => parseHeldFile(file) ?? []),
     nodes: texts(list(field('nodes'))),

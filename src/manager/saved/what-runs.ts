@@ -40,8 +40,8 @@ export async function whatRuns(
   if (run.hotplug.hasNote)
     return failure(
       'save-failed',
-      `machine "${run.launched.machine}" was not ${aim}: disks were attached or detached, or got other images, since its start`,
-      'undo what was attached (`qward attach` shows the disks), or stop the machine instead',
+      `machine "${run.launched.machine}" was not ${aim}: disks, CPUs or memory were attached or detached, or disks got other images, since its start`,
+      'undo what was attached (`qward attach` shows it), or stop the machine instead',
     );
   let reason = 'what it was started with is not known any more';
   const candidates = [
