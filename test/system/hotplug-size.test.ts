@@ -1,11 +1,12 @@
 /** Virtual CPUs and memory that come to a running guest and go again, with every wall up throughout and in the room of its start alone. */
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startWithAccounts } from '../support/accounts.ts';
 import { agentShell, untilAgentAnswers } from '../support/agent-shell.ts';
 import { demoMachine } from '../support/demo-machine.ts';
-import { consoleShows, define, defineBare, done, refused } from '../support/driver.ts';
+import { consoleShows, define, defineBare, done, processesOf, refused } from '../support/driver.ts';
 import { addGuestAgent } from '../support/guest-agent.ts';
 
 const alice = 910_000_033;
@@ -108,6 +109,28 @@ test('a guest that does not answer keeps what came, and is told of', async () =>
   assert.match(await done(instance, 'attach deaf'), /cpu\.1$.*memory\.0/ms);
   await audited('deaf');
   await done(instance, 'kill deaf');
+});
+
+test('the thread of a CPU that came runs where the definition says, and the drill finds no way out', async () => {
+  const pinning = "{ vcpus: [{ vcpu: 1, cpus: '0' }] }";
+  await defineBare(
+    instance,
+    'pinned',
+    `cpu: { count: 1, maximum: 2, pinning: ${pinning} }`,
+    ...room.slice(1),
+  );
+  await done(instance, 'start pinned');
+  await done(instance, 'attach pinned cpus 1');
+  await done(instance, 'attach pinned memory 128MiB');
+  const [thread = ''] = processesOf(instance, 'pinned').flatMap((pid) =>
+    readdirSync(`/proc/${pid}/task`)
+      .map((tid) => `/proc/${pid}/task/${tid}`)
+      .filter((path) => readFileSync(`${path}/comm`, 'utf8').startsWith('CPU 1/')),
+  );
+  assert.match(readFileSync(`${thread}/status`, 'utf8'), /^Cpus_allowed_list:\t0$/m);
+  await audited('pinned');
+  await done(instance, 'kill pinned');
+  assert.match(await done(instance, 'drill pinned'), /^pinned +all \d+ attempts blocked/);
 });
 
 test('without room nothing comes', async () => {
