@@ -7,7 +7,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
-  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -15,6 +14,7 @@ import {
 } from 'node:fs';
 import { after, test } from 'node:test';
 import { openRegularBeneath, sealedCopy } from '../../src/linux/descriptors.ts';
+import { startSwapper } from '../support/swapper.ts';
 
 const root = mkdtempSync('/tmp/qward-files-');
 after(() => rmSync(root, { recursive: true }));
@@ -55,25 +55,33 @@ test('a root that is a link itself is refused', () => {
   assert.throws(() => openRegularBeneath(`${root}/near`, 'disk', 'ro'), { code: 'ELOOP' });
 });
 
-test('a directory that is swapped for a link all the time never leads out', () => {
+test('a directory, and a file, that is swapped for a link all the time never leads out', async () => {
   writeFileSync(`${root}/dir/shadow`, 'mine');
-  symlinkSync('/etc', `${root}/swap`);
+  symlinkSync('/etc', `${root}/way`);
+  symlinkSync('/etc/shadow', `${root}/trap`);
   mkdirSync(`${root}/real`);
   linkSync(`${root}/dir/shadow`, `${root}/real/shadow`);
-  let opened = 0;
-  for (let round = 0; round < 2000; round += 1) {
-    renameSync(`${root}/${round % 2 === 0 ? 'swap' : 'real'}`, `${root}/now`);
-    try {
-      const { fd } = openRegularBeneath(root, 'now/shadow', 'ro');
-      assert.equal(readFileSync(fd, 'utf8'), 'mine');
-      closeSync(fd);
-      opened += 1;
-    } catch (error) {
-      assert.equal(error instanceof Error && 'code' in error && error.code, 'ELOOP');
+  linkSync(`${root}/dir/shadow`, `${root}/plain`);
+  for (const [one, other, path] of [
+    ['real', 'way', 'real/shadow'],
+    ['plain', 'trap', 'plain'],
+  ] as const) {
+    await using swapper = await startSwapper(`${root}/${one}`, `${root}/${other}`);
+    const counts = { opened: 0, refused: 0 };
+    for (let round = 0; round < 100_000; round += 1) {
+      try {
+        const { fd } = openRegularBeneath(root, path, 'ro');
+        assert.equal(readFileSync(fd, 'utf8'), 'mine');
+        closeSync(fd);
+        counts.opened += 1;
+      } catch (error) {
+        assert.equal(error instanceof Error && 'code' in error && error.code, 'ELOOP');
+        counts.refused += 1;
+      }
     }
-    renameSync(`${root}/now`, `${root}/${round % 2 === 0 ? 'swap' : 'real'}`);
+    assert.ok(swapper.goesOn());
+    assert.ok(counts.opened > 1000 && counts.refused > 1000, JSON.stringify(counts));
   }
-  assert.equal(opened, 1000);
 });
 
 test('a sealed copy can be read and never written', () => {
