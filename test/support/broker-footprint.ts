@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { brokerLog, traces, type TestBroker } from './broker.ts';
+import { traces, type TestBroker } from './broker.ts';
 
 export interface Footprint {
   readonly descriptors: number;
@@ -49,9 +49,12 @@ export interface LogLine {
   readonly times?: number;
 }
 
-/** Entries of the broker's own log. */
-export const logLines = (broker: Pick<TestBroker, 'site'>): LogLine[] =>
-  brokerLog(broker.site)
+/** Entries of one of the broker's own logs. */
+export const logLines = (
+  { site }: Pick<TestBroker, 'site'>,
+  log: 'broker' | 'claims' = 'broker',
+): LogLine[] =>
+  readFileSync(`${site.paths.brokerState}/${log}.log`, 'utf8')
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line) as LogLine);
