@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { cloudImage } from '../support/cloud-image.ts';
 import { imageServer, serve } from '../support/image-server.ts';
 import { run, type CommandOutcome, type RunOptions } from '../support/instance.ts';
@@ -75,9 +76,13 @@ before(() => {
   for (const path of [key, `${key}.pub`]) chownSync(path, user.uid, user.uid);
 });
 
-test('an image is fetched and checked, a machine made of it, and its first login is to the guest whose key is known', async () => {
+async function addImage(name: string): Promise<void> {
   const sha256 = createHash('sha256').update(image).digest('hex');
-  await qward(`image add cloud ${server.url('/cloud.qcow2')} --sha256 ${sha256} --user debian`);
+  await qward(`image add ${name} ${server.url('/cloud.qcow2')} --sha256 ${sha256} --user debian`);
+}
+
+test('an image is fetched and checked, a machine made of it, and its first login is to the guest whose key is known', async () => {
+  await addImage('cloud');
   await qward(`create web1 --image cloud --cpus 2 --memory 768M --disk 4G --ssh-key ${key}.pub --no-viewer`);
   const { stdout, stderr } = await qward(['ssh', '--wait', '10m', 'web1', 'hostname']);
   assert.equal(stdout, 'web1\n');
@@ -125,4 +130,34 @@ test('it reaches the place that was named, by its name, and no other', async () 
   const { stdout, stderr } = await throwaway('allow=page.test:8000', 'sh', '-c', script);
   assert.equal(stdout, 'a page of the world\n', stderr);
   assert.match(stderr, /curl: \(7\)[^]*curl: \(6\) Could not resolve host: other\.test/);
+});
+
+test('a machine that was made for it is saved when it is up, and commands run in copies of it', async () => {
+  await addImage('again');
+  await qward(`create warm --image again --memory 768M --runner --ssh-key ${key}.pub --no-viewer`);
+  const giveUpAt = performance.now() + timeoutMs;
+  const settled = ['exec', 'warm', 'cloud-init', 'status'];
+  while (!(await runAsAnn(settled)).stdout.includes('status: done')) {
+    assert.ok(performance.now() < giveUpAt, 'cloud-init does not end');
+    await delay(5000);
+  }
+  await qward('save warm');
+  const script = 'cat; id -un; hostname; date +%s; cat /proc/sys/kernel/random/uuid; exit 5';
+  const copy = (): Promise<CommandOutcome> =>
+    runAsAnn(['run', '--from', 'warm', '--', 'sh', '-c', script], { stdin: 'through\n' });
+  const began = performance.now();
+  const outcomes = [await copy(), await copy()];
+  console.log(`two copies, one after the other: ${Math.round(performance.now() - began)} ms`);
+  const said = outcomes.map(({ status, stdout, stderr }) => {
+    assert.equal(status, 5, stderr);
+    return stdout.split('\n');
+  });
+  for (const [through, user, host, clock] of said) {
+    assert.deepEqual([through, user, host], ['through', 'root', 'warm']);
+    assert.ok(Math.abs(Number(clock) - Date.now() / 1000) < 120, `its clock says ${clock}`);
+  }
+  assert.notEqual(said[0]?.[4], said[1]?.[4]);
+  await qward('start warm');
+  await qward('stop warm --timeout 3m');
+  await qward('rm --yes warm');
 });

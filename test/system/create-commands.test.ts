@@ -78,6 +78,8 @@ test('every fault of the words is said at once, and nothing is made', async () =
     [`--image cloud --no-start --ssh-key ${key}`, /is started/],
   ] as const)
     assert.match((await qward(`create web --login ${words}`, 2)).stderr, why);
+  for (const words of ['--image cloud --network user', '--image cloud --uefi', `--iso ${picture} --disk 1G`])
+    assert.match((await qward(`create web --runner ${words}`, 2)).stderr, /--runner is for an image/);
   assert.match(
     (await qward(`create web --image nope --ssh-key ${key}`, 3)).stderr,
     /nor in the catalogue \(debian-12/,
@@ -97,6 +99,7 @@ test('every fault of the words is said at once, and nothing is made', async () =
 
 test('a machine is made with its disk, seed and definition, which the user can read first', async () => {
   const words = `create web --image cloud --network none --cpus 2 --memory 192M --disk 64MiB --no-start --ssh-key ${key}`;
+  assert.match((await qward(`${words} --runner --dry-run`)).stdout, /^runner: true.*\ngenerationId: auto/m);
   const { stdout } = await qward(`${words} --dry-run`);
   assert.match(stdout, /^# Made by "qward create"[^]*name: web\ncpu:\n {2}count: 2\nmemory: 192M\n/);
   assert.deepEqual([machines(), kept()], [[], []]);

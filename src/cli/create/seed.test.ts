@@ -47,3 +47,11 @@ test('what users type ends no value of the seed', () => {
   assert.equal(parsed['runcmd'], undefined);
   assert.ok(seedImage({ name: 'web', instanceId: 'i', keys, hostKey, runner: false, at }).length < 64 * 1024);
 });
+
+test('with a runner cloud-init starts it from the seed, and without one knows of none', () => {
+  const options = { name: 'web', instanceId: 'i-1', keys: [], hostKey: makeSshKey('web'), at };
+  const files = seedFiles({ ...options, runner: true });
+  assert.match(files['user-data'] ?? '', /"bootcmd": \[[^\]]*LABEL=cidata[^\]]*start\.sh/);
+  assert.match(files['runner.py'] ?? '', /^"""Runs commands for qward/);
+  assert.doesNotMatch(Object.values(seedFiles({ ...options, runner: false })).join(), /runner|bootcmd/);
+});
