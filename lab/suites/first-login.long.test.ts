@@ -93,7 +93,7 @@ exit $status`;
 });
 
 test('the guest is one of cloud-init’s, and its machine stands behind every wall that a user can have', async () => {
-  // Its first boot restarts the guest's sshd, which ends what has just connected.
+  // While the guest comes up, its sshd may close a connection before a word was said.
   const settled = `for i in $(seq 20); do
   qward ssh --wait 20m web 'cloud-init status --wait --long' && exit; sleep 5
 done; exit 1`;
