@@ -33,8 +33,10 @@ export function readProcessFacts(pid: number, options: FactsOptions = { sharers:
     if (thread === undefined) return { ok: false, reason: 'gone' };
     const { startTime } = readStat(proc);
     const facts = { pid, startTime, threads: readThreads(proc), ...readFacts(thread, options) };
-    const after = readStat(proc);
-    return after.ended || after.startTime !== startTime ? { ok: false, reason: 'gone' } : { ok: true, facts };
+    const after = findLiving(proc);
+    if (after === undefined || readStat(proc).startTime !== startTime) return { ok: false, reason: 'gone' };
+    // What was read of one that ended meanwhile is that of no process.
+    return after === thread ? { ok: true, facts } : { ok: false, reason: 'refused' };
   } catch (error) {
     return { ok: false, reason: reasonOf(error) };
   } finally {
@@ -59,10 +61,10 @@ const readStat = (proc: string): ReturnType<typeof parseStat> => parseStat(readT
  */
 function findLiving(proc: string): string | undefined {
   const main = readStat(proc);
-  if (!main.zombie) return proc;
+  if (!main.exiting) return proc;
   if (main.ended) return undefined;
   const threads = listNames(`${proc}/task`).map((tid) => `${proc}/task/${tid}`);
-  return threads.find((thread) => unlessMissing(() => !readStat(thread).zombie) ?? false);
+  return threads.find((thread) => unlessMissing(() => !readStat(thread).exiting) ?? false);
 }
 
 function readFacts(proc: string, options: FactsOptions): Omit<ProcessFacts, 'pid' | 'startTime' | 'threads'> {

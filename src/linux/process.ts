@@ -2,19 +2,20 @@
 import { readFileSync, readdirSync } from 'node:fs';
 
 /**
- * Fields 3, 20 and 22 of /proc/PID/stat, counted from behind the command name, which may hold anything. `startTime`: clock
- * ticks since boot.
+ * Fields 3, 9, 20 and 22 of /proc/PID/stat, counted from behind the command name, which may hold anything. `startTime`: clock
+ * ticks since boot. `exiting`: a zombie, or on its way to be one (PF_EXITING), without memory and, for cgroups v1, in `/`.
  * SECURITY: promise 2. A process whose main thread has ended while others run on shows state Z too, and lives: field 20
  * counts its threads.
  */
 export function parseStat(stat: string): {
-  readonly zombie: boolean;
+  readonly exiting: boolean;
   readonly ended: boolean;
   readonly startTime: number;
 } {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const zombie = isEnded(fields[0]);
-  return { zombie, ended: zombie && Number(fields[17]) <= 1, startTime: Number(fields[19]) };
+  const exiting = zombie || (Number(fields[6]) & 4) !== 0;
+  return { exiting, ended: zombie && Number(fields[17]) <= 1, startTime: Number(fields[19]) };
 }
 
 /** Start time of a process; undefined for one that is gone or a zombie. */

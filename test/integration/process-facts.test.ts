@@ -105,6 +105,21 @@ test('a zombie is gone', async (context) => {
   assert.deepEqual(readProcessFacts(Number(pid)), { ok: false, reason: 'gone' });
 });
 
+test('one that is ending, and has lost its memory already, is told of as it was or not at all', async (context) => {
+  // Much memory takes long to be given back, before the process is a zombie.
+  const fill = "const all = Buffer.alloc(2 ** 30, 1); console.log('ready'); setInterval(() => all, 1000)";
+  for (let round = 0; round < 3; round += 1) {
+    const [process] = await child(context, globalThis.process.execPath, nodeArgs(fill));
+    process.kill('SIGKILL');
+    for (;;) {
+      const outcome = readProcessFacts(process.pid ?? 0);
+      if (!outcome.ok) break;
+      assert.notDeepEqual(outcome.facts.cmdline, []);
+      assert.notEqual(outcome.facts.exe, '');
+    }
+  }
+});
+
 test('a process whose main thread ended to look like a zombie is seen through its other threads', async (context) => {
   const script = `
     const { syscall } = await import(${JSON.stringify(libc)});
