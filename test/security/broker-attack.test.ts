@@ -154,37 +154,42 @@ test('a request in single bytes is answered, one that is cut off is not', async 
   assert.ok(logLines(broker).some(({ why }) => why === 'cut off'));
 });
 
-test('ten thousand connections cost the broker nothing that stays', { timeout: 120_000 }, async () => {
-  await using broker = await startTestBroker();
-  const path = broker.site.paths.brokerSocket;
-  const was = footprintOf(broker);
-  const memory = memoryOf(broker);
-  const garbage = [
-    Buffer.alloc(0),
-    Buffer.from([0, 3, 0xff, 0xff]),
-    Buffer.from([0xff, 0xff, 0xff, 0xff]),
-    frame('{"v":1}'),
-  ];
-  for (let made = 0, wave = 0; made < 10_000; wave += 1) {
-    const sockets = Array.from({ length: 500 }, (_, index): Socket => {
-      const socket = connect(path);
-      socket.write(garbage[index % garbage.length] ?? '');
-      return socket;
-    });
-    // The kernel's queue of the socket is shorter than a wave: what does not fit in it fails with EAGAIN.
-    const connected = await Promise.all(
-      sockets.map(
-        (socket) =>
-          new Promise<boolean>((resolve) => {
-            socket.once('connect', () => resolve(true)).on('error', () => resolve(false));
-          }),
-      ),
-    );
-    made += connected.filter(Boolean).length;
-    if (wave % 5 === 0) assert.ok(footprintOf(broker).descriptors < was.descriptors + 200);
-    for (const socket of sockets) socket.destroy();
-  }
-  await unchanged(broker, was);
-  assert.ok((await broker.ask({ v: 1, call: 'status' })).ok);
-  assert.ok(memoryOf(broker) - memory < 64 * 1024 ** 2, `${memoryOf(broker) - memory} bytes more`);
-});
+for (const name of ['brokerSocket', 'claimsSocket'] as const)
+  test(
+    `ten thousand connections to the ${name} cost the broker nothing that stays`,
+    { timeout: 120_000 },
+    async () => {
+      await using broker = await startTestBroker();
+      const path = broker.site.paths[name];
+      const was = footprintOf(broker);
+      const memory = memoryOf(broker);
+      const garbage = [
+        Buffer.alloc(0),
+        Buffer.from([0, 3, 0xff, 0xff]),
+        Buffer.from([0xff, 0xff, 0xff, 0xff]),
+        frame('{"v":1}'),
+      ];
+      for (let made = 0, wave = 0; made < 10_000; wave += 1) {
+        const sockets = Array.from({ length: 500 }, (_, index): Socket => {
+          const socket = connect(path);
+          socket.write(garbage[index % garbage.length] ?? '');
+          return socket;
+        });
+        // The kernel's queue of the socket is shorter than a wave: what does not fit in it fails with EAGAIN.
+        const connected = await Promise.all(
+          sockets.map(
+            (socket) =>
+              new Promise<boolean>((resolve) => {
+                socket.once('connect', () => resolve(true)).on('error', () => resolve(false));
+              }),
+          ),
+        );
+        made += connected.filter(Boolean).length;
+        if (wave % 5 === 0) assert.ok(footprintOf(broker).descriptors < was.descriptors + 200);
+        for (const socket of sockets) socket.destroy();
+      }
+      await unchanged(broker, was);
+      assert.ok((await broker.ask({ v: 1, call: 'status' })).ok);
+      assert.ok(memoryOf(broker) - memory < 64 * 1024 ** 2, `${memoryOf(broker) - memory} bytes more`);
+    },
+  );

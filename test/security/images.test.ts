@@ -132,6 +132,12 @@ function attemptsOn({ path, format }: AttackImage): readonly (readonly Attempt[]
   qemuImg('create', '-q', '-f', 'raw', below.path, '8M');
   const top = { path: `${images}/top.qcow2`, format: 'qcow2' } as const;
   qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', path, '-F', image.format, top.path, '8M');
+  const over = { path: `${images}/over.qcow2`, format: 'qcow2' } as const;
+  const alone = { path: `${images}/alone.qcow2`, format: 'qcow2' } as const;
+  qemuImg('create', '-q', '-u', '-f', 'qcow2', '-b', path, '-F', image.format, over.path, '8M');
+  qemuImg('create', '-q', '-f', 'qcow2', alone.path, '8M');
+  const above = { ...over, backing: [image] };
+  const aboveFiles = [...files, { path: over.path, access: 'rw' }] as const;
   const both = [...files, { path: below.path, access: 'rw' }, { path: top.path, access: 'rw' }] as const;
   const to = (name: string) => ({ path: `${images}/${name}.raw`, format: 'raw' }) as const;
   return [
@@ -143,6 +149,37 @@ function attemptsOn({ path, format }: AttackImage): readonly (readonly Attempt[]
         () => disks.run('diskImport', { source: { path, format }, target: to('imported') }, { files }),
       ],
       ['convert', () => disks.run('diskConvert', { image, target: to('converted') }, { files })],
+    ],
+    [
+      [
+        'create above',
+        () =>
+          disks.run(
+            'diskCreate',
+            { target: { path: `${images}/made.qcow2`, format: 'qcow2' }, backing: [image] },
+            { files },
+          ),
+      ],
+      [
+        'convert above',
+        () => disks.run('diskConvert', { image: above, target: to('flattened') }, { files: aboveFiles }),
+      ],
+      [
+        'rebase onto',
+        () =>
+          disks.run(
+            'diskRebase',
+            { image: alone, onto: [image] },
+            { files: [...files, { path: alone.path, access: 'rw' }] },
+          ),
+      ],
+    ],
+    [['check above', () => disks.run('diskCheck', { path: over.path }, { files: aboveFiles })]],
+    [
+      [
+        'resize above',
+        () => disks.run('diskResize', { image: above, size: 16 * 1024 ** 2 }, { files: aboveFiles }),
+      ],
     ],
     [['check', () => disks.run('diskCheck', { path }, { files })]],
     [
@@ -225,6 +262,18 @@ describe('at a machine that runs', () => {
     });
 });
 
+const targets = ['imported.raw', 'converted.raw', 'made.qcow2', 'flattened.raw'];
+const sources = ['below.raw', 'top.qcow2', 'over.qcow2', 'alone.qcow2'];
+/** As the only file, and as the one below another. */
+const mustBeRefused = new Set([
+  'import',
+  'convert',
+  'commit into it',
+  'create above',
+  'convert above',
+  'rebase onto',
+]);
+
 for (const attack of attacks) {
   for (const readonly of [true, false])
     test(`${attack.name}: define and start, ${readonly ? 'to be read' : 'to be written'}`, async () => {
@@ -240,7 +289,7 @@ for (const attack of attacks) {
       nothingLeft();
     });
 
-  test(`${attack.name}: info, import, convert, check, commit, resize, snapshot, rebase`, async () => {
+  test(`${attack.name}: info, import, convert, check, commit, resize, snapshot, rebase, and below another image`, async () => {
     const before = readHead(attack.path);
     for (const [index, attempts] of attemptsOn(attack).entries()) {
       const tried = await Promise.all(
@@ -248,13 +297,12 @@ for (const attack of attacks) {
       );
       for (const [what, outcome] of tried) {
         harmless(attack, what, outcome);
-        if (['import', 'convert', 'commit into it'].includes(what) && attack.refused)
-          assert.ok(!outcome.ok, `${what} was not refused`);
+        if (mustBeRefused.has(what) && attack.refused) assert.ok(!outcome.ok, `${what} was not refused`);
       }
       if (index === 0) assert.ok(readHead(attack.path).equals(before), 'reading changed it');
-      for (const name of ['imported', 'converted']) noTargetWithSecret(`${images}/${name}.raw`);
+      for (const name of targets) noTargetWithSecret(`${images}/${name}`);
     }
-    for (const name of ['below.raw', 'top.qcow2']) noTargetWithSecret(`${images}/${name}`);
+    for (const name of sources) noTargetWithSecret(`${images}/${name}`);
     nothingLeft();
   });
 }
