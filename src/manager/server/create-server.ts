@@ -12,6 +12,7 @@ import type { Identity } from '../roles.ts';
 import type { Policy } from '../../policy/policy.ts';
 import { authorize, hasRole } from './authorize.ts';
 import type { Handlers } from './call.ts';
+import { holdToContract } from './hold-to-contract.ts';
 import { watchConnections } from './connections.ts';
 import { parseRequest } from './parse-request.ts';
 import { createRecorder, type Recorder } from './record-call.ts';
@@ -51,6 +52,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     return503OnClosing: false,
     http: { headersTimeout: headersTimeoutMs, maxHeaderSize: 16 * 1024 },
   });
+  holdToContract(app);
   const connections = watchConnections(app.server, options.policy);
   const record = createRecorder(options);
   acceptBodies(app);
