@@ -1,4 +1,4 @@
-/** Fetching from servers that break off, lie, stop, and never end. Nothing of theirs is taken for the file, or fills the disk. */
+/** As rule download has it: fetching from servers that break off, lie, stop, and never end. Nothing of theirs is taken for the file, or fills the disk. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** QMP sessions over real sockets with a peer that floods, stalls, nests, lies and hangs up. */
+/** As rule QMP has it: sessions over real sockets with a peer that floods, stalls, nests, lies and hangs up. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { maxLineBytes, readBudget } from '../../src/qmp/limits.ts';
