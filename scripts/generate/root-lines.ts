@@ -1,7 +1,8 @@
 /** How many lines run as root, file by file: the tables of docs/architecture.md, and the ratchet of test/style/bundles.test.ts. */
+import { globSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -49,6 +50,39 @@ async function purposeOf(file: string): Promise<string> {
   return sentence.replace(/[.;]$/, '').replaceAll('|', '\\|');
 }
 
+/** What root runs of the package beside the broker: its own hand starts it, or the host's init does. */
+const besides: readonly (readonly [pattern: string, when: string])[] = [
+  ['src/host/*.ts', 'by `qward host` and `doctor`, as who calls them: root where daemons are begun or ended'],
+  ['src/cli/commands/host*.ts', '`qward host up`, `down`, `start-machines`, `stop-machines`'],
+  ['packaging/systemd/qward-machines.service', 'with the host: `qward host start-machines`, `stop-machines`'],
+  ['packaging/sysvinit/qward', 'with the host, where sysvinit is the init'],
+  ['packaging/openrc/qward', 'with the host, where OpenRC is the init'],
+  ['packaging/debian/config', "dpkg's: what is asked before the package is there"],
+  ['packaging/debian/postinst', "dpkg's: after it is there"],
+  ['packaging/debian/prerm', "dpkg's: before it goes"],
+  ['packaging/debian/postrm', "dpkg's: after it went"],
+  ['packaging/debian/names.sh', 'a part of those four'],
+];
+
+/** Lines that say something to whoever runs them. */
+async function linesIn(file: string): Promise<number> {
+  const text = await readFile(join(root, file), 'utf8');
+  const code = file.endsWith('.ts') ? (await transform(text, { loader: 'ts', target: 'node26' })).code : text;
+  return code.split('\n').filter((line) => /^\s*[^\s#/*]/.test(line)).length;
+}
+
+async function besidesTheBroker(): Promise<string> {
+  const rows = await Promise.all(
+    besides.map(async ([pattern, when]) => {
+      const files = globSync(pattern, { cwd: root }).filter((file) => !file.endsWith('.test.ts'));
+      if (files.length === 0) throw new Error(`${pattern}: nothing is there`);
+      const lines = sumOf(await Promise.all(files.map(linesIn)));
+      return `| \`${pattern}\` | ${roundedUp(lines, 10)} | ${when} |`;
+    }),
+  );
+  return `| files | lines | when root runs them |\n|---|---|---|\n${rows.join('\n')}`;
+}
+
 const shown = 10;
 const [begin, end] = ['<!-- scripts/generate.ts writes what follows -->', '<!-- and no further -->'];
 
@@ -78,6 +112,8 @@ export async function withRootLines(page: string): Promise<string> {
     `\n<details>\n<summary>The other ${rows.length - shown}</summary>\n\n${head}`,
     ...rows.slice(shown),
     '\n</details>\n',
+    'Beside the broker root runs, for moments, what begins and ends it and what dpkg calls; none of it hears requests:\n',
+    `${await besidesTheBroker()}\n`,
   ];
   return `${before}${begin}\n\n${made.join('\n')}\n${end}${after}`;
 }
