@@ -135,6 +135,11 @@ test('an upgrade keeps names, policy and the running machine, and says that the 
     );
     await inSession(user, 'qward audit desk');
   }
+  // Not where dpkg was started.
+  assert.match(
+    await host.demand('cat /proc/$(pgrep -u ben -x qward-manager)/cgroup'),
+    /\/user\.slice\/user-\d+\.slice\/run-\w+\.service$/m,
+  );
   assert.equal(await pidNow(), before);
   assert.notEqual(await host.demand('systemctl show -P MainPID qward-manager'), manager);
   await host.demand('qward audit web');
