@@ -433,7 +433,10 @@ export const routes = {
     right: 'see',
     summary: 'The definition as it was written, or with every default.',
     params: onMachine,
-    query: z.strictObject({ full: z.stringbool().default(false) }),
+    query: z.strictObject({
+      full: z.stringbool().default(false),
+      saved: z.stringbool().default(false).describe('That of the saved state, with every default.'),
+    }),
     result: z.object({ name, source, revision: z.string() }),
   },
   edit: {

@@ -1,5 +1,6 @@
 /** The call for a throwaway machine: a row of the contract, and what goes over its stream. */
 import * as z from 'zod';
+import { line } from '../definition/scalars.ts';
 import { endpoints } from './endpoints.ts';
 
 const ttlMs = z
@@ -20,7 +21,7 @@ export const throwawayWish = z.union([
   }),
   z.strictObject({
     from: z.string().max(63).describe('The saved machine that it is a copy of.'),
-    description: z.string().max(200).default('a throwaway machine'),
+    description: line(200).default('a throwaway machine'),
     ttlMs,
   }),
 ]);

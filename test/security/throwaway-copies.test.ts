@@ -4,7 +4,9 @@ import { chownSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { parseDefinition } from '../../src/definition/parse.ts';
-import { lackingForCopies } from '../../src/manager/throwaway/saved-copy.ts';
+import { definitionKeys } from '../../src/definition/definition-keys.ts';
+import type { JsonSchema } from '../../src/definition/json-schema.ts';
+import { lackingForCopies, onlyOnce } from '../../src/manager/throwaway/saved-copy.ts';
 import { asUser } from '../support/as-user.ts';
 import { startWithAccounts } from '../support/accounts.ts';
 import { checkout } from '../support/checkout.ts';
@@ -57,8 +59,8 @@ socket.on('message', (data) => {
 });`;
 
 /** What the manager says, until it closes. */
-async function ask(user: User, from: string): Promise<string> {
-  const wish = JSON.stringify({ from, ttlMs: 2000 });
+async function ask(user: User, from: string, more: object = {}): Promise<string> {
+  const wish = JSON.stringify({ from, ttlMs: 2000, ...more });
   const node = [process.execPath, '--input-type=module', '-e', client, instance.paths.apiSocket, wish];
   return (await asProgram(user, node)).stdout;
 }
@@ -95,6 +97,18 @@ test('a copy gets no file by its owner’s claims on the saved machine: whoever 
   assert.deepEqual(await throwawaysLeft(instance), []);
 });
 
+test('a copy after an edit is asked for by the files of what was saved', async () => {
+  const other = join(home, 'other.qcow2');
+  createDemoDisk(other);
+  chownSync(other, users.maker, users.maker);
+  await succeed('maker', `set warm disks.root.path=${other}`);
+  // The edit took the claim back: without it the saved machine would not go on either.
+  await succeed('maker', `claim warm ${disk} --rw`);
+  const { stderr } = await as('maker', 'run --from warm --ttl 4s true');
+  await succeed('maker', `set warm disks.root.path=${disk}`);
+  assert.match(stderr, /its time is over/);
+});
+
 test('a copy writes neither to the state nor to a disk of the saved machine, and has the walls of any machine', async () => {
   const untouched = asTheyAre();
   const running = as('maker', 'run --from warm --ttl 4s true');
@@ -108,6 +122,15 @@ test('a copy writes neither to the state nor to a disk of the saved machine, and
   assert.deepEqual(await throwawaysLeft(instance), []);
 });
 
+test('a description of more than a line is refused, in the history too, and is no fault of qward', async () => {
+  for (const description of ['a\nb', 'a\u001b[2J', 'x'.repeat(201)]) {
+    const said = await ask('maker', 'warm', { description });
+    assert.match(said, /"code":"request-invalid".*one line of text|"code":"request-invalid".*200/, said);
+  }
+  const { stdout } = await as('maker', 'history --json --limit 1');
+  assert.match(stdout, /"call": "run"[^]*"code": "request-invalid"/);
+});
+
 test('no copy is made of what two machines cannot both go on with', () => {
   const refused = (more: string): string => {
     const parsed = parseDefinition(`${lines}${more}`);
@@ -115,13 +138,64 @@ test('no copy is made of what two machines cannot both go on with', () => {
     return lackingForCopies(parsed.definition)?.[0] ?? '';
   };
   assert.equal(refused(''), '');
-  for (const [more, key] of [
+  const tried = [
     ['nics: [{id: lan, kind: user}]', 'nics'],
     ['shares: [{tag: a, path: /srv}]', 'shares'],
     ['hostDevices: [{id: a, pci: "0000:03:00.0"}]', 'hostDevices'],
     ['tpm: true', 'tpm'],
     ['vsock: {cid: 33}', 'vsock'],
     ['firmware: uefi', 'firmware'],
-  ] as const)
-    assert.match(refused(`${more}\n`), new RegExp(`cannot both go on with: ${key}$`), more);
+    ['disks: [{id: a, path: /srv/a, format: raw, shared: true}]', 'disks[].shared'],
+    ['disks: [{id: a, path: /srv/a, format: raw, bus: scsi, readonly: true, rawio: true}]', 'disks[].rawio'],
+    ['sound: {model: ich9, server: /run/pulse}', 'sound.server'],
+    ['hooks: {start: prepare}', 'hooks.start'],
+    ['hooks: {stop: tidy}', 'hooks.stop'],
+    ['qemu: {args: [-drive, file=/srv/x]}', 'qemu.args'],
+    ['qemu: {env: [{name: A}]}', 'qemu.env'],
+    ['qemu: {qmp: [{execute: blockdev-add}]}', 'qemu.qmp'],
+    ['confinement: {files: [{path: /srv/x, access: rw}]}', 'confinement.files[].access'],
+    ['confinement: {devices: [/dev/foo]}', 'confinement.devices'],
+    ['confinement: {sockets: [{path: /run/blk.sock}]}', 'confinement.sockets'],
+  ] as const;
+  for (const [more, key] of tried)
+    assert.equal(refused(`${more}\n`).replace(/.*cannot both go on with: /, ''), key, more);
+  assert.deepEqual(
+    onlyOnce.map(([key]) => key),
+    tried.map(([, key]) => key),
+  );
+});
+
+/** What copies have as their saved machine has it: the guest's view, how long it lives, and what is only read or lies under an overlay. */
+const same =
+  `name title description uuid tags machine machineVersion accel generationId memory memoryMaximum memorySlots
+  secureBoot iothreads console vnc clipboard tpmModel panic rng balloon agent runner onHostShutdown onCrash onReboot onPowerOff rawio
+  onAuditFailure disks cdroms boot sound hooks qemu confinement
+  platform.* cpu.* clock.* smbios.* memoryBacking.* numa.* scsiControllers.* serials.* channels.* video.* moreVideo.* inputs.* usb.*
+  watchdog.* iommu.* rngOptions.* balloonOptions.* stop.* autostart.* restart.* limits.* hotplug.*
+  boot.kernel boot.initrd boot.cmdline boot.order boot.menu cdroms[].id cdroms[].path cdroms[].bus cdroms[].serial sound.model sound.codec
+  disks[].id disks[].path disks[].format disks[].bus disks[].readonly disks[].cache disks[].aio disks[].discard disks[].detectZeroes
+  disks[].copyOnRead disks[].errors.* disks[].serial disks[].wwn disks[].vendor disks[].product disks[].removable disks[].rotationRate
+  disks[].blockSize.* disks[].discardGranularity disks[].queues disks[].queueSize disks[].iothread disks[].controller disks[].unit
+  disks[].limits.* disks[].backing disks[].backing[].path disks[].backing[].format
+  confinement.files confinement.files[].path confinement.files[].reason confinement.files[].until confinement.seccomp.*
+  confinement.namespaces.* confinement.deviceCgroup.* confinement.user.* confinement.selinux.* confinement.apparmor.*
+  confinement.capabilities.*`.split(/\s+/);
+
+test('of each key of a definition it is decided whether copies can have it, and of each path by name', () => {
+  const below = (group: string, key: string): boolean =>
+    key === group || key.startsWith(`${group}.`) || key.startsWith(`${group}[]`);
+  const groups = same.flatMap((key) => (key.endsWith('.*') ? [key.slice(0, -2)] : []));
+  const isPath = ({ title, items }: JsonSchema): boolean =>
+    title === 'path' || (typeof items === 'object' && 'title' in items && items.title === 'path');
+  const undecided = definitionKeys().filter(
+    ({ key, schema }) =>
+      !same.includes(key) &&
+      !onlyOnce.some(([once]) => below(once, key)) &&
+      (isPath(schema) || !groups.some((group) => below(group, key))),
+  );
+  assert.deepEqual(
+    undecided.map(({ key }) => key),
+    [],
+    'a key is in onlyOnce (saved-copy.ts), or said here to be the same for every copy',
+  );
 });

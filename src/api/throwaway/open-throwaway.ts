@@ -118,7 +118,7 @@ async function wish(
   { name, options }: { readonly name: string; readonly options: RunOptions },
 ): Promise<void> {
   const { from, ttlMs } = options;
-  const source = from === undefined ? sourceOf(name, options) : await definitionOf(client, from);
+  const source = from === undefined ? sourceOf(name, options) : await savedDefinition(client, from);
   const files = writtenFiles(source)?.files ?? [];
   if (files.length > 0 && (await client.reach.uid()) !== 0) {
     const claims = await client.claims();
@@ -132,8 +132,9 @@ async function wish(
   stream.sendText(JSON.stringify({ ...what, ...(ttlMs === undefined ? {} : { ttlMs }) }));
 }
 
-async function definitionOf(client: QwardClient, machine: string): Promise<string> {
-  const reply = await client.call('definition', { name: machine });
+/** A copy is made of what was saved, whatever was edited since. */
+async function savedDefinition(client: QwardClient, machine: string): Promise<string> {
+  const reply = await client.call('definition', { name: machine, saved: true });
   if (!reply.ok) throw new RunFault(reply.faults[0]?.message ?? 'the manager refused', reply.faults);
   return reply.result.source;
 }

@@ -4,7 +4,10 @@ import type { Definitions } from '../definitions/definitions.ts';
 import { renameMachine, type RenameServices } from '../definitions/rename-machine.ts';
 import { setVariables, type SetVariablesServices } from '../definitions/set-variables.ts';
 import { failure, success } from '../outcome.ts';
+import { Restore } from '../saved/restore.ts';
+import type { SavedStates } from '../saved/saved-states.ts';
 import type { Answer, Call, Handlers } from '../server/call.ts';
+import { revisionOf } from '../store/definition-store.ts';
 import { isThrowawayName } from '../throwaway/throwaway-name.ts';
 
 type DefinitionCalls =
@@ -19,7 +22,7 @@ type DefinitionCalls =
 
 export function createDefinitionHandlers(
   definitions: Definitions,
-  services: RenameServices & SetVariablesServices,
+  services: RenameServices & SetVariablesServices & { readonly states: SavedStates },
 ): Pick<Handlers, DefinitionCalls> {
   return {
     define: async ({ identity, body }) => {
@@ -35,6 +38,16 @@ export function createDefinitionHandlers(
           source: formatFull(record.definition),
           revision: record.revision,
         });
+      if (query.saved) {
+        const saved = Restore.of(machine.name, { states: services.states, onProgress: () => undefined });
+        if (!saved.ok) return saved;
+        const text = formatFull(saved.value.definition);
+        return success({
+          name: machine.name,
+          source: text,
+          revision: saved.value.revision ?? revisionOf(text),
+        });
+      }
       const source = await services.store.source(machine.name);
       if (record === null || source === undefined)
         return failure(

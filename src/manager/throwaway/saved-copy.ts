@@ -103,9 +103,39 @@ export async function copyOfSaved(
   });
 }
 
+/**
+ * SECURITY: promise 7. Keys with what only one machine can have, or by which a copy reaches more of the host than overlays and images: what it
+ * wrote there, the saved machine would go on over. What is decided of every other key is in test/security/throwaway-copies.test.ts.
+ */
+export const onlyOnce: readonly (readonly [key: string, has: (definition: MachineDefinition) => boolean])[] =
+  [
+    ['nics', ({ nics }) => nics.length > 0],
+    ['shares', ({ shares }) => shares.length > 0],
+    ['hostDevices', ({ hostDevices }) => hostDevices.length > 0],
+    ['tpm', ({ tpm }) => tpm],
+    ['vsock', ({ vsock }) => vsock !== undefined],
+    ['firmware', ({ firmware }) => firmware === 'uefi'],
+    // Its locks keep nobody else from writing.
+    ['disks[].shared', ({ disks }) => disks.some(({ shared }) => shared)],
+    ['disks[].rawio', ({ disks }) => disks.some(({ rawio }) => rawio)],
+    ['sound.server', ({ sound }) => sound.server !== undefined],
+    // They make ready, and put away, what the saved machine needs.
+    ['hooks.start', ({ hooks }) => hooks.start !== undefined],
+    ['hooks.stop', ({ hooks }) => hooks.stop !== undefined],
+    ['qemu.args', ({ qemu }) => qemu.args.length > 0],
+    ['qemu.env', ({ qemu }) => qemu.env.length > 0],
+    ['qemu.qmp', ({ qemu }) => qemu.qmp.length > 0],
+    [
+      'confinement.files[].access',
+      ({ confinement }) => confinement.files.some(({ access }) => access === 'rw'),
+    ],
+    ['confinement.devices', ({ confinement }) => confinement.devices.length > 0],
+    ['confinement.sockets', ({ confinement }) => confinement.sockets.length > 0],
+  ];
+
 /** What stands in the way of a second machine with this memory, and the cure. Pure. */
 export function lackingForCopies(definition: MachineDefinition): [message: string, hint: string] | undefined {
-  const { name, runner, generationId, firmware } = definition;
+  const { name, runner, generationId } = definition;
   if (!runner)
     return [
       `machine "${name}" has no runner, by which commands get in`,
@@ -117,16 +147,7 @@ export function lackingForCopies(definition: MachineDefinition): [message: strin
       `machine "${name}" has no generation id, by which its copies draw new random numbers`,
       `\`qward set ${name} generationId=auto\`, boot it and save it again`,
     ];
-  const once = (
-    [
-      ['nics', definition.nics.length > 0],
-      ['shares', definition.shares.length > 0],
-      ['hostDevices', definition.hostDevices.length > 0],
-      ['tpm', definition.tpm],
-      ['vsock', definition.vsock !== undefined],
-      ['firmware', firmware === 'uefi'],
-    ] as const
-  ).flatMap(([key, has]) => (has ? [key] : []));
+  const once = onlyOnce.flatMap(([key, has]) => (has(definition) ? [key] : []));
   if (once.length === 0) return undefined;
   return [
     `machine "${name}" has what two machines cannot both go on with: ${once.join(', ')}`,

@@ -12,6 +12,7 @@ import { connectQemu } from '../lifecycle/connect-qemu.ts';
 import type { Run } from '../lifecycle/run.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { History } from '../history/history.ts';
+import type { Log } from '../log.ts';
 import type { Identity } from '../roles.ts';
 import { errorReply } from '../server/reply.ts';
 import { awaitHello } from './await-hello.ts';
@@ -19,12 +20,14 @@ import { relay } from './relay.ts';
 import type { Throwaway, Throwaways } from './throwaways.ts';
 
 export interface ThrowawayStreamServices {
-  readonly throwaways: Throwaways;
+  readonly throwaways: Pick<Throwaways, 'ending' | 'reserve' | 'start' | 'release'>;
   readonly history: Pick<History, 'record'>;
+  readonly log: Pick<Log, 'error'>;
   /** Names the line of the policy that a fault comes from. */
   readonly placed: (fault: Fault) => Fault;
 }
 
+const ownFault = 'a fault of qward itself';
 const wishWithinMs = 30_000;
 const connectTimeoutMs = 10_000;
 const endGraceMs = 2000;
@@ -84,7 +87,7 @@ async function serve(
   const tell: Visit['tell'] = (notice) => {
     if (socket.readyState === socket.OPEN) socket.send(JSON.stringify({ ...notice, name }));
   };
-  let last: Notice = { notice: 'failed', message: 'a fault of qward itself' };
+  let last: Notice = { notice: 'failed', message: ownFault };
   let place: Throwaway['place'] | undefined;
   const hold: Visit['hold'] = (given) => (place = given);
   try {
@@ -140,19 +143,24 @@ function imagesOf(wish: ThrowawayWish): string | null {
   return files.length === 0 ? null : JSON.stringify(files.map(({ path }) => path)).slice(0, maxDetails);
 }
 
-function start(
-  { throwaways, identity, name, signal, tell, hold }: Visit,
+async function start(
+  { throwaways, log, identity, name, signal, tell, hold }: Visit,
   wish: ThrowawayWish,
 ): Promise<Outcome<Throwaway>> {
-  return throwaways.start({
-    identity,
-    name,
-    wish,
-    signal,
-    hold,
-    onPlace: (before) => tell({ notice: 'waiting', message: `${before} start before it`, before }),
-    onStarting: () => tell({ notice: 'starting', message: 'its turn has come' }),
-  });
+  try {
+    return await throwaways.start({
+      identity,
+      name,
+      wish,
+      signal,
+      hold,
+      onPlace: (before) => tell({ notice: 'waiting', message: `${before} start before it`, before }),
+      onStarting: () => tell({ notice: 'starting', message: 'its turn has come' }),
+    });
+  } catch (error) {
+    log.error('a throwaway machine failed', { machine: name, error });
+    return failure('internal', ownFault, 'please report it, with the log of qward-manager');
+  }
 }
 
 const told = (faults: readonly Fault[], otherwise: string): Pick<ThrowawayNotice, 'message' | 'faults'> => {
