@@ -63,7 +63,20 @@ test('where somebody presses Tab nothing is asked', () => {
 test('a command that runs there is one word to ssh, in which the login shell reads nothing but words', () => {
   const host = parseRemoteHost('ssh://anna@db1/run/other/api.sock');
   if (typeof host === 'string') assert.fail(host);
-  const words = ['create', '--disk=20G', '--', "it's", '$(id)', 'a b', '', '=ls', '~', 'a;b\nc'];
+  const words = [
+    'create',
+    '--disk=20G',
+    '--',
+    "it's",
+    String.raw`\'; exit #`,
+    'a\\',
+    '$(id)',
+    'a b',
+    '',
+    '=ls',
+    '~',
+    'a;b\nc',
+  ];
   const given = sshArgumentsThere(host, false, words);
   assert.deepEqual(given.slice(0, 1), ['-T']);
   assert.equal(sshArgumentsThere(host, true, words)[0], '-t');
@@ -73,4 +86,11 @@ test('a command that runs there is one word to ssh, in which the login shell rea
     execFileSync('sh', ['-c', script], { encoding: 'utf8' }),
     ['--socket=/run/other/api.sock', ...words].map((word) => `<${word}>`).join(''),
   );
+  // Between quotes fish takes `\\` for an escape: there is none there.
+  const pieces = (given.at(-1) ?? '').match(/'[^']*'|\\.|[^'\\]+/g) ?? [];
+  assert.equal(pieces.join(''), given.at(-1));
+  for (const piece of pieces) if (piece.startsWith("'")) assert.doesNotMatch(piece, /\\/);
+  const plain = parseRemoteHost('ssh://db1');
+  if (typeof plain === 'string') assert.fail(plain);
+  assert.equal(sshArgumentsThere(plain, false, ['image', 'list']).at(-1), 'qward --host= image list');
 });

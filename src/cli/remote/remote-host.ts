@@ -51,8 +51,9 @@ export function sshArguments(host: RemoteHost, quiet: boolean, instance?: Remote
 
 /** The same for a command that runs there as a whole; `terminal`: on a terminal there too. */
 export function sshArgumentsThere(host: RemoteHost, terminal: boolean, words: readonly string[]): string[] {
-  const socket = host.socket === undefined ? [] : [`--socket=${host.socket}`];
-  return [terminal ? '-t' : '-T', ...sshWords(host, [quotedForShell(['qward', ...socket, ...words])])];
+  // Its own, whatever QWARD_HOST says there.
+  const socket = host.socket === undefined ? '--host=' : `--socket=${host.socket}`;
+  return [terminal ? '-t' : '-T', ...sshWords(host, [quotedForShell(['qward', socket, ...words])])];
 }
 
 /** No escape character, and nothing of this host is forwarded, whatever ssh_config says. */

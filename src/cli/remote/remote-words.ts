@@ -21,10 +21,12 @@ function textOf(value: string | number, spec: OptionSpec | undefined): string {
   return value % 1000 === 0 ? `${value / 1000}s` : `${value}ms`;
 }
 
-/** SECURITY: promise 4. Each is one word to the login shell there, with nothing in it that the shell reads. */
+/** SECURITY: promise 4. Each is one word to the login shell there, with nothing in it that the shell reads; fish reads `\\` between quotes, too. */
 export const quotedForShell = (words: readonly string[]): string =>
   words
     .map((word) =>
-      /^[\w./-][\w./:=@%+,-]*$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`,
+      /^[\w./-][\w./:=@%+,-]*$/.test(word)
+        ? word
+        : `'${word.replaceAll(/['\\]/g, (found) => `'\\${found}'`)}'`,
     )
     .join(' ');
