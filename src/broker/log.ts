@@ -6,7 +6,7 @@ import { maxLogLine } from '../protocol/broker.ts';
 const maxLogBytes = 8 * 1024 * 1024;
 /** After `{"at":"`. */
 const timeAt = 7;
-/** Of one kind and user, so many refusals a minute are told each by itself, cut to so many parts; the rest is counted. */
+/** Of one kind and user, so many refusals a minute are told each by itself; the rest is counted. Lists are cut to so many parts. */
 const [maxTold, maxParts, foldMs] = [20, 8, 60_000];
 /** Kinds and users that are counted each by itself. */
 const maxFolds = 32;
@@ -42,7 +42,8 @@ export function openBrokerLog(file: string, now: () => Date): BrokerLog {
   process.once('exit', () => [...folds.keys()].forEach(unfold));
   return (entry) => {
     const { ok, refused, call, uid } = entry;
-    if (ok === true) return write(entry);
+    // Of a launch each wall that gave way is told.
+    if (ok === true) return write(entry, call === 'launch' ? undefined : brief);
     const own = JSON.stringify({ refused, call, uid, ok });
     const key = folds.has(own) || folds.size < maxFolds ? own : '{"refused":"others"}';
     const times = (folds.get(key) ?? 0) + 1;

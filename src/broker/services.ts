@@ -18,7 +18,10 @@ export interface ServiceOptions {
 /** Calls that only look: they are logged when refused. */
 const quiet: ReadonlySet<string> = new Set(['status', 'probe', 'inspect', 'claims', 'history']);
 
-const isEmpty = (result: unknown): boolean => Array.isArray(result) && result.length === 0;
+/** What anybody may do without end: nothing was taken back, all was claimed already. */
+const changesNothing = (result: unknown): boolean =>
+  Array.isArray(result) &&
+  result.every((one) => ['known', 'by-policy'].includes(String(Reflect.get(Object(one), 'outcome'))));
 
 /** Does what is asked for and records it; `said` is what the log tells of the request. */
 async function handled(
@@ -28,8 +31,7 @@ async function handled(
 ): Promise<HandlerOutcome> {
   const outcome = await settled(handle);
   if (!outcome.ok) log({ ...said, ok: false, refusals: outcome.refusals });
-  // An empty list is what was taken back: nothing, which anybody may do without end.
-  else if (!quiet.has(said.call) && !isEmpty(outcome.result)) log({ ...said, ok: true });
+  else if (!quiet.has(said.call) && !changesNothing(outcome.result)) log({ ...said, ok: true });
   return outcome;
 }
 

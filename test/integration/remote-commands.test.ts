@@ -99,7 +99,7 @@ for (const { name, given } of cases)
     if (beyond?.runs === 'here') return assert.deepEqual(lines, [], text);
     assert.match(lines[0] ?? '', / -- db1 qward dial-stdio$/, text);
     if (beyond === undefined) assert.equal(lines.length, 1, lines.join('\n'));
-    else assert.match(lines[1] ?? '', new RegExp(` -- db1 qward ${given[0]} .*-- `));
+    else assert.match(lines[1] ?? '', new RegExp(` -- db1 qward --host= ${given[0]} .*-- `));
     // ssh's own status for `ssh`; of the broker's socket alone the broker is what does not answer.
     const expected = name === 'ssh' ? 255 : /the broker does not answer on ssh:/.test(text) ? 1 : 5;
     assert.equal(status, expected, text);

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { encodeFrame } from '../../src/protocol/frame.ts';
 import { exchange, startTestBroker } from '../support/broker.ts';
@@ -52,6 +53,12 @@ test(
     await flood(claimsSocket, 5000, garbage);
     // What is taken back where nothing is claimed is nothing that was done.
     await flood(claimsSocket, 1000, encodeFrame({ v: 1, call: 'unclaim', machine: 'web', paths: null }));
+    // Nor is a claim of what the policy gives, however long its list.
+    const files = Array.from({ length: 20 }, (_, at) => ({
+      path: join(broker.site.paths.images, `${at}`),
+      access: 'ro',
+    }));
+    await flood(claimsSocket, 200, encodeFrame({ v: 1, call: 'claim', machine: 'web', files }));
     assert.ok((await broker.ask({ v: 1, call: 'kill', machine: 'web' })).ok);
     await broker.stop();
     const lines = logLines(broker);
