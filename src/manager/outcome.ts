@@ -6,6 +6,8 @@ export type Outcome<Value> =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly faults: readonly Fault[] };
 
+export type Failed = Extract<Outcome<never>, { readonly ok: false }>;
+
 export function success<Value>(value: Value): Outcome<Value> {
   return { ok: true, value };
 }

@@ -25,6 +25,16 @@ const blocks = async (): Promise<number> =>
   Number(await shell('ls -d /sys/devices/system/memory/memory[0-9]* | wc -l'));
 const inUse = 'grep -l online /sys/devices/system/memory/memory*/state | wc -l';
 
+/** Processors of the host that the thread of a virtual CPU may run on. */
+function allowedCpus(machine: string, cpu: number): string | undefined {
+  const [thread = ''] = processesOf(instance, machine).flatMap((pid) =>
+    readdirSync(`/proc/${pid}/task`)
+      .map((tid) => `/proc/${pid}/task/${tid}`)
+      .filter((path) => readFileSync(`${path}/comm`, 'utf8').startsWith(`CPU ${cpu}/`)),
+  );
+  return /^Cpus_allowed_list:\t(.*)$/m.exec(readFileSync(`${thread}/status`, 'utf8'))?.[1];
+}
+
 before(async () => {
   const more = ['agent: true', ...room].join('\n');
   await define(
@@ -111,6 +121,23 @@ test('a guest that does not answer keeps what came, and is told of', async () =>
   await done(instance, 'kill deaf');
 });
 
+test('where the second of two CPUs does not come, the first is told of, pinned and audited', async () => {
+  const pinning = "{ vcpus: [{ vcpu: 1, cpus: '0' }] }";
+  // Another device has the name that the second is to have.
+  await defineBare(
+    instance,
+    'half',
+    `cpu: { count: 1, maximum: 3, pinning: ${pinning} }`,
+    "qemu: { args: ['-device', 'virtio-rng-pci,id=cpu.2'] }",
+  );
+  await done(instance, 'start half');
+  const words = await refused(instance, 'attach half cpus 2');
+  assert.match(words, /^cpu\.1 attached, but machine "half": cpu\.2 was not attached: Duplicate device ID/m);
+  assert.equal(allowedCpus('half', 1), '0');
+  await audited('half');
+  await done(instance, 'kill half');
+});
+
 test('the thread of a CPU that came runs where the definition says, and the drill finds no way out', async () => {
   const pinning = "{ vcpus: [{ vcpu: 1, cpus: '0' }] }";
   await defineBare(
@@ -122,12 +149,7 @@ test('the thread of a CPU that came runs where the definition says, and the dril
   await done(instance, 'start pinned');
   await done(instance, 'attach pinned cpus 1');
   await done(instance, 'attach pinned memory 128MiB');
-  const [thread = ''] = processesOf(instance, 'pinned').flatMap((pid) =>
-    readdirSync(`/proc/${pid}/task`)
-      .map((tid) => `/proc/${pid}/task/${tid}`)
-      .filter((path) => readFileSync(`${path}/comm`, 'utf8').startsWith('CPU 1/')),
-  );
-  assert.match(readFileSync(`${thread}/status`, 'utf8'), /^Cpus_allowed_list:\t0$/m);
+  assert.equal(allowedCpus('pinned', 1), '0');
   await audited('pinned');
   await done(instance, 'kill pinned');
   assert.match(await done(instance, 'drill pinned'), /^pinned +all \d+ attempts blocked/);

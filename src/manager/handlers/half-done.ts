@@ -1,6 +1,4 @@
-import type { Outcome } from '../outcome.ts';
-
-type Failed = Extract<Outcome<never>, { readonly ok: false }>;
+import type { Failed } from '../outcome.ts';
 
 /** The machine has it, or has it no more; the definition was not changed. */
 export function halfDone(done: string, machine: string, { faults }: Failed): Failed {

@@ -4,7 +4,7 @@ import { commands } from '../../qmp/commands.ts';
 import { monitorFailure } from '../lifecycle/give-file.ts';
 import { lookAtWalls } from '../lifecycle/look-at-walls.ts';
 import type { Machine } from '../lifecycle/machine.ts';
-import { failure, success, type Outcome } from '../outcome.ts';
+import { failure, success, type Failed, type Outcome } from '../outcome.ts';
 import { settleDisks } from './drop-disk.ts';
 import { giveDevice, nothingOpen } from './give-device.ts';
 import { workAlone, type HotplugServices, type Work } from './hotplug-services.ts';
@@ -34,19 +34,36 @@ async function attach(work: Work, count: number): Promise<Outcome<readonly strin
   const free = places.value.flatMap(({ taken, device }, index) =>
     taken ? [] : [{ ...device, id: `cpu.${index}` }],
   );
+  if (free.length < count)
+    return failure(
+      'monitor-failed',
+      `QEMU of machine "${machine.name}" tells of ${free.length} free places for virtual CPUs, and it was started with ${room}`,
+      'see `qward logs`',
+    );
   const given: string[] = [];
+  let kept: Outcome<unknown> = success(undefined);
   for (const device of free.slice(0, count)) {
-    const added = await giveDevice(work, { ...nothingOpen, id: device.id, device }, [
+    kept = await giveDevice(work, { ...nothingOpen, id: device.id, device }, [
       () => commands.deviceAdd(session, device),
     ]);
-    if (!added.ok) return added;
+    if (!kept.ok) break;
     given.push(device.id);
   }
-  // SECURITY: promise 2. Threads that came have every wall, and the CPUs, that those of the start have.
+  // SECURITY: promise 2. Threads that came have every wall, and the CPUs, that those of the start have: also where the next did not come.
   const pinned = await pin(work);
   if (!pinned.ok) return pinned;
   const walls = await lookAtWalls(services, machine, `${given.join(', ')} came`);
-  return walls.ok ? success(given) : walls;
+  if (!walls.ok) return walls;
+  return kept.ok ? success(given) : butGiven(given, kept);
+}
+
+function butGiven(given: readonly string[], failed: Failed): Failed {
+  const [first, ...rest] = failed.faults;
+  if (given.length === 0 || first === undefined) return failed;
+  return {
+    ok: false,
+    faults: [{ ...first, message: `${given.join(', ')} attached, but ${first.message}` }, ...rest],
+  };
 }
 
 async function pin({ services, machine, run }: Work): Promise<Outcome<unknown>> {
