@@ -127,7 +127,7 @@ async function configure(root: string): Promise<void> {
 export const inside = (root: string, ...words: string[]): Promise<void> =>
   enclosed('chroot', [root, ...words]);
 
-/** Nobody logs in, nothing is fetched, and what only costs time at boot is left out. */
+/** Nobody logs in, nothing is fetched, and what only costs time at boot is left out: a suite unmasks what it needs. */
 async function underSystemd(root: string): Promise<void> {
   copyFileSync(join(guestFiles, 'lab-agent.service'), join(root, 'etc/systemd/system/lab-agent.service'));
   await inside(root, 'systemctl', 'enable', 'lab-agent.service');
@@ -137,7 +137,16 @@ async function underSystemd(root: string): Promise<void> {
     'apt-daily.timer',
     'apt-daily-upgrade.timer',
   ];
-  await inside(root, 'systemctl', 'mask', ...idle, 'e2scrub_reap.service', 'man-db.timer', 'fstrim.timer');
+  await inside(
+    root,
+    'systemctl',
+    'mask',
+    ...idle,
+    'e2scrub_reap.service',
+    'man-db.timer',
+    'fstrim.timer',
+    'ssh.service',
+  );
 }
 
 function finish(building: string, root: string): void {

@@ -66,6 +66,8 @@ export const packages: readonly string[] = [
   'dnsmasq-base',
   'swtpm',
   'openssh-client',
+  // Another host's way to this one.
+  'openssh-server',
   // Users with a systemd of their own.
   'libpam-systemd',
   'dbus-user-session',
