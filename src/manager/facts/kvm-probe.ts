@@ -13,10 +13,13 @@ import { probeImageBytes, probeMagic } from './kvm-probe-image.ts';
 /** Name of the probe's machine; users may not define one of this name while the probe runs. */
 export const kvmProbeMachine = 'kvm-probe';
 /**
- * Counted from `cont`. The guest speaks within 0.3 s on a CPU, within 1.4 s where the host itself is emulated; a busy host
- * needs room, since a wrong "no" holds until the next boot. A KVM that fails mostly stops the guest long before.
+ * CPU time of its QEMU, since a wrong "no" holds until the next boot, and a host that boots many machines may have none for it for
+ * long. The guest speaks within 0.3 s of a CPU's, within 1.4 s where the host itself is emulated. A KVM that fails mostly stops the
+ * guest long before.
  */
 export const kvmProbeLimitMs = 5000;
+/** By the clock, for a guest that stands still. */
+export const kvmProbeWaitMs = 30_000;
 
 export type KvmVerdict = HostFacts['kvm'];
 
