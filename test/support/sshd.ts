@@ -40,7 +40,7 @@ function script(path: string, text: string): void {
   chmodSync(path, 0o755);
 }
 
-/** `snippet`: configuration of accounts, where /usr/bin/qward and /etc/ssh/qward-remote stand for the instance's. */
+/** `snippet`: configuration of accounts, where /usr/bin/qward, /etc/ssh/qward-remote and the host's instance stand for the instance's own. */
 export async function startSshd(
   instance: Instance,
   { accounts, snippet }: { readonly accounts: readonly SshAccount[]; readonly snippet: string },
@@ -86,6 +86,7 @@ export async function startSshd(
       'LogLevel VERBOSE',
       snippet
         .replaceAll('/usr/bin/qward', qward)
+        .replaceAll(' --system', '')
         .replaceAll('/etc/ssh/qward-remote', join(directory, 'keys')),
       '',
     ].join('\n'),

@@ -23,7 +23,7 @@ export const dialStdio = defineCommand({
   },
   examples: [
     {
-      line: 'qward dial-stdio --sockets-only',
+      line: 'qward dial-stdio --sockets-only --system',
       meaning: 'as ForceCommand of sshd: an account that has this alone',
     },
   ],
