@@ -33,6 +33,12 @@ cp /lab/vmlinuz /lab/initrd.cpio /var/lib/qward/images/
 # The translator's SVM brings the host's kernel down where two CPUs run guests at the same time.
 systemctl set-property qward.slice AllowedCPUs=1`;
 
+/** Beside others on the machine that runs the lab's host the test guest may take longer than its limit: the verdict counts for the boot. */
+export const kvmProvedScript = `for i in 1 2 3 4 5; do
+  qward doctor | grep -q 'KVM .*a test guest ran' && break
+  systemctl stop qward-manager.service && find /run/qward -name kvm.json -delete
+done`;
+
 /** Defines a machine with the demo guest and a disk of its own. */
 export function defineScript(name: string, accel: 'kvm' | 'tcg'): string {
   const images = '/var/lib/qward/images';

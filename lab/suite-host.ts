@@ -12,9 +12,10 @@ export interface SuiteOptions {
   readonly parameters?: string;
   readonly spareDisk?: boolean;
   readonly diskMib?: number;
+  /** Where many guests run in it beside the host's own programs. */
+  readonly memoryMib?: number;
 }
 
-/** Of all suites but one: guests run in it beside the host's own programs. */
 const memoryMib = 3072;
 const installLimitMs = 300_000;
 
@@ -23,7 +24,7 @@ export async function suiteHost({ bring, prepare, ...options }: SuiteOptions = {
   const image = await labImage((line) => console.log(line));
   const payload = await makePayload();
   await bring?.(payload.directory);
-  const host = LabHost.create(image, { ...options, payload: payload.directory, memoryMib });
+  const host = LabHost.create(image, { memoryMib, ...options, payload: payload.directory });
   payload[Symbol.dispose]();
   before(async () => {
     await host.boot();

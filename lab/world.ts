@@ -29,7 +29,10 @@ ip netns exec world busybox httpd -p 80 -h /run/site/world
 busybox httpd -p 8000 -h /run/site/host`;
 
 /** Puts a program of lab/inside into /lab of the host, for qward's own runtime: /usr/lib/qward/node /lab/NAME.js. */
-export async function bringProgram(directory: string, name: 'in-guest' | 'image-mirror'): Promise<void> {
+export async function bringProgram(
+  directory: string,
+  name: 'in-guest' | 'image-mirror' | 'see-screen',
+): Promise<void> {
   await build({
     entryPoints: [join(import.meta.dirname, `inside/${name}.ts`)],
     outfile: join(directory, `${name}.js`),
