@@ -258,7 +258,7 @@ complete -c qward -n '__fish_seen_subcommand_from media' -l host -s H -xa '(qwar
 complete -c qward -n '__fish_seen_subcommand_from media' -l system -d 'The host\'s machines, whoever calls.'
 complete -c qward -n '__fish_seen_subcommand_from media' -l session -d 'Your own machines, with your own rights alone; without either, what /etc/qward/instances.json says.'
 complete -c qward -n '__fish_seen_subcommand_from media' -l socket -rF -d 'The manager\'s socket; else QWARD_SOCKET, else /run/qward/api.sock.'
-complete -c qward -n __fish_use_subcommand -xa attach -d 'Show what a running machine has; give it a disk, card, CPUs, memory.'
+complete -c qward -n __fish_use_subcommand -xa attach -d 'Show what a running machine has; give it disks, cards, USB, CPUs, RAM.'
 complete -c qward -n '__fish_seen_subcommand_from attach' -xa '(__qward_machines)'
 complete -c qward -n '__fish_seen_subcommand_from attach' -rF
 complete -c qward -n '__fish_seen_subcommand_from attach' -l persist -s p -d 'Write it into the definition too.'

@@ -42,6 +42,15 @@ export const hotplugRoutes = {
           }),
         )
         .describe('Network cards that were attached since the machine was started.'),
+      usb: z
+        .array(
+          z.object({
+            id,
+            device: z.string().describe('Vendor and product, or port.'),
+            plugged: z.boolean().describe('False: the machine gets it when it is plugged in.'),
+          }),
+        )
+        .describe('USB devices of the host.'),
       cpus: z.object({
         now: z.int(),
         most: z.int().describe('As many as there is room for.'),
@@ -67,7 +76,7 @@ export const hotplugRoutes = {
     right: 'define',
     logged: true,
     summary:
-      'Gives a disk, a network card, CPUs or memory to a running machine; the walls are looked at afterwards.',
+      'Gives a disk, a network card, a USB device, CPUs or memory to a running machine; the walls are looked at afterwards.',
     params: onMachine,
     body: z.strictObject({
       disk: z
@@ -80,6 +89,10 @@ export const hotplugRoutes = {
         .looseObject({ id })
         .optional()
         .describe('As in `nics` of a definition, of `kind: bridge` or `network`; in place of `disk`.'),
+      usb: z
+        .looseObject({ id })
+        .optional()
+        .describe('As in `hostDevices` of a definition, with `usb`; in place of `disk`.'),
       cpus: z
         .int()
         .min(1)

@@ -103,6 +103,7 @@ function faultOfPath(descriptor: OpenDescriptor, expected: MachineWalls): string
     return shown.access === 'ro' && mayWrite(descriptor)
       ? `${target} is open for writing, planned to be read`
       : null;
+  if (isUsbDevice(descriptor, expected)) return null;
   const granted = launch.descriptors.filter(
     (one) => one.kind === 'file' && isFile(descriptor, one.path, expected),
   );
@@ -120,6 +121,17 @@ function isFile(descriptor: OpenDescriptor, path: string, expected: MachineWalls
   const identity = expected.files[path];
   if (identity === undefined) return withoutDeleted(descriptor.target) === path;
   return descriptor.device === identity.device && descriptor.inode === identity.inode;
+}
+
+/** SECURITY: promise 5. The very node that was opened for the machine, by whatever name it has, or had: the device may be gone. */
+function isUsbDevice({ type, device, inode }: OpenDescriptor, { launch, files }: MachineWalls): boolean {
+  return (
+    type === typeMask.character &&
+    launch.descriptors.some((one) => {
+      const node = one.kind === 'usb' ? files[one.device] : undefined;
+      return node?.device === device && node.inode === inode;
+    })
+  );
 }
 
 /** Its one Unix socket leads to QEMU; the others are connections of the guest, which it makes and ends all the time. */
@@ -186,10 +198,18 @@ function faultsOfSockets(state: ProcessState, expected: MachineWalls): string[] 
     .map(({ inode }) => inode);
   const made = (shows ? reach.connects : 0) + (launch.descriptors.some(isOfTpm) ? 1 : 0) + shares;
   const connects = unnamed.slice(0, made).map(({ inode }) => inode);
+  // libusb's, on which the filter lets nothing be but a socket for what udev tells.
+  const ofUsb = descriptors
+    .filter(
+      ({ target, inode }) => target.startsWith('socket:[') && sockets.every((one) => one.inode !== inode),
+    )
+    .slice(0, relaxedTo(expected, 'usb').length > 0 ? 1 : 0)
+    .map(({ fd }) => fd);
   return descriptors.flatMap(({ fd, target, inode }) => {
     if (!target.startsWith('socket:[')) return [];
     const socket = sockets.find((one) => one.inode === inode);
-    if (socket === undefined) return reach.network ? [] : [`${fd}: ${target}, not a Unix socket`];
+    if (socket === undefined)
+      return reach.network || ofUsb.includes(fd) ? [] : [`${fd}: ${target}, not a Unix socket`];
     if (reach.listening.includes(socket.path)) return [];
     // SECURITY: promise 5. The very sockets that the manager handed over, and no other in their place.
     if (socket.path === '' && socket.namespace === 'host')
@@ -261,8 +281,12 @@ function faultsOfMappings(state: ProcessState, expected: MachineWalls): string[]
     ...launch.descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : [])),
     ...Object.values(expected.files).flatMap(({ device, inode }) => [`/${device}:${inode}`, `/*:${inode}`]),
   ];
+  const usbNodes = state.facts.descriptors
+    .filter((descriptor) => isUsbDevice(descriptor, expected))
+    .map(({ target }) => withoutDeleted(target));
   return state.facts.mappedFiles.map(withoutDeleted).flatMap((path) => {
-    const known = internalMapping.test(path) || isBeneath(path, planned);
+    // libusb maps memory of the device's node for what it transfers.
+    const known = internalMapping.test(path) || isBeneath(path, planned) || usbNodes.includes(path);
     return known ? [] : [`maps ${path}, which was not planned`];
   });
 }

@@ -1,5 +1,7 @@
 /** Why a file that the policy and a claim would give could not be opened, and what cures it. */
 import { readFileSync, type Stats } from 'node:fs';
+import said from '../../resources/file-refusals.json' with { type: 'json' };
+import { NotOpenedError } from '../linux/descriptors.ts';
 import { accountOf } from '../linux/accounts.ts';
 import { parseMountinfo } from '../linux/mountinfo.ts';
 import type { FilePlace } from '../policy/file-rules.ts';
@@ -11,74 +13,16 @@ interface Attempt {
   readonly place: FilePlace | null;
   /** Name of the user with whose rights it was tried; null: root. */
   readonly user: string | null;
-  /** What the path names, where it was found. */
-  readonly stats: Stats | null;
+  /** What came of it; it may tell what the path names. */
+  readonly error: unknown;
 }
 
-/** Errno names, and those of `NotOpenedError`. */
-const explanations: Readonly<Record<string, Omit<Refusal, 'rule'> & { readonly rule?: OwnRule }>> = {
-  ENOENT: { code: 'file-missing', message: 'does not exist', hint: 'check the path' },
-  ENOTDIR: { code: 'file-missing', message: 'does not exist', hint: 'check the path' },
-  ELOOP: {
-    code: 'file-kind',
-    message: 'is, or lies behind, a symbolic link',
-    hint: 'write the path that the link leads to; links are never followed',
-    rule: 'no-links',
-  },
-  EXDEV: { code: 'policy-refused', message: 'leads out of its storage root', hint: 'write the plain path' },
-  ENOTREG: {
-    code: 'file-kind',
-    message: 'is not a regular file',
-    hint: 'name an image file',
-    rule: 'regular-files',
-  },
-  EOTHERKIND: {
-    code: 'file-kind',
-    message: 'is not a file or directory where one is asked for, or not a Unix socket',
-    hint: 'name files in confinement.files, sockets in confinement.sockets, devices in confinement.devices',
-  },
-  ENOTBLK: {
-    code: 'file-kind',
-    message: 'is not a block device',
-    hint: 'mend the policy, or name an image file',
-  },
-  EKERNEL: {
-    code: 'file-kind',
-    message: "is one of the kernel's own files",
-    hint: 'name an image file',
-    rule: 'kernel-files',
-  },
-  EISBLK: {
-    code: 'policy-refused',
-    message: 'is a block device that the policy does not list',
-    hint: 'the administrator adds it to blockDevices, or its volume group to lvmGroups',
-  },
-  EOTHER: {
-    code: 'policy-refused',
-    message: 'is not a volume of the group that the policy lists',
-    hint: 'see `lvs`; a part that LVM hides beneath a volume is none',
-  },
-  EBUSY: {
-    code: 'image-locked',
-    message: 'is mounted, or a part of another device',
-    hint: 'unmount it, or take it out of the array or group (`lsblk` shows which)',
-  },
-  EAGAIN: {
-    code: 'image-locked',
-    message: 'is held by another program (a lease)',
-    hint: '`lslocks` shows which; end it, or try again in a minute',
-  },
-  EROFS: {
-    code: 'file-unreadable',
-    message: 'cannot be opened (EROFS)',
-    hint: 'the file system is read-only: set readonly: true',
-  },
-};
+const explanations: Readonly<Record<string, Refusal>> = said.errnos;
 
 export function explainFile({ path, access }: FileRequest, code: string, attempt: Attempt): Refusal {
-  const { place, user, stats } = attempt;
+  const { place, user, error } = attempt;
   if (user !== null && (code === 'EACCES' || code === 'EPERM'))
-    return closedTo(user, { path, access }, stats);
+    return closedTo(user, { path, access }, error instanceof NotOpenedError ? error.stats : null);
   // A node beyond /dev is none that a policy could list.
   const kind = code === 'EISBLK' && !path.startsWith('/dev/') ? 'ENOTREG' : code;
   const { message, ...rest }: Refusal = explanations[kind] ?? {
@@ -96,13 +40,8 @@ function closedTo(
   { path, access }: Omit<FileRequest, 'claimant'>,
   stats: Stats | null,
 ): Refusal {
-  const rule: OwnRule = 'owner-rights';
-  const refusal = (message: string, hint: string): Refusal => ({
-    code: 'file-unreadable',
-    message,
-    hint,
-    rule,
-  });
+  const [code, rule] = ['file-unreadable', 'owner-rights' satisfies OwnRule];
+  const refusal = (message: string, hint: string): Refusal => ({ code, message, hint, rule });
   if (stats !== null) {
     const owner = accountOf(stats.uid)?.name ?? `uid ${stats.uid}`;
     const mode = `0${(stats.mode & 0o7777).toString(8)}`;

@@ -8,7 +8,9 @@ import type { LaunchedMachine, Refusal } from '../protocol/broker.ts';
 import { firstDescriptor, type Descriptor, type LaunchRequest, type SocketName } from '../protocol/launch.ts';
 import type { FileDescriptor, FileGiving, Means } from './means.ts';
 import { openGranted } from './open-file.ts';
+import type { LaunchRecord } from './records.ts';
 import { refusedAs } from './refused-as.ts';
+import { openUsbDevice } from './usb-devices.ts';
 
 /** The descriptors that will be 3, 4, … in QEMU. The caller closes them. */
 export interface Opened {
@@ -25,6 +27,8 @@ interface Giving extends FileGiving {
   readonly directory: string;
   readonly grounds: FileGrounds;
   readonly means: Means;
+  /** Of all machines. */
+  readonly records: () => readonly LaunchRecord[];
   /** What was opened before, from descriptor 3 on. */
   readonly fds: readonly number[];
   /** Descriptors of which there are further queues. */
@@ -83,9 +87,10 @@ export async function openDescriptors(
 function identitiesOf(descriptors: readonly Descriptor[], fds: readonly number[]): Opened['files'] {
   const files = descriptors.flatMap((descriptor, index) => {
     const fd = fds[index];
-    if (descriptor.kind !== 'file' || fd === undefined) return [];
+    if ((descriptor.kind !== 'file' && descriptor.kind !== 'usb') || fd === undefined) return [];
     const { dev, ino } = fstatSync(fd);
-    return [[descriptor.path, { device: dev, inode: ino }] as const];
+    const name = descriptor.kind === 'file' ? descriptor.path : descriptor.device;
+    return [[name, { device: dev, inode: ino }] as const];
   });
   return Object.fromEntries(files);
 }
@@ -139,6 +144,8 @@ function openOne(descriptor: Descriptor, giving: Giving): number | Refusal | Pro
       return giving.waits === true
         ? listening(bindUnixSocket(socketPath(giving.directory, descriptor.socket), 0o600))
         : connectCard(descriptor, giving.directory);
+    case 'usb':
+      return openUsbDevice(descriptor.device, giving.records);
   }
 }
 

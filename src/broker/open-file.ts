@@ -1,22 +1,16 @@
 /** Opens a file for a machine, as the policy and the claims of users give it: with root's rights, or with a user's. */
 import { closeSync, type Stats } from 'node:fs';
 import { isLvmVolume } from '../linux/block-device.ts';
-import {
-  NotOpenedError,
-  openBlockDevice,
-  openRegular,
-  openRegularBeneath,
-  type OpenFile,
-} from '../linux/descriptors.ts';
+import { openBlockDevice, openRegular, openRegularBeneath, type OpenFile } from '../linux/descriptors.ts';
 import { refuseClaimant } from '../policy/claim-rules.ts';
 import { grantOf, type Claimant, type FileGrounds, type FilePlace } from '../policy/file-rules.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { FileRequest, Refusal } from '../protocol/broker.ts';
 import { storageRoots, type BrokerContext } from './context.ts';
 import { explainFile } from './file-refusals.ts';
-import { errorCode } from '../linux/errno.ts';
 import type { Means } from './means.ts';
 import { personOf } from './person.ts';
+import { refusedAs } from './refused-as.ts';
 
 export type FileOutcome =
   | ({ readonly ok: true } & OpenFile)
@@ -61,21 +55,18 @@ export function openGranted(
   const grant = grantOf(file, grounds);
   if (!grant.ok) return grant;
   const { place, claimant } = grant;
-  try {
-    // SECURITY: promise 4. What a user gave is opened with that user's rights, and none of root's.
-    const opened =
+  // SECURITY: promise 4. What a user gave is opened with that user's rights, and none of root's.
+  const opened = refusedAs(
+    () =>
       claimant === null
         ? openAt(place, file)
-        : withRightsOf(claimant, () => openAt(withoutRoot(place), file));
-    if (isTheOwners(opened.stats, grant)) return { ok: true, ...opened };
-    closeSync(opened.fd);
-    return { ok: false, refusal: foreign(file.path) };
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === '') throw error;
-    const stats = error instanceof NotOpenedError ? error.stats : null;
-    return { ok: false, refusal: explainFile(file, code, { place, user: claimant?.name ?? null, stats }) };
-  }
+        : withRightsOf(claimant, () => openAt(withoutRoot(place), file)),
+    (code, error) => explainFile(file, code, { place, user: claimant?.name ?? null, error }),
+  );
+  if ('code' in opened) return { ok: false, refusal: opened };
+  if (isTheOwners(opened.stats, grant)) return { ok: true, ...opened };
+  closeSync(opened.fd);
+  return { ok: false, refusal: foreign(file.path) };
 }
 
 /** To a user's own rights a storage root is a directory like others. */

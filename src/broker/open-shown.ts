@@ -1,6 +1,6 @@
 /** As root: what a jail shows of the host at its own paths, each as a mount that stands nowhere yet. */
 import { closeSync } from 'node:fs';
-import { NotOpenedError, openToShow, type OpenFile } from '../linux/descriptors.ts';
+import { openToShow, type OpenFile } from '../linux/descriptors.ts';
 import { errorCode } from '../linux/errno.ts';
 import { cloneMount } from '../linux/idmapped.ts';
 import { withRightsOf } from '../linux/open-as.ts';
@@ -9,6 +9,7 @@ import { shownGrant, type ShownGrant } from '../policy/shown-rules.ts';
 import type { Refusal } from '../protocol/broker.ts';
 import type { LaunchRequest, Shown } from '../protocol/launch.ts';
 import { explainFile } from './file-refusals.ts';
+import { refusedAs } from './refused-as.ts';
 
 /** A mount for a jail's tree. The caller closes `mount`. */
 export interface ShownMount {
@@ -49,16 +50,12 @@ async function openOne(
   if (!grant.ok) return grant.refusal;
   const { claimant } = grant;
   const open = (): OpenFile => openToShow(one.path, one.access, one.kind, grant.place?.ownedBy);
-  let file: OpenFile;
-  try {
-    // SECURITY: promise 4. What a user gave is looked at with that user's rights, and none of root's.
-    file = claimant === null ? open() : withRightsOf(claimant, open);
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === '') throw error;
-    const stats = error instanceof NotOpenedError ? error.stats : null;
-    return explainFile(one, code, { place: null, user: claimant?.name ?? null, stats });
-  }
+  // SECURITY: promise 4. What a user gave is looked at with that user's rights, and none of root's.
+  const file = refusedAs(
+    () => (claimant === null ? open() : withRightsOf(claimant, open)),
+    (code, error) => explainFile(one, code, { place: null, user: claimant?.name ?? null, error }),
+  );
+  if ('code' in file) return file;
   const { fd, stats } = file;
   // SECURITY: promise 4. In a directory the machine has no more than the user has: only the user's own files are its own there.
   const owner = stats.isDirectory() && claimant !== null ? claimant : stats;

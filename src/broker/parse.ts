@@ -23,6 +23,7 @@ import {
   shownKinds,
   socketNames,
   type Descriptor,
+  type LaterDescriptor,
   type LaunchLimits,
   type LaunchRequest,
   type Pin,
@@ -71,13 +72,16 @@ const distinct =
 
 const bridge = text(15, /^[a-zA-Z][a-zA-Z0-9_.-]*$/);
 
-const card = { network, nic: text(31, nicPattern), mac: text(17, macPattern) };
+const later = {
+  file: record({ kind: oneOf(['file']), path, access, claimant, reopened: oneOf([true, false]) }),
+  tap: record({ kind: oneOf(['tap']), bridge }),
+  card: record({ kind: oneOf(['card']), network, nic: text(31, nicPattern), mac: text(17, macPattern) }),
+  usb: record({ kind: oneOf(['usb']), device: text(255, relaxedTo) }),
+};
 
 const descriptor = tagged<Descriptor>('kind', {
-  file: record({ kind: oneOf(['file']), path, access, claimant, reopened: oneOf([true, false]) }),
+  ...later,
   socket: record({ kind: oneOf(['socket']), name: oneOf(socketNames) }),
-  tap: record({ kind: oneOf(['tap']), bridge }),
-  card: record({ kind: oneOf(['card']), ...card }),
   queue: record({
     kind: oneOf(['queue']),
     of: integer(firstDescriptor, firstDescriptor + maxDescriptors - 1),
@@ -136,17 +140,7 @@ const request = tagged<BrokerRequest>('call', {
     paths: list(512, fileRequest),
     head: oneOf(headSizes),
   }),
-  open: record<Required<Extract<BrokerRequest, { call: 'open' }>>>(
-    {
-      v,
-      call: oneOf(['open']),
-      machine,
-      file: orNull(fileRequest),
-      bridge: orNull(bridge),
-      card: orNull(record(card)),
-    },
-    { bridge: null, card: null },
-  ),
+  open: record({ v, call: oneOf(['open']), machine, descriptor: tagged<LaterDescriptor>('kind', later) }),
   status: record({ v, call: oneOf(['status']) }),
   history: record({
     v,

@@ -2,12 +2,15 @@
 import { errorCode } from '../linux/errno.ts';
 import type { Refusal } from '../protocol/broker.ts';
 
-export function refusedAs(open: () => number, explain: (code: string) => Refusal): number | Refusal {
+export function refusedAs<Opened = number>(
+  open: () => Opened,
+  explain: (code: string, error: unknown) => Refusal,
+): Opened | Refusal {
   try {
     return open();
   } catch (error) {
     const code = errorCode(error);
     if (code === '') throw error;
-    return explain(code);
+    return explain(code, error);
   }
 }

@@ -44,7 +44,7 @@ export function extraDevices({
     ...scsiControllers.slice(1).map((_, index) => `scsi.${index + 1}`),
     ...serials.flatMap(({ id, type }) => (type === 'pci' ? [`serial.${id}`] : [])),
     ...(vsock === undefined ? [] : ['vsock']),
-    ...hostDevices.map(({ id }) => `host.${id}`),
+    ...hostDevices.flatMap(({ id, pci }) => (pci === undefined ? [] : [`host.${id}`])),
     ...shares.map((_, index) => `share.${index}`),
     ...moreVideo.map((_, index) => `graphics.${index + 1}`),
     ...(inputs ?? []).flatMap(({ bus }, index) => (bus === 'virtio' ? [`input.${index}`] : [])),

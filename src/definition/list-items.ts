@@ -7,7 +7,11 @@ import { readYaml } from './read-yaml.ts';
 import { lineStart, nextLine, spliced } from './yaml-text.ts';
 
 /** `source` must be a definition without faults. */
-export function addToList(source: string, list: 'disks' | 'nics', item: PlainMap): ChangedSource {
+export function addToList(
+  source: string,
+  list: 'disks' | 'nics' | 'hostDevices',
+  item: PlainMap,
+): ChangedSource {
   const text = withItem(source, list, JSON.stringify(item));
   if (text !== undefined && isOnlyChange(source, text, { list, item })) return checkedSource(text);
   const message = 'cannot be added to in the way this definition is written';

@@ -12,7 +12,8 @@ export type RelaxedWall =
   | 'selinux'
   | 'apparmor'
   | 'capability'
-  | 'pci';
+  | 'pci'
+  | 'usb';
 
 export interface Relaxation {
   /** file, device, socket: something of the host that is reached; else a wall. */
@@ -59,8 +60,9 @@ export function relaxationsOf(definition: {
   readonly vsock?: MachineDefinition['vsock'];
   readonly sound?: MachineDefinition['sound'];
   readonly hostDevices: MachineDefinition['hostDevices'];
+  readonly hotplug?: Pick<MachineDefinition['hotplug'], 'usb'>;
 }): readonly Relaxation[] {
-  const { confinement, rawio, disks, memoryBacking, numa, vsock, sound, hostDevices } = definition;
+  const { confinement, rawio, disks, memoryBacking, numa, vsock, sound, hostDevices, hotplug } = definition;
   return [
     ...disks.flatMap((disk, index) =>
       disk.rawio === true ? [one('capability', 'sys_rawio', ['disks', index, 'rawio'], {})] : [],
@@ -84,9 +86,13 @@ export function relaxationsOf(definition: {
           one('socket', sound.server, ['sound', 'server'], {}),
           ...soundCalls.map((call) => one('syscall', call, ['sound', 'server'], {})),
         ]),
-    ...hostDevices.map((device, index) =>
-      one('pci', device.pci, ['hostDevices', index, 'pci'], whyOf(device)),
+    ...hostDevices.flatMap((device, index) =>
+      (['pci', 'usb'] as const).flatMap((bus) => {
+        const to = device[bus];
+        return to === undefined ? [] : [one(bus, to, ['hostDevices', index, bus], whyOf(device))];
+      }),
     ),
+    ...(hotplug?.usb === true ? [one('usb', 'reserve', ['hotplug', 'usb'], {})] : []),
     ...(rawio === 'reserve' ? [one('capability', 'sys_rawio', ['rawio'], {})] : []),
     ...reachedBy(confinement),
     ...filterOf(confinement),

@@ -31,7 +31,8 @@ export function microvmHasFewDevices(draft: Draft): readonly Broken[] {
     ),
     ...when(draft.iommu !== undefined && draft.iommu.model !== 'none', () => no(['iommu', 'model'], 'IOMMU')),
     ...when(draft.vsock !== undefined, () => no(['vsock'], 'vsock')),
-    ...when((draft.hostDevices ?? []).length > 0, () => no(['hostDevices'], 'PCI devices')),
+    ...when((draft.hostDevices ?? []).length > 0, () => no(['hostDevices'], 'PCI devices and USB')),
+    ...when(draft.hotplug?.usb === true, () => no(['hotplug', 'usb'], 'USB')),
     ...when((draft.shares ?? []).length > 0, () => no(['shares'], 'shared folders')),
     ...(draft.serials ?? []).flatMap(({ type }, index) =>
       when(type !== 'isa', () => no(['serials', index, 'type'], 'such serial port')),
@@ -119,7 +120,16 @@ export function inputsAreKnown({ inputs }: Draft): readonly Broken[] {
   );
 }
 
-export function usbHasRoom({ vnc, inputs, sound, usb, disks, serials }: Draft): readonly Broken[] {
+export function usbHasRoom({
+  vnc,
+  inputs,
+  sound,
+  usb,
+  disks,
+  serials,
+  hostDevices,
+  hotplug,
+}: Draft): readonly Broken[] {
   if (vnc === undefined || sound === undefined || usb === undefined) return [];
   const parts = {
     serials: serials ?? [],
@@ -128,6 +138,8 @@ export function usbHasRoom({ vnc, inputs, sound, usb, disks, serials }: Draft): 
     sound,
     usb,
     disks: disks.map(({ value }) => value),
+    hostDevices: hostDevices ?? [],
+    hotplug,
   };
   const [devices, ports, controller] = [usbDevices(parts), usbPorts(parts), usbController(parts)];
   return [
@@ -137,6 +149,9 @@ export function usbHasRoom({ vnc, inputs, sound, usb, disks, serials }: Draft): 
         `${controller === 'none' ? 'there is no controller' : `${controller} has ${ports} ports`}, and ${devices} devices are on USB`,
         controller === 'xhci' ? 'Leave usb.ports out, or raise it.' : 'Use usb.model: xhci.',
       ),
+    ),
+    ...when(controller === 'none' && hotplug?.usb === true, () =>
+      broken(['hotplug', 'usb'], 'there is no USB controller', 'Leave usb.model out.'),
     ),
     ...when(usb.ports !== undefined && controller !== 'xhci', () =>
       broken(['usb', 'ports'], `counts for xhci only, and the controller is ${controller}`, 'Remove it.'),
@@ -255,11 +270,28 @@ export function devicesHavePlaces(draft: Draft): readonly Broken[] {
 }
 
 export function hostDevicesOnce({ hostDevices = [] }: Draft): readonly Broken[] {
-  return hostDevices.flatMap(({ pci }, index) =>
-    when(hostDevices.findIndex((other) => other.pci === pci) < index, () =>
-      broken(['hostDevices', index, 'pci'], `${pci} is named twice`, 'Name each device once.'),
-    ),
-  );
+  return hostDevices.flatMap(({ id, pci, usb, rom, optional }, index) => {
+    const [key, device = ''] = pci === undefined ? ['usb', usb] : ['pci', pci];
+    const path = ['hostDevices', index];
+    return [
+      ...when((pci === undefined) === (usb === undefined), () =>
+        broken(
+          path,
+          `${id} is ${pci === undefined ? 'no device' : 'two devices'}`,
+          'Give one of pci and usb.',
+        ),
+      ),
+      ...when(hostDevices.findIndex((other) => (other.pci ?? other.usb) === device) < index, () =>
+        broken([...path, key], `${device} is named twice`, 'Name each device once.'),
+      ),
+      ...when(usb !== undefined && !rom, () =>
+        broken([...path, 'rom'], 'a USB device has no ROM', 'Remove it.'),
+      ),
+      ...when(pci !== undefined && optional, () =>
+        broken([...path, 'optional'], 'counts for USB devices only', 'Remove it.'),
+      ),
+    ];
+  });
 }
 
 export function serialsHavePlaces({ machine, console, serials = [] }: Draft): readonly Broken[] {

@@ -75,6 +75,12 @@ const hotplug = z.strictObject({
     .describe(
       'Places for disks that are attached while the machine runs; each is a PCI Express port of `q35`. Unset: 4 on `q35`, none beside AMD’s IOMMU; `pc` needs none.',
     ),
+  usb: z
+    .boolean()
+    .default(false)
+    .describe(
+      'USB devices of the host may be attached while the machine runs, though `hostDevices` names none: it has a controller, and the calls with which QEMU looks for such devices.',
+    ),
 });
 
 const boot = z.strictObject({
@@ -397,4 +403,5 @@ export type MachineDefinition = z.output<typeof machineSchema>;
 export type DiskDefinition = MachineDefinition['disks'][number];
 export type CdromDefinition = MachineDefinition['cdroms'][number];
 export type NicDefinition = MachineDefinition['nics'][number];
+export type HostDeviceDefinition = MachineDefinition['hostDevices'][number];
 export type UserNic = Extract<NicDefinition, { kind: 'user' }>;

@@ -1,5 +1,5 @@
 /** What of a jail gives way for one machine. Pure: the policy was asked before (policy/admit-relaxations.ts). */
-import { relaxations, type LaunchRequest } from '../protocol/launch.ts';
+import { relaxations, type LaunchRequest, type Relaxed } from '../protocol/launch.ts';
 import { compileSeccomp, type OciSeccomp, type SeccompProfile } from './seccomp.ts';
 
 const namespaceTypes: Readonly<Record<string, string>> = {
@@ -31,6 +31,10 @@ export function capabilitiesOf(launch: LaunchRequest): CapabilitySets {
   return { bounding: names, effective: names, inheritable: names, permitted: names, ambient: names };
 }
 
+/** Which PCI or USB device it is makes no difference. */
+const groupOf = ({ relax, to }: Relaxed): string =>
+  relax === 'pci' || relax === 'usb' ? relax : `${relax} ${to}`;
+
 /** Undefined: no filter of qward's. Each grant brings the calls that it is of no use without. */
 export function filterOf(launch: LaunchRequest, profile: SeccompProfile): OciSeccomp | undefined {
   if (relaxations(launch, 'seccomp').length > 0) return undefined;
@@ -42,7 +46,7 @@ export function filterOf(launch: LaunchRequest, profile: SeccompProfile): OciSec
   const sockets = launch.descriptors.flatMap((one) =>
     one.kind === 'socket' ? [one.name] : one.kind === 'netdev' ? [one.socket] : [],
   );
-  const relaxed = (launch.relaxed ?? []).map(({ relax, to }) => (relax === 'pci' ? relax : `${relax} ${to}`));
+  const relaxed = (launch.relaxed ?? []).map(groupOf);
   const granted = [...shown, ...sockets, ...relaxed];
   return compileSeccomp(profile, { groups: granted, calls: relaxations(launch, 'syscall') });
 }

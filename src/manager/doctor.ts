@@ -14,6 +14,7 @@ import { lackOfUserNetwork } from './facts/user-network.ts';
 import type { History, HistoryState } from './history/history.ts';
 import type { Outcome } from './outcome.ts';
 import { notYours } from './session/own-kvm.ts';
+import { ownUsbDevices, usbCheck } from './session/own-usb.ts';
 import { sessionChecks } from './session/session-checks.ts';
 import type { PolicySource } from './policy-source.ts';
 import type { BrokenFile } from './store/definition-store.ts';
@@ -76,7 +77,9 @@ export async function examineHost(
     kvmCheck(kvm),
     uefiCheck(host),
     tpmCheck(swtpm),
-    ...(services.instance === 'session' ? [] : [shareCheck(virtiofsd), vhostCheck(host), passthroughCheck()]),
+    ...(services.instance === 'session'
+      ? []
+      : [shareCheck(virtiofsd), vhostCheck(host), passthroughCheck(), usbCheck(ownUsbDevices())]),
     userNetworkCheck(userNetwork, services.instance === 'session'),
     stateCheck(services.brokenFiles(), status.ok ? status.value.damaged : []),
     historyCheck(services.history.state),

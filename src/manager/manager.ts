@@ -43,6 +43,7 @@ import { createBlockHandlers } from './handlers/block-handlers.ts';
 import { BackupRegister } from './blocks/backup-register.ts';
 import { PullNotes, settlePull } from './blocks/pull-notes.ts';
 import { settleBlocks } from './blocks/settle-blocks.ts';
+import { UsbWatch, usbEveryMs } from './hotplug/watch-usb.ts';
 import { createHotplugHandlers } from './handlers/hotplug-handlers.ts';
 import { createMetrics, createStatsHandlers } from './handlers/stats-handlers.ts';
 import { createMediaHandlers } from './handlers/media-handlers.ts';
@@ -235,6 +236,13 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     adopt,
   });
   const shutdown = new HostShutdown({ ...services, phase, log, adopt });
+  const usb = new UsbWatch({
+    ...services,
+    networks,
+    planner: host.planner,
+    audit: host.audit,
+    holderOf: (...of) => machines.holderOf(...of),
+  });
   const app = createApi({
     ...services,
     definitions,
@@ -269,6 +277,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
     for (const { life } of machines.all()) if (life.run !== undefined) void life.probe();
     void machines.lookForAddresses();
   }, probeEveryMs);
+  const usbTimer = setInterval(() => void usb.look(machines.all()), usbEveryMs);
   return {
     app,
     machines,
@@ -293,6 +302,7 @@ export async function createManager(options: ManagerOptions): Promise<Manager> {
       ending.abort(new Error('the manager ends'));
       jobs.end();
       clearInterval(timer);
+      clearInterval(usbTimer);
       await throwaways[Symbol.asyncDispose]();
       await Promise.all(machines.all().map(({ life }) => life.release()));
       await app.close();

@@ -34,7 +34,7 @@ import type { Quotas } from './quotas.ts';
 import { warningFaults } from './policy-grounds.ts';
 import type { ScratchFiles } from './throwaway/scratch-files.ts';
 import { ensureTpmState } from './tpm-state.ts';
-import { hostDeviceFaults } from '../plan/host-device-faults.ts';
+import { absentUsb, hostDeviceFaults } from '../plan/host-device-faults.ts';
 import { readHostDevices } from './facts/host-devices.ts';
 import { ensureVariableStore, freshVariableStore } from './variable-store.ts';
 
@@ -127,11 +127,9 @@ async function plan(
   if (!ownership.ok) return ownership;
   const allowed = beyondLaunch(definition, sources.policy, ownership.value);
   if (!allowed.ok) return allowed;
-  if (definition.hostDevices.length > 0) {
-    const devices = await readHostDevices(definition.hostDevices.map(({ pci }) => pci));
-    const faults = hostDeviceFaults(definition, devices);
-    if (faults.length > 0) return { ok: false, faults };
-  }
+  const devices = await readHostDevices(definition.hostDevices);
+  const kept = hostDeviceFaults(definition, devices);
+  if (kept.length > 0) return { ok: false, faults: kept };
   const host = await sources.host();
   const store = { directory: varsDirectory, machine: definition };
   const uefi = definition.firmware === 'uefi' ? uefiFor(definition, host) : null;
@@ -182,6 +180,7 @@ async function plan(
       networks: networks.value,
       swtpm,
       virtiofsd,
+      absentUsb: absentUsb(definition, devices),
     },
     { incoming },
   );

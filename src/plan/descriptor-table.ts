@@ -123,6 +123,17 @@ export class DescriptorTable {
     return id;
   }
 
+  /** A set with the node of a USB device of the host, which QEMU opens as a file. */
+  addUsb(device: string, purpose: Purpose): number {
+    const fd = this.#add(
+      { kind: 'usb', device },
+      { resource: `USB device ${device}`, access: 'rw', ...purpose },
+    );
+    const id = this.#sets.length + 1;
+    this.#sets.push({ id, members: [{ fd, access: 'rw' }] });
+    return id;
+  }
+
   /** `-add-fd` for every member of every set. */
   options(): readonly Option[] {
     return this.#sets.flatMap((set) =>

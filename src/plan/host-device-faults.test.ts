@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hostDeviceFaults, type HostDevice, type HostDeviceFacts } from './host-device-faults.ts';
+import {
+  absentUsb,
+  hostDeviceFaults,
+  type HostDevice,
+  type HostDeviceFacts,
+  type HostUsbDevice,
+} from './host-device-faults.ts';
 
 const gpu = '0000:65:00.0';
 const audio = '0000:65:00.1';
@@ -16,8 +22,8 @@ const device = (more: Partial<HostDevice> = {}): HostDevice => ({
 
 const found = (facts: Partial<HostDeviceFacts>, ...given: readonly string[]): readonly string[] =>
   hostDeviceFaults(
-    { hostDevices: given.map((pci, index) => ({ id: `d${index}`, pci, rom: true })) },
-    { devices: {}, hasDriver: true, ...facts },
+    { hostDevices: given.map((pci, index) => ({ id: `d${index}`, pci, rom: true, optional: false })) },
+    { devices: {}, hasDriver: true, usb: [], ...facts },
   ).map(({ message }) => message);
 
 test('a device alone in its group, or with bridges and what nobody has, can be given', () => {
@@ -52,4 +58,41 @@ test('what is missing or in use is said, all of it at once', () => {
     `PCI device ${gpu} is in use: a file system is mounted at /`,
     `PCI device ${gpu} is the network interface eth0, which is up`,
   ]);
+});
+
+const usb = (port: string, id: string, more: Partial<HostUsbDevice> = {}): HostUsbDevice => ({
+  port,
+  id,
+  isHub: false,
+  holds: [],
+  ...more,
+});
+
+const foundUsb = (devices: readonly HostUsbDevice[], given: string, optional = false): readonly string[] =>
+  hostDeviceFaults(
+    { hostDevices: [{ id: 'key', usb: given, rom: true, optional }] },
+    { devices: {}, hasDriver: false, usb: devices },
+  ).map(({ message, hint }) => `${message}; ${hint}`);
+
+test('a USB device is the one that fits, and is in nobody’s use', () => {
+  const key = usb('1-2', '046d:c52b');
+  const twins = [key, usb('1-4', '0781:5581'), usb('2-1.3', '0781:5581', { holds: ['/dev/sda1 is swap'] })];
+  const hub = usb('1-1', '1d6b:0104', { isHub: true });
+  assert.deepEqual(foundUsb([key], '046d:c52b'), []);
+  assert.deepEqual(foundUsb([key], '1-2'), []);
+  assert.match(foundUsb([key, hub], '1-3')[0] ?? '', /1-3 is not there; .* the host has 046d:c52b at 1-2$/);
+  assert.deepEqual(foundUsb([], '1-3', true), []);
+  assert.match(foundUsb(twins, '0781:5581', true)[0] ?? '', /is there 2 times, at 1-4, 2-1\.3/);
+  assert.match(foundUsb(twins, '2-1.3')[0] ?? '', /is in use: \/dev\/sda1 is swap/);
+  assert.match(foundUsb([hub], '1-1', true)[0] ?? '', /is a hub/);
+});
+
+test('what need not be there and is not is left out of a start', () => {
+  const hostDevices = ['1-1', '1-2', '1-3'].map((port, index) => ({
+    id: port.replace('1-', 'd'),
+    usb: port,
+    rom: true,
+    optional: index > 0,
+  }));
+  assert.deepEqual(absentUsb({ hostDevices }, { usb: [usb('1-2', '046d:c52b')] }), ['d3']);
 });

@@ -1,5 +1,6 @@
 /** Faults of the host: QEMU, firmware, memory. */
 import type { Fault } from '../definition/fault.ts';
+import type { KeyPath } from '../definition/key-path.ts';
 import type { MachineDefinition } from '../definition/schema.ts';
 import { maxDescriptors } from '../protocol/launch.ts';
 import { uefiFor } from './boot.ts';
@@ -7,6 +8,7 @@ import type { HostFacts } from './launch-plan.ts';
 import { guestMemoryMib } from './guest-memory.ts';
 import { threadsAtStart } from './limits.ts';
 import { managedNetworkFaults } from './network-server.ts';
+import { usbHostModules } from './host-devices.ts';
 import { soundModules } from './small-devices.ts';
 import { shareFaults } from './shares.ts';
 import { tpmFaults } from './tpm.ts';
@@ -58,17 +60,28 @@ function resourceFaults(definition: MachineDefinition, facts: HostFacts): readon
 }
 
 /** A QEMU without loadable parts has built in what it has, and says so itself. */
-function soundFaults(definition: MachineDefinition, { qemu }: HostFacts): readonly Fault[] {
+function partFaults(definition: MachineDefinition, { qemu }: HostFacts): readonly Fault[] {
   const modules = qemu?.modules ?? {};
-  const missing = soundModules(definition).filter((name) => !Object.hasOwn(modules, name));
-  if (missing.length === 0 || Object.keys(modules).length === 0) return [];
+  if (Object.keys(modules).length === 0) return [];
+  const missing = (names: readonly string[]): readonly string[] =>
+    names.filter((name) => !Object.hasOwn(modules, name));
+  const fault = (names: readonly string[], what: string, hint: string, path: KeyPath): readonly Fault[] =>
+    names.length === 0
+      ? []
+      : [{ code: 'helper-missing', message: `QEMU has no part that ${what} (${names.join()})`, hint, path }];
   return [
-    {
-      code: 'helper-missing',
-      message: `QEMU has no part that speaks to a server of sound (${missing.join()})`,
-      hint: 'Install it: `apt install qemu-system-gui`; or leave `sound.server` out.',
-      path: ['sound', 'server'],
-    },
+    ...fault(
+      missing(soundModules(definition)),
+      'speaks to a server of sound',
+      'Install it: `apt install qemu-system-gui`; or leave `sound.server` out.',
+      ['sound', 'server'],
+    ),
+    ...fault(
+      missing(usbHostModules(definition)),
+      'passes on USB devices of the host',
+      'Install it with its libraries: `apt install qemu-system-x86 libusb-1.0-0`.',
+      ['hostDevices'],
+    ),
   ];
 }
 
@@ -85,7 +98,7 @@ export function hostFaults(definition: MachineDefinition, facts: HostFacts): rea
     ...qemuFaults(facts),
     ...firmware,
     ...resourceFaults(definition, facts),
-    ...soundFaults(definition, facts),
+    ...partFaults(definition, facts),
     ...userNetworkFaults(definition, facts.userNetwork),
     ...managedNetworkFaults(definition, facts.networks),
     ...tpmFaults(definition, facts),

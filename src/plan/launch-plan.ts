@@ -95,6 +95,8 @@ export interface HostFacts {
   readonly virtiofsd: (NonNullable<HostFacts['swtpm']> & { readonly openFiles: number }) | null;
   readonly swtpm: { readonly binary: string; readonly closure: readonly SystemPath[] } | null;
   readonly vhostNet: boolean;
+  /** Ids of optional USB devices that are not there. */
+  readonly absentUsb?: readonly string[];
   /** Of an ordinary user's session: a jail without root's part in it. */
   readonly session?: boolean;
   readonly hostMemory: number;

@@ -34,6 +34,28 @@ export function filesOfSet(
   });
 }
 
+/** USB devices of the host that the launch names, each with the index of its node in `LaunchRequest.descriptors`. */
+export function usbOfLaunch({ argv, descriptors }: Launch): readonly {
+  readonly id: string;
+  readonly options: Options;
+  readonly index: number;
+  readonly device: string;
+}[] {
+  const sets = valuesOf(argv, '-add-fd').flatMap((value) => {
+    const [, fd, set] = /^fd=(\d+),set=(\d+),/.exec(value) ?? [];
+    const index = Number(fd) - firstDescriptor;
+    const descriptor = descriptors[index];
+    return descriptor?.kind === 'usb' ? [{ set, index, device: descriptor.device }] : [];
+  });
+  return optionsOf({ argv }, '-device').flatMap((options) => {
+    const set = setOf({ filename: options['hostdevice'] });
+    const found = sets.find((one) => one.set === set);
+    return found === undefined
+      ? []
+      : [{ id: String(options['id']), options, index: found.index, device: found.device }];
+  });
+}
+
 function valuesOf(argv: readonly string[], option: string): string[] {
   return argv.flatMap((word, index) => (argv[index - 1] === option ? [word] : []));
 }

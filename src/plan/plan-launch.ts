@@ -17,7 +17,7 @@ import { lifeOptions, panicOptions } from './life.ts';
 import { planLimits } from './limits.ts';
 import { machineOptions } from './machine.ts';
 import { planMemory } from './memory.ts';
-import { hostDeviceOptions } from './host-devices.ts';
+import { hostDeviceOptions, usbHostModules, usbHostOptions } from './host-devices.ts';
 import { hotplugOptions } from './hotplug-ports.ts';
 import { portOptions } from './ports.ts';
 import { nicOptions } from './nics.ts';
@@ -60,7 +60,12 @@ export function planLaunch(
   const { options, firmware, env } = commandLine(definition, facts, { table, accel });
   const tooMany = descriptorFaults(table.descriptors.length);
   if (tooMany.length > 0) return { ok: false, faults: tooMany };
-  const modules = [...modulesOf[accel.kind], ...graphicsModules(definition), ...soundModules(definition)];
+  const modules = [
+    ...modulesOf[accel.kind],
+    ...graphicsModules(definition),
+    ...soundModules(definition),
+    ...usbHostModules(definition),
+  ];
   const root = systemRoot(facts.qemu, modules, [
     ...firmware.root,
     ...systemFilesOf(definition).map((path) => ({ source: path, target: path })),
@@ -127,6 +132,7 @@ function commandLine(
   const drives = driveOptions(definition, table, indexes);
   const tpm = tpmOptions(definition, table);
   const shares = shareOptions(definition, table);
+  const usb = usbHostOptions(definition, table, facts.absentUsb ?? []);
   const nics = nicOptions(definition, table, { vhostNet: facts.vhostNet, bootIndexes: indexes });
   return {
     firmware,
@@ -161,6 +167,7 @@ function commandLine(
       ...tpm,
       ...shares,
       ...displayOptions(definition),
+      ...usb,
       ...soundOptions(definition),
     ],
   };

@@ -44,6 +44,7 @@ export function declaredFiles(definition: MachineDefinition, varsDirectory: stri
 /** A small closure in place of sixty libraries. */
 const closure = ['/usr/bin/qemu-system-x86_64', '/usr/lib/x86_64-linux-gnu/libc.so.6', '/usr/share/qemu'];
 const tcgModule = '/usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so';
+const usbModule = '/usr/lib/x86_64-linux-gnu/qemu/hw-usb-host.so';
 
 export function sampleFacts(definition: MachineDefinition, overrides: Partial<HostFacts> = {}): HostFacts {
   const varsDirectory = '/var/lib/qward/vars';
@@ -52,7 +53,10 @@ export function sampleFacts(definition: MachineDefinition, overrides: Partial<Ho
       binary: '/usr/bin/qemu-system-x86_64',
       version: { major: 7, minor: 2, micro: 22 },
       closure: closure.map((path) => ({ source: path, target: path })),
-      modules: { 'accel-tcg-x86_64': [{ source: tcgModule, target: tcgModule }] },
+      modules: {
+        'accel-tcg-x86_64': [{ source: tcgModule, target: tcgModule }],
+        'hw-usb-host': [{ source: usbModule, target: usbModule }],
+      },
     },
     kvm: { works: false, reason: 'no guest ran under KVM within 2 s' },
     files: declaredFiles(definition, varsDirectory),

@@ -18,7 +18,13 @@ export function admitRelaxations(
   policy: Policy,
   roots: readonly StorageRoot[],
 ): Refusal[] {
-  const { machine, program, relaxed = [] } = launch;
+  const { machine, program, descriptors } = launch;
+  const asked = launch.relaxed ?? [];
+  // SECURITY: promise 6. A USB device needs its line whether or not the request says so.
+  const nodes = descriptors.flatMap((one): Relaxed[] =>
+    one.kind === 'usb' ? [{ relax: 'usb', to: one.device }] : [],
+  );
+  const relaxed = [...asked, ...nodes.filter(({ to }) => !relaxations(launch, 'usb').includes(to))];
   if (relaxed.length > 0 && program !== 'qemu' && program !== 'drill')
     return [policyRefusal(`"${machine}" is no machine's QEMU, and has every wall`, 'ask for no relaxation')];
   return [...relaxed.flatMap((one) => admitOne(one, machine, policy)), ...admitRawIo(launch, policy, roots)];
@@ -40,7 +46,13 @@ function admitOne(one: Relaxed, machine: string, policy: Policy): Refusal[] {
   if (lineOf(one, machine, policy) >= 0) return [];
   if (policy.session !== undefined) {
     // What a user's own process may do anyway is the user's to say.
-    if (relax === 'seccomp' || relax === 'syscall' || (relax === 'namespace' && to === 'net')) return [];
+    if (
+      relax === 'seccomp' ||
+      relax === 'syscall' ||
+      relax === 'usb' ||
+      (relax === 'namespace' && to === 'net')
+    )
+      return [];
     return [
       policyRefusal(
         `"${relax} ${to}" is nothing that a user's session can give`,

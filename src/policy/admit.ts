@@ -85,6 +85,8 @@ export function admitDescriptor(descriptor: Descriptor, grounds: FileGrounds): R
       return admitDevice('/dev/vhost-net', grounds.policy);
     // That there is such a network, the register says.
     case 'card':
+    // As a relaxation.
+    case 'usb':
     // Of what was admitted itself.
     case 'queue':
     case 'socket':

@@ -75,8 +75,8 @@ function programRow(launch: LaunchRequest, policy: Policy, refusal: Refusal | nu
   return { what: 'program', resource: launch.binary, rule, refusal };
 }
 
-/** Sockets are qward's own; what a card of a managed network and a further queue are is admitted elsewhere. */
-const own = ['socket', 'netdev', 'card', 'queue'] as const;
+/** Sockets are qward's own; what a card of a managed network, a further queue and a USB device are is admitted elsewhere. */
+const own = ['socket', 'netdev', 'card', 'queue', 'usb'] as const;
 type OfHost = Exclude<Descriptor, { kind: (typeof own)[number] }>;
 
 const isOfHost = (descriptor: Descriptor): descriptor is OfHost =>

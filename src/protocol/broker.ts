@@ -3,8 +3,8 @@
  * and that many bytes of UTF-8 JSON (`frame.ts`). What is not one of these requests ends the connection unanswered.
  */
 import type { PartAction } from './disk-job.ts';
-import type { LaunchRequest, SocketName } from './launch.ts';
-import type { Lease, NetworkDefinition, NetworkState } from './networks.ts';
+import type { LaterDescriptor, LaunchRequest, SocketName } from './launch.ts';
+import type { NetworkDefinition, NetworkState } from './networks.ts';
 
 /** Of requests and answers: every change of either raises it. A broker answers its own version alone, any other with `version-differs`. */
 export const protocolVersion = 1 as const;
@@ -42,18 +42,8 @@ export type BrokerRequest =
       /** Of each file, bytes. */
       readonly head: HeadSize;
     }
-  /**
-   * One more file for a machine that runs, or, where `file` is null, a TAP device on a bridge, or for a card on a managed network. Its descriptor comes with the reply
-   * (SCM_RIGHTS), for the manager to hand to QEMU; what it may be is what a launch may have.
-   */
-  | {
-      readonly v: 1;
-      readonly call: 'open';
-      readonly machine: string;
-      readonly file: FileRequest | null;
-      readonly bridge?: string | null;
-      readonly card?: Pick<Lease, 'network' | 'nic' | 'mac'> | null;
-    }
+  /** One more of these for a machine that runs. It comes with the reply (SCM_RIGHTS), for the manager to hand to QEMU; it is what a launch may have. */
+  | { readonly v: 1; readonly call: 'open'; readonly machine: string; readonly descriptor: LaterDescriptor }
   /** Every machine that the broker knows of, and what this host gives. */
   | { readonly v: 1; readonly call: 'status' }
   /** The last lines of one of the broker's own logs, from a time (ISO 8601) on, each cut to `maxLogLine` characters. */
@@ -156,7 +146,7 @@ export interface LaunchedMachine {
   /** QEMU's stdout and stderr, a file of at most `logBytes` on a tmpfs of the machine's own. */
   readonly log: string;
   readonly launchedAt: string;
-  /** Identity of each file of the request as it was opened, by path. */
+  /** Identity of each file of the request as it was opened, by path; of a USB device's node, by what it is named by. */
   readonly files: Readonly<Record<string, { readonly device: number; readonly inode: number }>>;
   /** What the nodes of its devices are, by path. */
   readonly deviceNumbers?:

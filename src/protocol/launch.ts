@@ -65,7 +65,15 @@ export type Descriptor =
       readonly kind: 'netdev';
       readonly machine: string;
       readonly socket: HelperSocketName;
+    }
+  | {
+      /** The node of a USB device of the host: the one device of that id, `046d:c52b`, or the one at that port, `1-4.2`. */
+      readonly kind: 'usb';
+      readonly device: string;
     };
+
+/** What a machine that runs can be given. */
+export type LaterDescriptor = Extract<Descriptor, { kind: 'file' | 'tap' | 'card' | 'usb' }>;
 
 /** On which QEMU waits for the network helper of a card. */
 export type NetSocketName = `net${number}`;
@@ -97,10 +105,11 @@ export const relaxableWalls = [
   'apparmor',
   'capability',
   'pci',
+  'usb',
 ] as const;
 export type RelaxableWall = (typeof relaxableWalls)[number];
 
-/** One wall that gives way: seccomp `qemu` or `off`, a system call, a namespace, an account, a label, a capability, a PCI device. */
+/** One wall that gives way: seccomp `qemu` or `off`, a system call, a namespace, an account, a label, a capability, a PCI device, a USB device. */
 export interface Relaxed {
   readonly relax: RelaxableWall;
   readonly to: string;
@@ -117,6 +126,9 @@ export const relaxedValues: Readonly<Partial<Record<RelaxableWall, readonly stri
 
 /** Domain, bus, slot and function of a PCI device, as the names in /sys/bus/pci/devices have them. */
 export const pciAddress = /^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
+
+/** In place of a USB device: what QEMU needs for those that are attached later, and none of them. */
+export const usbReserve = 'reserve';
 
 /** To what a wall gives way; empty: it stands. */
 export function relaxations(launch: Pick<LaunchRequest, 'relaxed'>, wall: RelaxableWall): readonly string[] {

@@ -55,7 +55,10 @@ put('proc/swaps', 'Filename\tType\tSize\tUsed\tPriority\n');
 
 test('group, neighbours, and what the host does with a device are seen, through what lies above it too', async () => {
   const addresses = ['0000:65:00.0', '0000:66:00.0', '0000:67:00.0', '0000:70:00.0'];
-  const { devices, hasDriver } = await readHostDevices(addresses, { sys, proc });
+  const { devices, hasDriver } = await readHostDevices(
+    addresses.map((pci) => ({ pci })),
+    { sys, proc },
+  );
   assert.equal(hasDriver, false);
   const plain = { bootDisplay: false, holds: [], upLinks: [] };
   assert.deepEqual(devices, {

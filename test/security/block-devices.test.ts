@@ -137,8 +137,8 @@ test('a machine with CAP_SYS_RAWIO is given no device later that is not for raw 
     const launch = { ...(await testLaunch('one')), relaxed: [reserve] };
     const launched = await broker.ask({ v: 1, call: 'launch', launch });
     assert.ok(launched.ok, JSON.stringify(launched));
-    const file = { path: loop, access: 'rw', claimant: null } as const;
-    const opened = await broker.ask({ v: 1, call: 'open', machine: 'one', file });
+    const file = { kind: 'file', path: loop, access: 'rw', claimant: null, reopened: false } as const;
+    const opened = await broker.ask({ v: 1, call: 'open', machine: 'one', descriptor: file });
     assert.equal(opened.ok, rawio, JSON.stringify(opened));
     if (!opened.ok)
       assert.deepEqual(

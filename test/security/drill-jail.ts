@@ -70,6 +70,7 @@ export async function drillJail(weakness: Weakness = {}): Promise<readonly Drill
         claimsSocket: socket,
         image,
         disk: await firstDisk(),
+        usb: null,
       },
       run: async (argv, limits) => {
         await using jail = await startJailed(

@@ -161,11 +161,11 @@ test('compare finds what the broker did for a manager that was taken over, and n
     : undefined;
   assert.ok(launch !== undefined);
   // What it tries to open, in vain, and what it makes as a job of images would, is seen as well.
-  const theirs = { path: '/etc/shadow', access: 'ro', claimant: null };
+  const theirs = { kind: 'file', path: '/etc/shadow', access: 'ro', claimant: null, reopened: false };
   const made = `${instance.paths.images}/made`;
   const answers = await sendAs(brokerSocket, instance.managerUid, [
     [encodeFrame({ v: 1, call: 'launch', launch: { ...launch, machine: 'ghost' } })],
-    [encodeFrame({ v: 1, call: 'open', machine: 'ghost', file: theirs, bridge: null, card: null })],
+    [encodeFrame({ v: 1, call: 'open', machine: 'ghost', descriptor: theirs })],
     [
       encodeFrame({
         v: 1,

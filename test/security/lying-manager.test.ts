@@ -39,6 +39,7 @@ const handlers = (source: string): Handlers => ({
         { id: 'root', bus: '', attached: false, detachable: false, files: [{ path: secret, access: 'rw' }] },
       ],
       cards: [],
+      usb: [],
       cpus: { now: 1, most: 1, attached: [] },
       memory: { now: 1, most: 1, modules: [], slots: { all: 0, free: 0 } },
       ports: { all: 0, free: 0 },

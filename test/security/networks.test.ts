@@ -285,8 +285,7 @@ test('a card that comes later is held to the same, and its network stays until t
       v: 1,
       call: 'open',
       machine,
-      file: null,
-      card: { network, nic: 'later', mac: mac(last) },
+      descriptor: { kind: 'card', network, nic: 'later', mac: mac(last) },
     });
   assert.match(await refusal(open('late', 'lan', 11)), /^machine-not-running/);
   assert.deepEqual(onHost(), []);

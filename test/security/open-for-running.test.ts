@@ -38,7 +38,11 @@ before(async () => {
 });
 
 const open = (path: string, more: object = {}): Promise<Outcome<OpenedFile>> =>
-  port.open({ machine: 'one', file: { path, access: 'ro', claimant: null }, ...more });
+  port.open({
+    machine: 'one',
+    descriptor: { kind: 'file', path, access: 'ro', claimant: null, reopened: false },
+    ...more,
+  });
 
 test('a file of a storage root comes as a descriptor that reads, and of just that file', async () => {
   const opened = await open(image);
@@ -72,7 +76,9 @@ test('what a launch may not have is refused with the rule', async () => {
     assert.equal(opened.ok, false, path);
     assert.ok(!opened.ok && opened.faults[0]?.code !== 'internal', JSON.stringify(opened));
   }
-  const claimed = await open('/etc/passwd', { file: { path: '/etc/passwd', access: 'ro', claimant: 1000 } });
+  const claimed = await open('/etc/passwd', {
+    descriptor: { kind: 'file', path: '/etc/passwd', access: 'ro', claimant: 1000, reopened: false },
+  });
   assert.equal(claimed.ok, false);
   // The connection of the last request is closed when its peer is seen to have gone.
   for (let times = 0; times < 100 && descriptors().length > before.length; times += 1) await delay(20);
@@ -81,11 +87,30 @@ test('what a launch may not have is refused with the rule', async () => {
 
 test('a TAP device is made on a bridge that the policy lists, and on no other', async () => {
   for (const bridge of ['br0', 'lo', 'docker0']) {
-    const opened = await open(image, { file: null, bridge });
+    const opened = await open(image, { descriptor: { kind: 'tap', bridge } });
     assert.ok(!opened.ok && opened.faults[0]?.rule === 'bridges', JSON.stringify(opened));
   }
-  const nothing = await open(image, { file: null });
-  assert.ok(!nothing.ok && nothing.faults[0]?.code === 'request-invalid', JSON.stringify(nothing));
+});
+
+test('what only a launch makes is no request at all', async () => {
+  for (const descriptor of [
+    null,
+    { kind: 'socket', name: 'qmp' },
+    { kind: 'queue', of: 3 },
+    { kind: 'vhost-net' },
+    { kind: 'netdev', machine: 'one', socket: 'tpm' },
+    { kind: 'usb' },
+  ]) {
+    const opened = await open(image, { descriptor });
+    assert.ok(!opened.ok && opened.faults[0]?.code === 'broker-unreachable', JSON.stringify(opened));
+  }
+});
+
+test('a USB device needs a line of the policy for this machine, whatever it is called', async () => {
+  for (const device of ['046d:c52b', '1-1', '../../../../etc/shadow', 'usb1', '/dev/null']) {
+    const opened = await open(image, { descriptor: { kind: 'usb', device } });
+    assert.ok(!opened.ok && opened.faults[0]?.rule === 'relaxations', JSON.stringify(opened));
+  }
 });
 
 test('for a machine that does not run, or is none, nothing is opened', async () => {
@@ -99,7 +124,7 @@ test('peers that go away before the answer leave no descriptor in the broker', a
     v: 1,
     call: 'open',
     machine: 'one',
-    file: { path: image, access: 'ro', claimant: null },
+    descriptor: { kind: 'file', path: image, access: 'ro', claimant: null, reopened: false },
   });
   for (let round = 0; round < 200; round += 1) {
     const socket = connect(broker.site.paths.brokerSocket);

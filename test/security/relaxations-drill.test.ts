@@ -28,7 +28,8 @@ type Row = readonly [definition: string, line: Relaxed | readonly Relaxed[], ope
 
 const callOf = (to: string): Relaxed => ({ relax: 'syscall', to });
 
-const withoutOurs = 'socket-netlink socket-vsock add-key use-keyring perf-event fault-handler personality';
+const withoutOurs =
+  'socket-netlink socket-devices socket-vsock add-key use-keyring perf-event fault-handler personality';
 const withoutFilters = `${withoutOurs} lower-priority change-scheduler unshare-user clone-user clone3-user fork run-from-memory run-descriptor`;
 
 const relaxations: Readonly<Record<string, Row>> = {
@@ -79,6 +80,7 @@ const relaxations: Readonly<Record<string, Row>> = {
     ],
     `socket-raw socket-packet ${withoutFilters}`,
   ],
+  usb: ['hotplug: {usb: true}', { relax: 'usb', to: 'reserve' }, 'socket-devices', 'machine'],
   profile: ['apparmor: unconfined', { relax: 'apparmor', to: 'unconfined' }, ''],
   node: ['devices: [/dev/net/tun]', [], 'open-tunnel'],
   shown: [`files: [{path: ${directory}/shown, access: rw}]`, [], ''],
@@ -131,7 +133,7 @@ test('every kind of relaxation and every key of confinement has its row here, or
 
 test('whatever the drill takes for opened has a row here that shows it', () => {
   const rows = Object.values(relaxations).map(([, line, opens]) => ({
-    walls: [line].flat().map(({ relax, to }) => `${relax} ${to}`),
+    walls: [line].flat().map(({ relax, to }) => (relax === 'usb' ? relax : `${relax} ${to}`)),
     opens: opens.split(' '),
   }));
   for (const [walls, names] of Object.entries(probesOf)) {

@@ -32,6 +32,7 @@ const relaxed: readonly Relaxed[] = [
   { relax: 'selinux', to: 'system_u:system_r:svirt_t:s0' },
   { relax: 'apparmor', to: 'unconfined' },
   { relax: 'pci', to: '0000:ff:1f.7' },
+  { relax: 'usb', to: 'reserve' },
 ];
 const textOf = ({ relax, to }: Relaxed): string => `${relax} ${to}`;
 
@@ -161,6 +162,7 @@ const onLiveProcess: Readonly<Record<string, (launched: LaunchedMachine) => void
       assert.equal(field(pid, set), '0000000000020000', set);
   },
   'apparmor unconfined': () => undefined,
+  'usb reserve': ({ pid }) => assert.equal(field(pid, 'Seccomp_filters'), '2'),
 };
 
 for (const one of relaxed.filter(({ relax }) => relax !== 'selinux' && relax !== 'pci'))
@@ -203,6 +205,8 @@ const wallsOf: Readonly<
   capability: () => ({ given: ['capabilities'], lacking: ['capabilities'] }),
   // Without such a device in its jail a machine cannot begin: the lab has one (lab/suites/vfio.long.test.ts).
   pci: () => ({ given: [], lacking: [] }),
+  // Calls alone, until a device is attached (lab/suites/usb.long.test.ts).
+  usb: () => ({ given: [], lacking: [] }),
 };
 
 async function refused(broker: TestBroker, launch: LaunchRequest, why: RegExp): Promise<void> {

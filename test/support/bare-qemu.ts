@@ -32,7 +32,8 @@ function open(descriptor: Descriptor, directory: string, netdev?: () => number):
       throw new Error('no server in this test');
     case 'card':
     case 'queue':
-      throw new Error('only the broker joins networks');
+    case 'usb':
+      throw new Error('only the broker joins networks, and opens USB devices');
   }
 }
 

@@ -77,11 +77,13 @@ export class FakeBroker {
   }
 
   readonly port: BrokerPort = {
-    open: async ({ machine, file }) => {
+    open: async ({ machine, descriptor: of }) => {
       this.calls.push('open');
       if (!this.machines.has(machine))
         return { ok: false, faults: [{ code: 'machine-not-running', message: 'it does not run', hint: '' }] };
-      const descriptor = openSync(file?.path ?? '/dev/net/tun', file?.access === 'ro' ? 'r' : 'r+');
+      const [path, mode] =
+        of.kind === 'file' ? [of.path, of.access === 'ro' ? 'r' : 'r+'] : ['/dev/net/tun', 'r+'];
+      const descriptor = openSync(path, mode);
       const { dev, ino } = fstatSync(descriptor);
       return { ok: true, value: { device: dev, inode: ino, descriptor } };
     },

@@ -161,6 +161,7 @@ function open(
     case 'card':
     case 'queue':
     case 'vhost-net':
+    case 'usb':
       throw new Error(`no ${descriptor.kind} in this test`);
   }
 }

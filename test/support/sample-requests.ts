@@ -19,7 +19,12 @@ export function sampleRequests(launch: LaunchRequest, images: string): readonly 
       paths: [{ path, access: 'ro', claimant: null }],
       head: 1024,
     },
-    open: { v: 1, call: 'open', machine: 'one', file: { path, access: 'ro', claimant: null } },
+    open: {
+      v: 1,
+      call: 'open',
+      machine: 'one',
+      descriptor: { kind: 'file', path, access: 'ro', claimant: null, reopened: false },
+    },
     status: { v: 1, call: 'status' },
     history: { v: 1, call: 'history', log: 'broker', since: '2026-01-01T00:00:00.000Z', limit: 10 },
     forget: { v: 1, call: 'forget', machine: 'one' },

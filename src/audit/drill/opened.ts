@@ -4,7 +4,7 @@ import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { Probe, Surroundings } from './probe.ts';
 
 const withoutOurFilter =
-  'socket-netlink socket-vsock add-key use-keyring perf-event fault-handler personality socket-algorithms';
+  'socket-netlink socket-devices socket-vsock add-key use-keyring perf-event fault-handler personality socket-algorithms';
 const withoutAny = `${withoutOurFilter} lower-priority change-scheduler unshare-user clone-user clone3-user fork run-from-memory run-descriptor`;
 
 /** Walls that give way, together where there are several: what they open, each seen in a real jail (test/security/relaxations-drill.test.ts). */
@@ -13,6 +13,7 @@ export const probesOf: Readonly<Record<string, string>> = {
   'seccomp off': withoutAny,
   'namespace net': 'connect-abstract connect-tcp',
   'namespace pid': 'see-process',
+  usb: 'socket-devices',
   'user root': 'reopen-for-writing',
   'capability dac_override': 'reopen-for-writing',
   'capability net_raw, namespace net': 'socket-raw',
@@ -26,7 +27,7 @@ const callNumbers: Readonly<Record<string, number>> = x86.calls;
 export function isOpened(probe: Probe, launch: LaunchRequest, place: Surroundings): boolean {
   const relaxed = launch.relaxed ?? [];
   const calls = relaxed.flatMap(({ relax, to }) => (relax === 'syscall' ? [callNumbers[to]] : []));
-  const walls = new Set(relaxed.map(({ relax, to }) => `${relax} ${to}`));
+  const walls = new Set(relaxed.map(({ relax, to }) => (relax === 'usb' ? relax : `${relax} ${to}`)));
   return (
     probe.steps(place).some(({ call }) => calls.includes(call)) ||
     Object.entries(probesOf).some(

@@ -44,6 +44,8 @@ export interface Surroundings {
   readonly image: string | null;
   /** A block device of the host; null: it has none. */
   readonly disk: string | null;
+  /** The node of a USB device of the host; null: it has none. */
+  readonly usb: string | null;
   /** Descriptors of files, open for reading and for writing; null: it has none. */
   readonly readOnly: number | null;
   readonly writable: number | null;

@@ -89,6 +89,15 @@ export const fileProbes: readonly Probe[] = [
     steps: ({ disk }) => open(disk ?? ''),
     controlSteps: ({ disk }) => look(disk ?? ''),
   },
+  {
+    name: 'open-usb-device',
+    wall: 'dev',
+    attempt: 'open a USB device of the host by its node',
+    control: 'there',
+    on: ({ usb }) => usb !== null,
+    steps: ({ usb }) => open(usb ?? '', readWrite),
+    controlSteps: ({ usb }) => look(usb ?? ''),
+  },
 ];
 
 /** All of them leave the file as it is where they succeed. */

@@ -8,6 +8,8 @@ const stream = 1;
 const raw = 3;
 const sequenced = 5;
 const icmp = 1;
+/** NETLINK_KOBJECT_UEVENT, netlink(7). */
+const deviceEvents = 15;
 const lacking = ['EAFNOSUPPORT', 'ESOCKTNOSUPPORT', 'EPROTONOSUPPORT'];
 
 export const socketProbes: readonly Probe[] = [
@@ -27,6 +29,11 @@ export const socketProbes: readonly Probe[] = [
     unixAddress(`${place.claimsSocket}\0`),
   ),
   making('socket-netlink', 'make a netlink socket', [families.netlink, raw, 0]),
+  making('socket-devices', 'make a socket on which the kernel tells of devices', [
+    families.netlink,
+    raw,
+    deviceEvents,
+  ]),
   making('socket-vsock', 'make a vsock socket', [families.vsock, stream, 0]),
   making('socket-algorithms', "make a socket to the kernel's ciphers", [families.algorithms, sequenced, 0]),
   { ...making('socket-raw', 'make a raw socket', [families.inet, raw, icmp]), control: 'namespaces' },

@@ -189,6 +189,7 @@ async function launchSwept(
       grounds,
       ids,
       means,
+      records: context.records.list,
       waits: launch.program === 'virtiofsd',
     });
     if (!opened.ok) return opened;

@@ -14,6 +14,7 @@ import { parseChange } from './set.ts';
 
 type Disk = CallResult<'devices'>['disks'][number];
 type Card = CallResult<'devices'>['cards'][number];
+type Usb = CallResult<'devices'>['usb'][number];
 type Keys = { [key: string]: string | number | boolean | Keys };
 
 const columns: readonly Column<Disk>[] = [
@@ -32,6 +33,12 @@ const cardColumns: readonly Column<Card>[] = [
   { title: 'CARD', cell: ({ id }) => id },
   { title: 'PLACE', cell: ({ bus }) => bus },
   { title: 'BRIDGE OR NETWORK', cell: ({ bridge, network }) => bridge || network },
+];
+
+const usbColumns: readonly Column<Usb>[] = [
+  { title: 'USB', cell: ({ id }) => id },
+  { title: 'DEVICE', cell: ({ device }) => device },
+  { title: 'PLUGGED', cell: ({ plugged }) => (plugged ? 'yes' : 'not there') },
 ];
 
 type More = Pick<CallResult<'devices'>, 'cpus' | 'memory'>;
@@ -54,11 +61,12 @@ function moreOf({ cpus, memory }: More): string {
 
 async function show(context: Context, name: string): Promise<CommandResult> {
   const reply = await withNearestName(context, name, await context.client.call('devices', { name }));
-  return fromReply(reply, ({ disks, cards, ports, cpus, memory }, style) => {
+  return fromReply(reply, ({ disks, cards, usb, ports, cpus, memory }, style) => {
     const room = ports.all === 0 ? '' : `${ports.free} of ${ports.all} ports free\n`;
     return [
       disks.length === 0 ? `${escapeLine(name)} has no disks.\n` : renderTable(disks, columns, style),
       ...(cards.length === 0 ? [] : ['\n', renderTable(cards, cardColumns, style)]),
+      ...(usb.length === 0 ? [] : ['\n', renderTable(usb, usbColumns, style)]),
       room,
       moreOf({ cpus, memory }),
     ].join('');
@@ -89,8 +97,8 @@ export function formatByName(path: string): 'qcow2' | 'raw' | undefined {
 const counted = (count: number): string => `${count} ${count === 1 ? 'CPU is' : 'CPUs are'}`;
 
 async function attachDevice(context: Context, input: CallInput<'attach'>): Promise<CommandResult> {
-  const { name, disk, nic, cpus, memory = 0, persist } = input;
-  const id = disk?.id ?? nic?.id;
+  const { name, disk, nic, usb, cpus, memory = 0, persist } = input;
+  const id = disk?.id ?? nic?.id ?? usb?.id;
   const size = cpus === undefined ? `${formatBytes(memory)} of memory is` : counted(cpus);
   const until = persist === true ? 'for good' : 'until the machine stops';
   return await changeDevice(context, name, {
@@ -108,19 +116,29 @@ function sizeAsked(kind: 'cpus' | 'memory', text: string): { cpus: number } | { 
   return memory === undefined ? undefined : { memory };
 }
 
+const kinds = ['disk', 'nic', 'usb', 'cpus', 'memory'] as const;
+const isKind = (kind: string): kind is (typeof kinds)[number] => kinds.some((one) => one === kind);
+
+/** By what it is on the host; or by the id under which it stands in the definition. */
+const usbAsked = (device: string): { id: string; usb?: string } =>
+  /^[0-9a-f]{4}:|^\d+-/.test(device)
+    ? { id: `usb-${device.replaceAll(/[^0-9a-f]/g, '-')}`.slice(0, 31), usb: device }
+    : { id: device };
+
 export const attach = defineCommand({
   name: 'attach',
-  summary: 'Show what a running machine has; give it a disk, card, CPUs, memory.',
+  summary: 'Show what a running machine has; give it disks, cards, USB, CPUs, RAM.',
   details:
     'Without more than NAME shows the disks and the room for more. A disk is planned and opened as for a start, with the same rights\n' +
     'and claims, and QEMU gets its descriptors; the walls are looked at afterwards. `virtio` needs a free port on q35 (`hotplug.ports`),\n' +
     '`scsi` a controller (`scsiControllers`). A card on a bridge that the policy lists, or with `kind=network` in a managed network, needs a port as well. ID alone attaches a disk that stands in the definition and was detached.\n' +
+    'A USB device of the host goes by vendor and product or by its port, needs its line of the policy, and a machine that was started with `hotplug.usb` or another one.\n' +
     'CPUs need room by `cpu.maximum`, memory by `memoryMaximum` and `memorySlots`; the guest takes them into use by itself or is told to.',
   arguments: {
     NAME: oneMachine,
-    KIND: { help: '`disk`, `nic`, `cpus` or `memory`.', complete: 'none', optional: true },
+    KIND: { help: '`disk`, `nic`, `usb`, `cpus` or `memory`.', complete: 'none', optional: true },
     ID: {
-      help: 'Its name within the machine; of CPUs how many, of memory how much.',
+      help: 'Its name within the machine; of a USB device `046d:c52b` or its port `1-4.2`; of CPUs how many, of memory how much.',
       complete: 'none',
       optional: true,
     },
@@ -142,6 +160,7 @@ export const attach = defineCommand({
     { line: 'qward attach web disk data ~/data.qcow2', meaning: 'one more disk' },
     { line: 'qward attach web cpus 2', meaning: 'two more virtual CPUs' },
     { line: 'qward attach web memory 1GiB --persist', meaning: 'more memory, for good' },
+    { line: 'qward attach web usb 046d:c52b', meaning: 'a USB device of the host' },
     { line: 'qward attach web nic lan br0', meaning: 'a card on a bridge' },
     { line: 'qward attach web nic more lan kind=network', meaning: 'a card in a managed network' },
     {
@@ -153,12 +172,15 @@ export const attach = defineCommand({
     const { persist } = options;
     if (kind === undefined)
       return persist ? usage('attach: what? Give `disk ID FILE`') : await show(context, name);
-    if (kind !== 'disk' && kind !== 'nic' && kind !== 'cpus' && kind !== 'memory')
-      return usage(`attach: "${kind}" cannot be attached`, 'disk, nic, cpus and memory are what there is');
+    if (!isKind(kind))
+      return usage(
+        `attach: "${kind}" cannot be attached`,
+        'disk, nic, usb, cpus and memory are what there is',
+      );
     if (id === undefined)
       return usage(
         'attach: ID expected',
-        '`qward attach NAME disk ID FILE`, `qward attach NAME nic ID BRIDGE`, `qward attach NAME cpus NUMBER`, `qward attach NAME memory SIZE`',
+        '`qward attach NAME disk ID FILE`, `qward attach NAME nic ID BRIDGE`, `qward attach NAME usb DEVICE`, `qward attach NAME cpus NUMBER`, `qward attach NAME memory SIZE`',
       );
     if (kind === 'cpus' || kind === 'memory') {
       const asked = sizeAsked(kind, id);
@@ -168,6 +190,10 @@ export const attach = defineCommand({
           )
         : await attachDevice(context, { name, ...asked, persist });
     }
+    if (kind === 'usb')
+      return file === undefined
+        ? await attachDevice(context, { name, usb: usbAsked(id), persist })
+        : usage('attach: a USB device expected, and nothing else');
     const keys: Keys = {};
     for (const word of words) {
       const change = parseChange(word);

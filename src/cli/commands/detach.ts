@@ -12,7 +12,10 @@ export const detach = defineCommand({
     'CPUs and modules of memory go by the ids that `qward attach NAME` shows; a guest gives memory back only where nothing of the kernel lies in it.',
   arguments: {
     NAME: oneMachine,
-    ID: { help: 'Id of the disk, card, CPU or memory; `qward attach NAME` shows them.', complete: 'none' },
+    ID: {
+      help: 'Id of the disk, card, USB device, CPU or memory; `qward attach NAME` shows them.',
+      complete: 'none',
+    },
   },
   options: {
     persist: { kind: 'flag', short: 'p', help: 'Take it out of the definition too.' },

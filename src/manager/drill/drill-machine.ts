@@ -6,6 +6,7 @@ import type { DrillReport } from '../../audit/drill/report.ts';
 import { limitsHit, memoryKills } from '../../linux/limits-hit.ts';
 import { drillProgram, relaxations, type LaunchRequest } from '../../protocol/launch.ts';
 import type { Paths } from '../../protocol/paths.ts';
+import { usbDevices } from '../../linux/usb-devices.ts';
 import { gaveNoAnswer, type BrokerPort } from '../broker-port.ts';
 import { killRun } from '../lifecycle/end-run.ts';
 import type { Machine } from '../lifecycle/machine.ts';
@@ -96,6 +97,7 @@ async function drillStopped(services: DrillServices, machine: Machine): Promise<
       claimsSocket: paths.claimsSocket,
       image: imageFor(services, machine),
       disk: await firstDisk(),
+      usb: usbDevices()[0]?.node ?? null,
     },
     lacking: () => (limited.known ? [] : ['cgroup']),
     run: inJail(broker, launch, limited),

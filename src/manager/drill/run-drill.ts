@@ -30,7 +30,10 @@ export interface DrillRequest {
   /** What QEMU would be started with. */
   readonly launch: LaunchRequest;
   readonly probes: readonly Probe[];
-  readonly host: Pick<Surroundings, 'managerSocket' | 'brokerSocket' | 'claimsSocket' | 'image' | 'disk'>;
+  readonly host: Pick<
+    Surroundings,
+    'managerSocket' | 'brokerSocket' | 'claimsSocket' | 'image' | 'disk' | 'usb'
+  >;
   readonly outside: Outside;
   readonly uid: number;
   readonly session?: boolean;

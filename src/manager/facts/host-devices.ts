@@ -1,7 +1,14 @@
-/** What sysfs says of PCI devices that machines are to have (Documentation/ABI/testing/sysfs-bus-pci). */
+/** What sysfs says of PCI and USB devices that machines are to have (Documentation/ABI/testing/sysfs-bus-pci, sysfs-bus-usb). */
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { GroupMember, HostDevice, HostDeviceFacts } from '../../plan/host-device-faults.ts';
+import type { MachineDefinition } from '../../definition/schema.ts';
+import { usbDevices } from '../../linux/usb-devices.ts';
+import type {
+  GroupMember,
+  HostDevice,
+  HostDeviceFacts,
+  HostUsbDevice,
+} from '../../plan/host-device-faults.ts';
 
 /** Where the kernel shows itself; others for tests. */
 export interface KernelFiles {
@@ -17,12 +24,31 @@ const linkOf = async (path: string): Promise<string> => basename(await orEmpty(r
 const namesIn = (path: string): Promise<string[]> => orEmpty(readdir(path), []);
 
 export async function readHostDevices(
-  addresses: readonly string[],
+  hostDevices: readonly Pick<MachineDefinition['hostDevices'][number], 'pci' | 'usb'>[],
   files: KernelFiles = kernel,
 ): Promise<HostDeviceFacts> {
+  if (hostDevices.length === 0) return { devices: {}, hasDriver: false, usb: [] };
+  const addresses = hostDevices.flatMap(({ pci }) => pci ?? []);
   const [uses, drivers] = await Promise.all([usesOf(files), namesIn(join(files.sys, 'bus/pci/drivers'))]);
   const devices = addresses.map(async (address) => [address, await readOne(address, files, uses)] as const);
-  return { devices: Object.fromEntries(await Promise.all(devices)), hasDriver: drivers.includes('vfio-pci') };
+  const usb = hostDevices.some((one) => one.usb !== undefined) ? await readUsb(files, uses) : [];
+  return {
+    devices: Object.fromEntries(await Promise.all(devices)),
+    hasDriver: drivers.includes('vfio-pci'),
+    usb,
+  };
+}
+
+async function readUsb({ sys }: KernelFiles, uses: readonly Use[]): Promise<readonly HostUsbDevice[]> {
+  return await Promise.all(
+    usbDevices(sys.replace(/\/?sys$/, '')).map(async ({ port, id, isHub }) => {
+      const directory = await orEmpty(realpath(join(sys, 'bus/usb/devices', port)), '');
+      // A device that hangs off this one is a directory of its own within it, where this one is a hub.
+      const inside = (path: string): boolean => path.startsWith(`${directory}/`);
+      const holds = uses.flatMap(({ what, on }) => (directory !== '' && on.some(inside) ? [what] : []));
+      return { port, id, isHub, holds };
+    }),
+  );
 }
 
 interface Use {

@@ -5,9 +5,10 @@ import { guestSize } from '../../plan/guest-size.ts';
 import { isFixed, placeOf, ports } from '../../plan/hotplug-place.ts';
 import type { EventHistory } from '../events.ts';
 import type { Definitions } from '../definitions/definitions.ts';
-import { askedCard, askedDisk } from '../hotplug/asked-device.ts';
+import { askedCard, askedDisk, askedUsb } from '../hotplug/asked-device.ts';
 import { attachCard } from '../hotplug/attach-card.ts';
 import { attachDisk } from '../hotplug/attach-disk.ts';
+import { attachUsb } from '../hotplug/attach-usb.ts';
 import { detachDevice } from '../hotplug/detach-device.ts';
 import { resizeDisk } from '../hotplug/resize-disk.ts';
 import type { HotplugServices } from '../hotplug/hotplug-services.ts';
@@ -51,12 +52,17 @@ export function createHotplugHandlers(
         bridge: card.bridge,
         network: card.network,
       }));
+      const usb = [
+        ...run.hotplug.usb.map(({ id, device }) => ({ id, device, plugged: true })),
+        ...run.hotplug.waiting.map(({ id, device }) => ({ id, device, plugged: false })),
+      ];
       const { cpus, modules, size } = run.hotplug;
       const { mostCpus, mostMemory, slots } = guestSize(run.launched.launch.argv);
       return success({
         name,
         disks,
         cards,
+        usb,
         cpus: { now: size.cpus, most: mostCpus, attached: cpus.map(({ id }) => id) },
         memory: {
           now: size.memory,
@@ -84,14 +90,14 @@ export function createHotplugHandlers(
 async function attach(services: HotplugHandlerServices, call: Call<'attach'>): Promise<Answer<'attach'>> {
   const { machine, body } = call;
   const { record } = machine;
-  const { disk, nic, cpus, memory } = body;
+  const { disk, nic, usb, cpus, memory } = body;
   if (record === null)
     return failure('machine-unknown', `machine "${machine.name}" is not defined`, '`qward list --all`');
-  if ([disk, nic, cpus, memory].filter((one) => one !== undefined).length !== 1)
+  if ([disk, nic, usb, cpus, memory].filter((one) => one !== undefined).length !== 1)
     return failure(
       'request-invalid',
-      'a disk, a card, CPUs or memory expected, and one of them',
-      'give `disk`, `nic`, `cpus` or `memory`',
+      'a disk, a card, a USB device, CPUs or memory expected, and one of them',
+      'give `disk`, `nic`, `usb`, `cpus` or `memory`',
     );
   if (disk !== undefined) {
     const asked = askedDisk(record, disk);
@@ -103,6 +109,18 @@ async function attach(services: HotplugHandlerServices, call: Call<'attach'>): P
       defined,
       what: `disk "${disk.id}"`,
       attach: () => attachDisk(services, machine, device),
+    });
+  }
+  if (usb !== undefined) {
+    const asked = askedUsb(record, usb);
+    if (!asked.ok) return asked;
+    const { device, defined } = asked.value;
+    return await attachAs(services, call, {
+      list: 'hostDevices',
+      item: usb,
+      defined,
+      what: `USB device "${usb.id}"`,
+      attach: () => attachUsb(services, machine, device),
     });
   }
   if (nic === undefined) return await attachSize(services, call);
@@ -119,7 +137,7 @@ async function attach(services: HotplugHandlerServices, call: Call<'attach'>): P
 }
 
 interface Attaching {
-  readonly list: 'disks' | 'nics';
+  readonly list: 'disks' | 'nics' | 'hostDevices';
   readonly item: NonNullable<Call<'attach'>['body']['disk']>;
   readonly defined: boolean;
   readonly what: string;
@@ -137,9 +155,11 @@ async function attachAs(
   if (!text.ok) return text;
   const attached = await work();
   if (!attached.ok) return attached;
-  const { path = '', bridge = '', network = '' } = item;
+  const { path = '', bridge = '', network = '', usb = '' } = item;
   services.events.emit('device.attached', name, identity.user, { device: item.id });
-  machine.life.note(`${identity.user} attached ${what} (${[path, bridge, network].map(String).join('')})`);
+  machine.life.note(
+    `${identity.user} attached ${what} (${[path, bridge, network, usb].map(String).join('')})`,
+  );
   if (text.value !== undefined) {
     const request = { source: text.value, revision: record?.revision };
     const written = await services.definitions.replace(identity, machine, request);
@@ -166,15 +186,15 @@ async function detach(
   { machine, identity, body }: Call<'detach'>,
 ): Promise<Answer<'detach'>> {
   const { name, run } = machine;
-  const { id, persist } = body;
+  const { persist } = body;
   const detached = await detachDevice(services, machine, body);
   if (!detached.ok) return detached;
-  const { what: kind } = detached.value;
-  const what = `${kind} "${id}"`;
+  const { what: kind, id } = detached.value;
+  const what = `${kind === 'usb' ? 'USB device' : kind} "${id}"`;
   services.events.emit('device.detached', name, identity.user, { device: id });
   machine.life.note(`${identity.user} detached ${what}`);
   const sized = kind === 'cpu' || kind === 'memory';
-  const list = kind === 'disk' ? 'disks' : 'nics';
+  const list = kind === 'disk' ? 'disks' : kind === 'usb' ? 'hostDevices' : 'nics';
   const defined = sized || machine.record?.definition[list].some((item) => item.id === id) === true;
   if (persist && defined && run !== undefined) {
     const changes = sized ? changesOf(kind, run.hotplug.size) : [{ key: `${list}.${id}`, value: null }];

@@ -1,6 +1,11 @@
 /** The disk or card that a request asks for, held against the schema and the rules of definitions. */
 import { parseDefinition } from '../../definition/parse.ts';
-import type { DiskDefinition, MachineDefinition, NicDefinition } from '../../definition/schema.ts';
+import type {
+  DiskDefinition,
+  HostDeviceDefinition,
+  MachineDefinition,
+  NicDefinition,
+} from '../../definition/schema.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
 import type { DefinitionRecord } from '../store/definition-store.ts';
 
@@ -20,8 +25,16 @@ export function askedCard(record: DefinitionRecord, asked: Asked): Outcome<Asked
   return ask(record, asked, { list: 'nics', what: 'card', of: ({ nics }) => nics });
 }
 
+export function askedUsb(record: DefinitionRecord, asked: Asked): Outcome<AskedDevice<HostDeviceDefinition>> {
+  return ask(record, asked, {
+    list: 'hostDevices',
+    what: 'USB device',
+    of: ({ hostDevices }) => hostDevices,
+  });
+}
+
 interface Kind<Device> {
-  readonly list: 'disks' | 'nics';
+  readonly list: 'disks' | 'nics' | 'hostDevices';
   readonly what: string;
   readonly of: (definition: MachineDefinition) => readonly Device[];
 }
@@ -35,7 +48,8 @@ function ask<Device extends { readonly id: string }>(
   const own = of(definition).find((item) => item.id === id);
   const named = Object.keys(asked).length > 1;
   if (own !== undefined && !named) return success({ device: own, defined: true });
-  const taken = [...definition.disks, ...definition.cdroms, ...definition.nics].some((one) => one.id === id);
+  const { disks, cdroms, nics, hostDevices } = definition;
+  const taken = [...disks, ...cdroms, ...nics, ...hostDevices].some((one) => one.id === id);
   if (taken)
     return failure(
       'request-invalid',
@@ -46,7 +60,7 @@ function ask<Device extends { readonly id: string }>(
     return failure(
       'request-invalid',
       `the definition of machine "${definition.name}" has no ${what} "${id}"`,
-      'say what it is: the path and format of a disk, the bridge of a card',
+      'say what it is: the path and format of a disk, the bridge of a card, the port of a USB device',
     );
   // JSON is YAML, and a definition of this device and what its keys may refer to is a definition.
   const { name, iothreads, scsiControllers } = definition;

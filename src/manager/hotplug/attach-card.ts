@@ -99,8 +99,10 @@ async function give(work: Work, nic: Attachable, device: Options): Promise<Outco
   }
   const opened = await services.broker.open({
     machine: machine.name,
-    file: null,
-    ...(network === '' ? { bridge } : { card: { network, nic: nic.id, mac: String(device['mac']) } }),
+    descriptor:
+      network === ''
+        ? { kind: 'tap', bridge }
+        : { kind: 'card', network, nic: nic.id, mac: String(device['mac']) },
   });
   if (!opened.ok) {
     run.hotplug.detach(nic.id);

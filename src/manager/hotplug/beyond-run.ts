@@ -4,13 +4,15 @@ import { fileMargin } from '../../plan/limits.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 
 export function beyondRun(
-  { what, id }: { readonly what: 'disk' | 'card'; readonly id: string },
+  { what, id }: { readonly what: 'disk' | 'card' | 'usb'; readonly id: string },
   wanted: LaunchRequest,
   running: LaunchRequest,
 ): readonly Fault[] {
   const { machine, relaxed = [] } = wanted;
+  // Which USB device it is, the policy says; what QEMU needs is the same for all.
   const lacking = relaxed.filter(
-    ({ relax, to }) => !(running.relaxed ?? []).some((one) => one.relax === relax && one.to === to),
+    ({ relax, to }) =>
+      !(running.relaxed ?? []).some((one) => one.relax === relax && (relax === 'usb' || one.to === to)),
   );
   const faults = lacking.map(({ relax, to }): Fault => {
     if (relax === 'capability' && to === 'sys_rawio')
@@ -18,6 +20,12 @@ export function beyondRun(
         code: 'request-invalid',
         message: `disk "${id}" was not attached: raw SCSI commands need CAP_SYS_RAWIO, machine "${machine}" was started without it, and a capability cannot be added to a running process`,
         hint: 'set `rawio: reserve` in the definition and start the machine anew; from then on such disks can be attached',
+      };
+    if (relax === 'usb')
+      return {
+        code: 'request-invalid',
+        message: `USB device "${id}" was not attached: machine "${machine}" was started without the calls that QEMU needs for one, and no wall of a running process is changed`,
+        hint: 'set `hotplug: {usb: true}` in the definition and start the machine anew; from then on USB devices can be attached',
       };
     return {
       code: 'request-invalid',

@@ -7,8 +7,9 @@ import { monitorFailure } from '../lifecycle/give-file.ts';
 import { lookAtWalls } from '../lifecycle/look-at-walls.ts';
 import type { Machine } from '../lifecycle/machine.ts';
 import { failure, success, type Outcome } from '../outcome.ts';
-import { dropParts, settleDisks } from './drop-disk.ts';
+import { dropParts, dropSets, settleDisks } from './drop-disk.ts';
 import type { DeviceThere } from './hotplug.ts';
+import { nothingOpen } from './give-device.ts';
 import { workAlone, type HotplugServices, type Work } from './hotplug-services.ts';
 
 export interface DetachOrder {
@@ -27,8 +28,16 @@ export async function detachDevice(
   return await workAlone(services, machine, (work) => detach(work, order));
 }
 
-async function detach(work: Work, { id, timeoutMs }: DetachOrder): Promise<Outcome<DeviceThere>> {
+async function detach(work: Work, { id: named, timeoutMs }: DetachOrder): Promise<Outcome<DeviceThere>> {
   const { services, machine, run, session } = work;
+  // A USB device goes by what it is named by on the host, too.
+  const { usb, waiting } = run.hotplug;
+  const id = [...usb, ...waiting].find(({ device }) => device === named)?.id ?? named;
+  if (run.hotplug.waitNoMore(id)) {
+    run.hotplug.detach(id);
+    await machine.life.keepNote();
+    return success({ ...nothingOpen, what: 'usb', id, device: {}, held: [], attached: true });
+  }
   // It may be gone already: the guest let go of it after the time limit of the last attempt.
   const before = run.hotplug.device(id);
   if (before === undefined) return unknownDevice(work, id);
@@ -46,6 +55,7 @@ async function detach(work: Work, { id, timeoutMs }: DetachOrder): Promise<Outco
       return removed;
     }
     await dropParts(session, before);
+    if (before.what === 'usb') await dropSets(session);
     run.hotplug.detach(id);
     run.networks?.leave(id);
   }
@@ -62,7 +72,8 @@ function unknownDevice({ machine, run }: Work, id: string): ReturnType<typeof fa
       `card "${id}" of machine "${machine.name}" was there at its start, and stays until it stops`,
       `pull its cable: \`qward set ${machine.name} nics.${id}.link=down\``,
     );
-  const ids = [...run.hotplug.disks, ...run.hotplug.others].map((device) => device.id);
+  const { disks, others, usb } = run.hotplug;
+  const ids = [...new Set([...disks, ...others, ...usb].map((device) => device.id))];
   return failure(
     'request-invalid',
     `machine "${machine.name}" has no disk "${id}" now`,

@@ -49,7 +49,7 @@ export async function settleDisks({ run }: { readonly run: Run }, session: QmpSe
 }
 
 /** Sets that a manager left whose end came between giving and removing: their nodes hold descriptors of their own. */
-async function dropSets(session: QmpSession): Promise<void> {
+export async function dropSets(session: QmpSession): Promise<void> {
   const sets = await commands.queryFdsets(session);
   if (sets.ok) for (const { id } of sets.value) await commands.removeFd(session, { set: id });
 }

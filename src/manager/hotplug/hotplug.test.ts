@@ -4,7 +4,7 @@ import { planOf } from '../../plan/sample-facts.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import { asIfLaunched } from '../lifecycle/held-files.ts';
 import { beyondRun } from './beyond-run.ts';
-import { Hotplug, parseHotplugNote, type Attached } from './hotplug.ts';
+import { firstNote, Hotplug, parseHotplugNote, type Attached } from './hotplug.ts';
 
 const [web, data] = ['/var/lib/qward/images/web.qcow2', '/var/lib/qward/images/data.raw'];
 const { launch } = planOf(`
@@ -132,4 +132,59 @@ test('nothing is attached that goes beyond what the process was started with', (
   );
   const open = { ...launch, relaxed: [{ relax: 'seccomp', to: 'off' }] } as const;
   assert.match(beyondRun({ what: 'disk', id: 'x' }, open, launch)[0]?.message ?? '', /"seccomp off"/);
+});
+
+test('USB devices go and come: what is waited for is noted, and what came again is held as its own node', () => {
+  const { launch: given } = planOf(
+    "name: a\nhostDevices: [{id: key, usb: '046d:c52b'}, {id: late, usb: 1-2, optional: true}]\n",
+    {
+      absentUsb: ['late'],
+    },
+  );
+  const node = { device: 6, inode: 700 };
+  const there = { launch: given, files: { '046d:c52b': node } } as unknown as LaunchedMachine;
+  const definition = {
+    hostDevices: [
+      { id: 'key', usb: '046d:c52b', rom: true, optional: false },
+      { id: 'late', usb: '1-2', rom: true, optional: true },
+    ],
+  };
+  const hotplug = new Hotplug(there, firstNote({ launched: there, definition }));
+  assert.deepEqual(
+    hotplug.usb.map(({ id, identity, attached }) => ({ id, identity, attached })),
+    [{ id: 'key', identity: node, attached: false }],
+  );
+  assert.deepEqual(hotplug.waiting, [{ id: 'late', device: '1-2' }]);
+  assert.equal(hotplug.device('key')?.what, 'usb');
+  // It is pulled out.
+  hotplug.detach('key');
+  hotplug.wait({ id: 'key', device: '046d:c52b' });
+  const without = asIfLaunched(there, [hotplug.sinceLaunch]);
+  assert.deepEqual(
+    [without.launch.descriptors.filter(({ kind }) => kind === 'usb'), without.files],
+    [[], {}],
+  );
+  const next = new Hotplug(there, parseHotplugNote(JSON.parse(JSON.stringify(hotplug.note))));
+  assert.deepEqual(
+    next.waiting.map(({ id }) => id),
+    ['late', 'key'],
+  );
+  // It is plugged in.
+  const anew = { device: 6, inode: 701 };
+  next.attach({
+    ...more,
+    id: 'key',
+    device: { driver: 'usb-host', id: 'key', bus: 'ctl.usb.0' },
+    nodes: [],
+    files: [],
+    usb: { device: '046d:c52b', identity: anew },
+  });
+  assert.equal(next.waitNoMore('key'), true);
+  const after = asIfLaunched(there, [next.sinceLaunch]);
+  assert.deepEqual(
+    after.launch.descriptors.filter(({ kind }) => kind === 'usb'),
+    [{ kind: 'usb', device: '046d:c52b' }],
+  );
+  assert.deepEqual(after.files, { '046d:c52b': anew });
+  assert.equal(next.devices.filter(({ id }) => id === 'key').length, 1);
 });

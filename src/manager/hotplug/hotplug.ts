@@ -2,12 +2,25 @@
  * The disks and cards that one running machine was given and that were taken from it since its launch, and what it has open by that. Noted
  * with the run, before QEMU is told, so that the next manager knows of every descriptor that may be there.
  */
+import type { MachineDefinition } from '../../definition/schema.ts';
 import { guestSize } from '../../plan/guest-size.ts';
 import { plannedDisk, type PlannedDisk } from '../../plan/planned-disk.ts';
-import { optionsOf, setOf, type FileOfLaunch, type Options } from '../../plan/launched-options.ts';
+import {
+  optionsOf,
+  setOf,
+  usbOfLaunch,
+  type FileOfLaunch,
+  type Options,
+} from '../../plan/launched-options.ts';
 import type { LaunchedMachine } from '../../protocol/broker.ts';
 import { parseBlockWork, type BlockWork } from '../blocks/block-work.ts';
-import { parseHeldFile, type HeldFile, type SinceLaunch } from '../lifecycle/held-files.ts';
+import {
+  parseHeldFile,
+  parseHeldUsb,
+  type HeldFile,
+  type HeldUsb,
+  type SinceLaunch,
+} from '../lifecycle/held-files.ts';
 
 /** What QEMU has of a disk beside its device. */
 export interface DiskParts {
@@ -50,12 +63,29 @@ export interface Attached extends DiskParts {
   readonly card: CardThere | null;
   /** Of a disk: its image and those below it. */
   readonly layers: readonly Layer[];
+  /** Of all but a USB device of the host absent. */
+  readonly usb?: HeldUsb;
+}
+
+/** A USB device of the host that a machine is to have and that is not there. */
+export interface WaitingUsb {
+  readonly id: string;
+  /** As `Descriptor` has it. */
+  readonly device: string;
+}
+
+/** One that it has. */
+export interface UsbThere extends WaitingUsb, HeldUsb {
+  readonly options: Options;
+  /** Since the launch. */
+  readonly attached: boolean;
 }
 
 export interface HotplugNote {
   readonly attached: readonly Attached[];
   /** Ids of disks of the launch that are there no more, or have other images. */
   readonly detached: readonly string[];
+  readonly waiting?: readonly WaitingUsb[];
   readonly work?: BlockWork;
 }
 
@@ -65,9 +95,10 @@ export interface SizeNow {
   readonly memory: number;
 }
 
-export type DeviceKind = 'disk' | 'card' | 'cpu' | 'memory';
+export type DeviceKind = 'disk' | 'card' | 'cpu' | 'memory' | 'usb';
 
-function kindOf({ card, device: { driver } }: Attached): DeviceKind {
+function kindOf({ card, usb, device: { driver } }: Attached): DeviceKind {
+  if (usb !== undefined) return 'usb';
   if (card !== null) return 'card';
   if (driver === 'pc-dimm') return 'memory';
   return String(driver).endsWith('-cpu') ? 'cpu' : 'disk';
@@ -88,6 +119,7 @@ export class Hotplug {
   readonly #launched: LaunchedMachine;
   readonly #attached: Map<string, Attached>;
   readonly #detached: Set<string>;
+  readonly #waiting: Map<string, WaitingUsb>;
   /** What is under way with the images of a disk: one thing at a time. */
   work: BlockWork | undefined;
   /** An earlier manager began it. */
@@ -99,6 +131,7 @@ export class Hotplug {
     this.workIsOrphan = noted.work !== undefined;
     this.#attached = new Map(noted.attached.map((disk) => [disk.id, disk]));
     this.#detached = new Set(noted.detached);
+    this.#waiting = new Map((noted.waiting ?? []).map((one) => [one.id, one]));
   }
 
   /** Undefined: there is no such disk, or not any more. */
@@ -133,6 +166,9 @@ export class Hotplug {
 
   /** A disk, or what else was attached. */
   device(id: string): DeviceThere | undefined {
+    const usb = this.usb.find((one) => one.id === id);
+    if (usb !== undefined)
+      return { ...nothing, what: 'usb', id, device: usb.options, attached: usb.attached };
     const attached = this.#attached.get(id);
     const what = attached === undefined ? 'disk' : kindOf(attached);
     return attached === undefined || what === 'disk'
@@ -153,6 +189,32 @@ export class Hotplug {
     return [...this.#attached.values()].flatMap((one) =>
       one.card === null ? [] : [{ ...one, card: one.card }],
     );
+  }
+
+  /** USB devices of the host that it has. */
+  get usb(): readonly UsbThere[] {
+    const { launch, files } = this.#launched;
+    const ofLaunch = usbOfLaunch(launch).flatMap(({ id, options, device }) =>
+      this.#detached.has(id) ? [] : [{ id, options, device, identity: files[device], attached: false }],
+    );
+    const since = [...this.#attached.values()].flatMap(({ id, device: options, usb }) =>
+      usb === undefined ? [] : [{ id, options, ...usb, attached: true }],
+    );
+    return [...ofLaunch, ...since];
+  }
+
+  /** Those that it gets when they are plugged in. */
+  get waiting(): readonly WaitingUsb[] {
+    return [...this.#waiting.values()];
+  }
+
+  wait(one: WaitingUsb): void {
+    this.#waiting.set(one.id, one);
+  }
+
+  /** False: it did not wait for it. */
+  waitNoMore(id: string): boolean {
+    return this.#waiting.delete(id);
   }
 
   /** CPUs that were attached. */
@@ -203,13 +265,14 @@ export class Hotplug {
 
   /** Whether anything was attached, detached or replaced, or is about to be. */
   get hasNote(): boolean {
-    return this.#attached.size > 0 || this.#detached.size > 0 || this.work !== undefined;
+    return this.#attached.size + this.#detached.size + this.#waiting.size > 0 || this.work !== undefined;
   }
 
   get note(): HotplugNote {
     return {
       attached: [...this.#attached.values()],
       detached: [...this.#detached],
+      ...(this.#waiting.size === 0 ? {} : { waiting: this.waiting }),
       ...(this.work === undefined ? {} : { work: this.work }),
     };
   }
@@ -220,8 +283,10 @@ export class Hotplug {
     const gone = [...this.#detached].flatMap((id) =>
       [...(plannedDisk(launch, id)?.sets.values() ?? [])].flat(),
     );
+    const usbGone = usbOfLaunch(launch).filter(({ id }) => this.#detached.has(id));
     return {
-      gone: gone.map(({ index }) => index),
+      gone: [...gone, ...usbGone].map(({ index }) => index),
+      usb: [...this.#attached.values()].flatMap(({ usb }) => usb ?? []),
       added: [...[...this.#attached.values()].flatMap(({ files }) => files), ...(this.work?.files ?? [])],
       cards: this.cards.map(({ id, device, card: { bridge, network } }) =>
         network === ''
@@ -232,14 +297,36 @@ export class Hotplug {
   }
 }
 
+/** Of a machine to which nothing was done yet: what it was started without, it gets when that is plugged in. */
+export function firstNote({
+  launched,
+  definition,
+}: {
+  readonly launched: LaunchedMachine;
+  readonly definition?: Pick<MachineDefinition, 'hostDevices'> | undefined;
+}): HotplugNote {
+  const there = new Set(usbOfLaunch(launched.launch).map(({ id }) => id));
+  const waiting = (definition?.hostDevices ?? []).flatMap(({ id, usb }) =>
+    usb === undefined || there.has(id) ? [] : [{ id, device: usb }],
+  );
+  return { attached: [], detached: [], waiting };
+}
+
+const nothing = { nodes: [], groups: [], netdevs: [], files: [], held: [], layers: [] } as const;
+
 /** A disk of which a part is missing is left out: what it has open is then one that was not planned. */
 export function parseHotplugNote(value: unknown): HotplugNote | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const [attached, detached] = ['attached', 'detached'].map((name) => list(Reflect.get(value, name)));
+  const [attached, detached, waiting] = ['attached', 'detached', 'waiting'].map((name) =>
+    list(Reflect.get(value, name)),
+  );
   const work = parseBlockWork(Reflect.get(value, 'work'));
   return {
     attached: (attached ?? []).flatMap((one) => parseAttached(one) ?? []),
     detached: texts(detached),
+    ...((waiting ?? []).length === 0
+      ? {}
+      : { waiting: (waiting ?? []).flatMap((one) => parseWaiting(one) ?? []) }),
     ...(work === undefined ? {} : { work }),
   };
 }
@@ -278,14 +365,21 @@ function parseCard(value: unknown): CardThere | null {
   return { bridge, tap, network };
 }
 
+function parseWaiting(value: unknown): WaitingUsb | undefined {
+  const [id, device] = ['id', 'device'].map((name): unknown => Reflect.get(Object(value), name));
+  return typeof id === 'string' && typeof device === 'string' ? { id, device } : undefined;
+}
+
 export function parseAttached(value: unknown): Attached | undefined {
   const field = (name: string): unknown => Reflect.get(Object(value), name);
   const [id, device] = [field('id'), field('device')];
   if (typeof id !== 'string' || typeof device !== 'object' || device === null) return undefined;
   const memory = field('memory');
+  const usb = parseHeldUsb(field('usb'));
   return {
     id,
     ...(typeof memory === 'number' ? { memory } : {}),
+    ...(usb === undefined ? {} : { usb }),
     device: { ...device },
     files: list(field('files')).flatMap((file) => parseHeldFile(file) ?? []),
     nodes: texts(list(field('nodes'))),

@@ -9,7 +9,11 @@ import type { Work } from './hotplug-services.ts';
 /** As a machine that has this device alone: a file of another disk that is missing stands in nobody's way. */
 export async function planAlone(
   { services, record: { definition, metadata } }: Work,
-  { disks = [], nics = [] }: Partial<Pick<MachineDefinition, 'disks' | 'nics'>>,
+  {
+    disks = [],
+    nics = [],
+    hostDevices = [],
+  }: Partial<Pick<MachineDefinition, 'disks' | 'nics' | 'hostDevices'>>,
 ): Promise<Outcome<Planned>> {
   const alone = {
     ...definition,
@@ -19,6 +23,7 @@ export async function planAlone(
     disks,
     cdroms: [],
     nics,
+    hostDevices,
   } satisfies MachineDefinition;
   return await services.planner.plan(alone, { owner: metadata.owner, makeFiles: false });
 }

@@ -27,8 +27,7 @@ export async function giveFile(
   file: FileOfLaunch,
   set?: number,
 ): Promise<Outcome<GivenFile>> {
-  const { path, access, claimant } = file;
-  const opened = await broker.open({ machine, file: { path, access, claimant } });
+  const opened = await broker.open({ machine, descriptor: { ...file, reopened: false } });
   if (!opened.ok) return opened;
   const { descriptor, device, inode } = opened.value;
   const given = await whenFree(() =>

@@ -11,12 +11,21 @@ export interface HeldFile {
   readonly identity: FileIdentity | undefined;
 }
 
+/** A USB device of the host. */
+export interface HeldUsb {
+  /** As `Descriptor` has it. */
+  readonly device: string;
+  /** Of its node; undefined: not known yet. */
+  readonly identity: FileIdentity | undefined;
+}
+
 export interface SinceLaunch {
   /** Indexes of descriptors of the launch that it has no more. */
   readonly gone: readonly number[];
   readonly added: readonly HeldFile[];
   /** Cards that it was given. */
   readonly cards?: readonly Descriptor[];
+  readonly usb?: readonly HeldUsb[];
 }
 
 /** As if it had been launched with what it has now. */
@@ -24,16 +33,21 @@ export function asIfLaunched(launched: LaunchedMachine, changes: readonly SinceL
   const gone = new Set(changes.flatMap((change) => change.gone));
   const added = changes.flatMap((change) => change.added);
   const taps = changes.flatMap(({ cards = [] }) => cards);
-  if (gone.size === 0 && added.length === 0 && taps.length === 0) return launched;
+  const usb = changes.flatMap((change) => change.usb ?? []);
+  if (gone.size === 0 && added.length === 0 && taps.length === 0 && usb.length === 0) return launched;
   const { launch, files } = launched;
   const descriptors = [
     ...launch.descriptors.filter((_, index) => !gone.has(index)),
     ...added.map(({ file }) => file),
     ...taps,
+    ...usb.map(({ device }) => ({ kind: 'usb', device }) as const),
   ];
-  const held = new Set(descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : [])));
-  const identities = added.flatMap(({ file, identity }) =>
-    identity === undefined ? [] : [[file.path, identity] as const],
+  const held = new Set(
+    descriptors.flatMap((one) => (one.kind === 'file' ? [one.path] : one.kind === 'usb' ? [one.device] : [])),
+  );
+  const opened = [...added.map(({ file, identity }) => ({ name: file.path, identity })), ...usb.map(nameOf)];
+  const identities = opened.flatMap(({ name, identity }) =>
+    identity === undefined ? [] : [[name, identity] as const],
   );
   return {
     ...launched,
@@ -45,12 +59,27 @@ export function asIfLaunched(launched: LaunchedMachine, changes: readonly SinceL
   };
 }
 
+const nameOf = ({ device, identity }: HeldUsb): { name: string; identity: FileIdentity | undefined } => ({
+  name: device,
+  identity,
+});
+
+function parseIdentity(value: unknown): FileIdentity | undefined {
+  const [device, inode] = ['device', 'inode'].map((name): unknown => Reflect.get(Object(value), name));
+  return typeof device === 'number' && typeof inode === 'number' ? { device, inode } : undefined;
+}
+
+export function parseHeldUsb(value: unknown): HeldUsb | undefined {
+  const device: unknown = Reflect.get(Object(value), 'device');
+  if (typeof device !== 'string') return undefined;
+  return { device, identity: parseIdentity(Reflect.get(Object(value), 'identity')) };
+}
+
 /** What a note says of such a file; undefined where a part is missing. */
 export function parseHeldFile(value: unknown): HeldFile | undefined {
   const field = (holder: unknown, name: string): unknown => Reflect.get(Object(holder), name);
   const [file, identity] = [field(value, 'file'), field(value, 'identity')];
   const [path, claimant, access] = ['path', 'claimant', 'access'].map((name) => field(file, name));
-  const [device, inode] = [field(identity, 'device'), field(identity, 'inode')];
   if (typeof path !== 'string') return undefined;
   return {
     file: {
@@ -60,6 +89,6 @@ export function parseHeldFile(value: unknown): HeldFile | undefined {
       claimant: typeof claimant === 'number' ? claimant : null,
       reopened: false,
     },
-    identity: typeof device === 'number' && typeof inode === 'number' ? { device, inode } : undefined,
+    identity: parseIdentity(identity),
   };
 }

@@ -12,7 +12,7 @@ import { Agent } from './agent.ts';
 import { HandedSockets } from '../handed-sockets.ts';
 import type { RunNote } from '../store/run-notes.ts';
 import { connectQemu } from './connect-qemu.ts';
-import { Hotplug, type HotplugNote } from '../hotplug/hotplug.ts';
+import { firstNote, Hotplug, type HotplugNote } from '../hotplug/hotplug.ts';
 import { Media, type MediaNote } from '../media/media.ts';
 import { asIfLaunched } from './held-files.ts';
 import { Viewers } from '../vnc/viewers.ts';
@@ -91,7 +91,7 @@ export class Run implements AsyncDisposable {
     this.console = new Console(scrollBack);
     this.agent = new Agent(this);
     this.media = new Media(options.launched, options.media);
-    this.hotplug = new Hotplug(options.launched, options.hotplug);
+    this.hotplug = new Hotplug(options.launched, options.hotplug ?? firstNote(options));
   }
 
   static async open(options: RunOptions): Promise<Run> {

@@ -88,7 +88,7 @@ export async function moveRun(services: MoveServices, request: MoveRequest): Pro
       return notMoved(`it is ${status.value.status}`, 'a guest that runs or is paused can be moved');
     const what = await whatRuns(services.planner, { run, record, aim: 'moved' });
     if (!what.ok) return asMove(what);
-    const kept = await whatStays(what.value.definition, session);
+    const kept = await whatStays(run, what.value.definition, session);
     if (kept.length > 0) return { ok: false, faults: kept };
     const paused = !status.value.running;
     const work = { ...request, services, session, what: what.value, paused, meter: { bytes: 0 } };
@@ -98,16 +98,21 @@ export async function moveRun(services: MoveServices, request: MoveRequest): Pro
 }
 
 /** Devices that cannot leave this host. */
-async function whatStays(definition: MachineDefinition, session: QmpSession): Promise<readonly Fault[]> {
+async function whatStays(
+  { hotplug }: Pick<Run, 'hotplug'>,
+  definition: MachineDefinition,
+  session: QmpSession,
+): Promise<readonly Fault[]> {
   const stays = (what: string): readonly Fault[] =>
     notMoved(`it has ${what}, which stays on this host`, `take it out of the definition, and start it anew`)
       .faults;
+  const hasUsb = hotplug.usb.length > 0;
   const migration = await commands.queryMigrate(session);
   const blocked = migration.ok ? migration.value.blocked : [];
   return [
     ...(definition.shares.length > 0 ? stays('shared folders') : []),
     ...(definition.tpm ? stays('a TPM') : []),
-    ...(definition.hostDevices.length > 0 ? stays('a PCI device') : []),
+    ...(definition.hostDevices.length > 0 || hasUsb ? stays('a device of the host') : []),
     ...blocked.flatMap((reason) => notMoved(`QEMU says: ${reason}`).faults),
   ];
 }

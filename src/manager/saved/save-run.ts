@@ -80,6 +80,13 @@ export async function saveRun(services: SaveServices, request: SaveRequest): Pro
       `machine "${run.launched.machine}" has shared folders, and QEMU saves no machine that has one`,
       'take `shares` out of its definition, and start it anew',
     );
+  // QEMU 7.2 would save it, and leave the guest without the device when it goes on.
+  if (run.hotplug.usb.length > 0)
+    return failure(
+      'save-failed',
+      `machine "${run.launched.machine}" has a USB device of the host, which would be gone when it goes on`,
+      `detach it first: \`qward detach ${run.launched.machine} ${run.hotplug.usb[0]?.id ?? ''}\``,
+    );
   // A disc that is changed meanwhile would be in no plan.
   return await run.media.alone(async () => {
     const status = await commands.queryStatus(session);

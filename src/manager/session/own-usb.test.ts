@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { usbCheck, usbDevices } from './own-usb.ts';
+import { ownUsbCheck, ownUsbDevices } from './own-usb.ts';
 
 test('devices that the user may open are told apart from those that an administrator would have to give', () => {
   const root = mkdtempSync(join(tmpdir(), 'qward-usb-'));
@@ -18,7 +18,7 @@ test('devices that the user may open are told apart from those that an administr
     for (const [file, text] of Object.entries(all)) put(`sys/bus/usb/devices/${name}/${file}`, `${text}\n`);
   };
   try {
-    assert.deepEqual(usbCheck(usbDevices(root), 'alice'), {
+    assert.deepEqual(ownUsbCheck(ownUsbDevices(root), 'alice'), {
       check: 'USB devices',
       state: 'ok',
       found: 'none on this host',
@@ -31,7 +31,7 @@ test('devices that the user may open are told apart from those that an administr
     device('1-1:1.0', 9, { idVendor: 'ffff', idProduct: 'ffff' });
     put('dev/bus/usb/001/002', '', 0o600);
     // Root opens whatever there is: a node that is not there is nobody's.
-    const check = usbCheck(usbDevices(root), 'alice');
+    const check = ownUsbCheck(ownUsbDevices(root), 'alice');
     assert.equal(check.state, 'degraded');
     assert.equal(
       check.found,
@@ -42,7 +42,7 @@ test('devices that the user may open are told apart from those that an administr
       /ATTR\{idVendor\}=="046d", ATTR\{idProduct\}=="c52b", MODE="0660", GROUP="alice"/,
     );
     put('dev/bus/usb/001/003', '', 0o600);
-    assert.equal(usbCheck(usbDevices(root), 'alice').state, 'ok');
+    assert.equal(ownUsbCheck(ownUsbDevices(root), 'alice').state, 'ok');
   } finally {
     rmSync(root, { recursive: true });
   }

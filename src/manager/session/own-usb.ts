@@ -1,33 +1,18 @@
-/** USB devices of the host as the session's user may open them: by the nodes beneath /dev/bus/usb, which no session changes. */
-import { accessSync, constants, readFileSync, readdirSync } from 'node:fs';
+/** USB devices of the host for `doctor`: which there are, and in a session, which of them its user may open. */
+import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import { unlessMissing } from '../../linux/errno.ts';
+import { usbDevices, type UsbDevice } from '../../linux/usb-devices.ts';
 import type { Check } from '../doctor.ts';
 
-export interface UsbDevice {
-  /** `046d:c52b` */
-  readonly id: string;
-  readonly product: string;
-  readonly node: string;
+interface OwnUsbDevice extends UsbDevice {
   readonly isOurs: boolean;
 }
 
 /** Not hubs, which carry all others. `root` is where /sys and /dev are. */
-export function usbDevices(root = '/'): readonly UsbDevice[] {
-  const devices = join(root, 'sys/bus/usb/devices');
-  // `1-4.2`, where `1-4.2:1.0` would be a part of it and `usb1` a controller.
-  const names = (unlessMissing(() => readdirSync(devices)) ?? []).filter((name) => /^\d+-[\d.]+$/.test(name));
-  return names.toSorted().flatMap((name): readonly UsbDevice[] => {
-    const read = (file: string): string =>
-      unlessMissing(() => readFileSync(join(devices, name, file), 'utf8').trim()) ?? '';
-    if (read('bDeviceClass') === '09') return [];
-    const number = (file: string): string => read(file).padStart(3, '0');
-    const node = `/dev/bus/usb/${number('busnum')}/${number('devnum')}`;
-    const product = `${read('manufacturer')} ${read('product')}`.trim();
-    return [
-      { id: `${read('idVendor')}:${read('idProduct')}`, product, node, isOurs: isOurs(join(root, node)) },
-    ];
-  });
+export function ownUsbDevices(root = '/'): readonly OwnUsbDevice[] {
+  return usbDevices(root).flatMap((device) =>
+    device.isHub ? [] : [{ ...device, isOurs: isOurs(join(root, device.node)) }],
+  );
 }
 
 function isOurs(node: string): boolean {
@@ -39,8 +24,19 @@ function isOurs(node: string): boolean {
   }
 }
 
-export function usbCheck(devices: readonly UsbDevice[], user: string): Check {
-  const check = 'USB devices';
+const check = 'USB devices';
+const none: Check = { check, state: 'ok', found: 'none on this host', cure: '' };
+
+/** Of the system instance, in which any of them can be given to a machine. */
+export function usbCheck(devices: readonly Pick<UsbDevice, 'id' | 'port' | 'product'>[]): Check {
+  if (devices.length === 0) return none;
+  const found = devices.map(
+    ({ id, port, product }) => `${[product, id].filter(Boolean).join(' ')} at ${port}`,
+  );
+  return { ...none, found: found.join(', ') };
+}
+
+export function ownUsbCheck(devices: readonly OwnUsbDevice[], user: string): Check {
   const named = (ours: boolean): string =>
     devices
       .filter(({ isOurs: own }) => own === ours)
@@ -48,13 +44,7 @@ export function usbCheck(devices: readonly UsbDevice[], user: string): Check {
       .join(', ');
   const [own, other] = [named(true), named(false)];
   const [first] = devices.filter((one) => !one.isOurs);
-  if (first === undefined)
-    return {
-      check,
-      state: 'ok',
-      found: own === '' ? 'none on this host' : `yours to open: ${own}`,
-      cure: '',
-    };
+  if (first === undefined) return own === '' ? none : { ...none, found: `yours to open: ${own}` };
   const [vendor = '', product = ''] = first.id.split(':');
   return {
     check,

@@ -6,14 +6,14 @@ import { userNamespaceFault } from '../../linux/user-namespaces.ts';
 import type { BrokerStatus } from '../../protocol/broker.ts';
 import { hasThreadLimit } from '../../protocol/rootless.ts';
 import type { Check } from '../doctor.ts';
-import { usbCheck, usbDevices } from './own-usb.ts';
+import { ownUsbCheck, ownUsbDevices } from './own-usb.ts';
 
 export function sessionChecks(status: BrokerStatus | undefined): readonly Check[] {
   return [
     namespaceCheck(status?.runtime ?? null),
     uidCheck(),
     groupCheck(),
-    usbCheck(usbDevices(), userName()),
+    ownUsbCheck(ownUsbDevices(), userName()),
     ...(status === undefined ? [] : [limitCheck(status)]),
   ];
 }
