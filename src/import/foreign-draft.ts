@@ -1,4 +1,5 @@
 /** A definition in the making from keys or arguments, each with its place, and the account of them. */
+import { hostUsb, noLastingUsb } from './host-usb.ts';
 import { definitionKeys, type DefinitionKey } from '../definition/definition-keys.ts';
 import type { Plain } from '../definition/key-path.ts';
 import { accountOf, type Account, type Entry, type ImportFault } from './account.ts';
@@ -115,6 +116,22 @@ export class ForeignDraft extends MachineDraft<Piece> {
     if (rest === '') return unsupported('no address of a PCI device');
     const pci = `${domain.replace(':', '')}:${rest}`;
     this.begin('hostDevices', piece, { id: this.newId(`host${this.items('hostDevices').length}`), pci });
+    return imported;
+  }
+
+  /** A USB device of the host; by bus and number of the device it is another one after each time that it is plugged in. */
+  usbDevice(
+    piece: Piece,
+    by: {
+      readonly vendor?: string | undefined;
+      readonly product?: string | undefined;
+      readonly bus?: string | undefined;
+      readonly port?: string | undefined;
+    },
+  ): Verdict {
+    const usb = hostUsb(by);
+    if (usb === undefined) return unsupported(noLastingUsb);
+    this.begin('hostDevices', piece, { id: this.newId(`host${this.items('hostDevices').length}`), usb });
     return imported;
   }
 

@@ -64,6 +64,7 @@ function setUsb(draft: DomainDraft): void {
   const needed =
     tablet ||
     ['inputs', 'disks', 'cdroms', 'serials'].some(onUsb) ||
+    draft.items('hostDevices').some(({ values }) => values['usb'] !== undefined) ||
     draft.valueAt(machine, 'sound.model') === 'usb';
   if (draft.valueAt(machine, 'usb.model') === (needed ? 'xhci' : 'none')) draft.unset(machine, 'usb.model');
 }

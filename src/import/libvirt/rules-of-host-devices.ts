@@ -1,4 +1,5 @@
 /** Devices of the host that a machine has to itself. */
+import { hostUsb, noLastingUsb } from '../host-usb.ts';
 import { changed, imported, unsupported, whole, type Verdict } from '../verdict.ts';
 import { attributeOf, childOf, type XmlElement } from '../xml/xml-node.ts';
 import { alias, addressesAreChosen, wholeNotYet } from './phrases.ts';
@@ -17,9 +18,30 @@ function hostAddress(address: XmlElement | undefined): string | undefined {
   return `${domain}:${bus}:${slot}.${fn}`;
 }
 
+function usbHostdev({ element, draft }: Place): Outcome {
+  const of = (name: string, attribute: string): string | undefined => {
+    const child = childOf(element, 'source', name);
+    return child === undefined ? undefined : attributeOf(child, attribute);
+  };
+  const usb = hostUsb({
+    vendor: of('vendor', 'id'),
+    product: of('product', 'id'),
+    bus: of('address', 'bus'),
+    port: of('address', 'port'),
+  });
+  if (usb === undefined) return whole(unsupported(noLastingUsb));
+  const id = draft.idOf(element, `host${draft.items('hostDevices').length}`);
+  return { ...imported, part: draft.begin('hostDevices', element, { id, usb }) };
+}
+
+/** Without the device a start is refused, where it is not optional; a machine that was saved or moved is one that starts. */
+const startupPolicy = (place: Place): Verdict =>
+  place.value === 'optional' ? place.set('optional', true) : imported;
+
 function hostdev(place: Place): Outcome {
   const { element, draft } = place;
   const type = attributeOf(element, 'type') ?? '';
+  if (type === 'usb') return usbHostdev(place);
   if (type !== 'pci')
     return wholeNotYet(`no ${type} device of the host for a machine`.replace('no  ', 'no '));
   const pci = hostAddress(childOf(element, 'source', 'address'));
@@ -43,6 +65,8 @@ export const rulesOfHostDevices: Rules = {
   'devices/hostdev@mode': imported,
   'devices/hostdev@type': imported,
   'devices/hostdev@managed': managed,
+  'devices/hostdev/source@startupPolicy': startupPolicy,
+  'devices/hostdev/source@guestReset': changed('the guest resets the device as it likes'),
   'devices/hostdev/source/**': imported,
   'devices/hostdev/driver@name': oneDriver,
   'devices/hostdev/rom@bar': (place) => place.set('rom', isOn(place.value)),

@@ -214,7 +214,13 @@ export const deviceRules: Readonly<Record<string, OptionRule>> = {
   'intel-iommu': iommu,
   'amd-iommu': iommu,
   'vfio-pci': ({ draft, piece, leaves }) => draft.hostDevice(piece, valueOf(leaves, 'host') ?? ''),
-  'usb-host': always(unsupported('no USB devices of the host')),
+  'usb-host': ({ draft, piece, leaves }) =>
+    draft.usbDevice(piece, {
+      vendor: valueOf(leaves, 'vendorid'),
+      product: valueOf(leaves, 'productid'),
+      bus: valueOf(leaves, 'hostbus'),
+      port: valueOf(leaves, 'hostport'),
+    }),
   'usb-redir': always(changed('nothing of SPICE: no USB devices of the viewer’s host')),
   'virtio-9p-pci': always(unsupported('no 9p: a folder of the host is one of `shares`')),
   'vhost-user-fs-pci': always(unsupported('its folder is known to its virtiofsd alone: name it in `shares`')),

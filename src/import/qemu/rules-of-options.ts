@@ -248,7 +248,9 @@ const usbDevices: Readonly<Record<string, string>> = {
 
 function usbDevice({ draft, piece, value }: OptionPlace): Verdict {
   const type = usbDevices[value];
-  if (type === undefined) return unsupported('no USB devices of the host');
+  const [kind, vendor, product] = value.split(':');
+  if (kind === 'host') return draft.usbDevice(piece, { vendor, product });
+  if (type === undefined) return unsupported('no such USB device');
   if (!draft.has('inputs', 'type')) return type === 'tablet' ? imported : unsupported('no such input device');
   draft.begin('inputs', piece, { type, bus: 'usb' });
   return imported;

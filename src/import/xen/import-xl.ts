@@ -1,4 +1,5 @@
 /** A machine of Xen's toolstack (xl.cfg, HVM) to a definition. */
+import { noLastingUsb } from '../host-usb.ts';
 import type { DefinitionKey } from '../../definition/definition-keys.ts';
 import { ForeignDraft, type ForeignImport, type Piece } from '../foreign-draft.ts';
 import { readCommandLine } from '../qemu/import-command-line.ts';
@@ -157,7 +158,11 @@ function usbDevices({ draft, piece, values }: XlPlace): Verdict {
   for (const type of values)
     if (!lost.includes(type) && draft.has('inputs', 'type'))
       draft.begin('inputs', piece, { type, bus: 'usb' });
-  return lost.length > 0 ? unsupported('no USB devices of the host') : imported;
+  const verdicts = lost.map((one) => {
+    const [kind, vendor, product] = one.split(':');
+    return kind === 'host' ? draft.usbDevice(piece, { vendor, product }) : unsupported('no such USB device');
+  });
+  return verdicts.find(({ is }) => is !== 'imported') ?? imported;
 }
 
 const path =
@@ -222,7 +227,7 @@ const rules: Readonly<Record<string, XlRule>> = {
   },
   usb: always(imported),
   usbdevice: usbDevices,
-  usbdev: always(unsupported('no USB devices of the host')),
+  usbdev: always(unsupported(noLastingUsb)),
   pci: each((draft, piece, spec) => draft.hostDevice(piece, spec.split(/[,@]/)[0] ?? '')),
   kernel: ({ draft, piece, value, values }) =>
     value.endsWith('hvmloader') ? imported : path('boot.kernel')({ draft, piece, value, values }),

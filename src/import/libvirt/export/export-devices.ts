@@ -94,6 +94,7 @@ export function needsUsb(values: Values): boolean {
     onUsb('disks') ||
     onUsb('cdroms') ||
     onUsb('serials') ||
+    values.items('hostDevices').some((one) => one.text('usb') !== undefined) ||
     values.text('sound.model') === 'usb'
   );
 }
@@ -216,8 +217,27 @@ function iommu(values: Values): XmlTree | undefined {
   return element('iommu', { model }, bare ? undefined : element('driver', driver));
 }
 
+/** `046d:c52b`. A port is no name of libvirt's: undefined. */
+function usbDevice(one: Values, usb: string): XmlTree | undefined {
+  const [vendor, product] = usb.split(':');
+  if (product === undefined) return undefined;
+  return element(
+    'hostdev',
+    { mode: 'subsystem', type: 'usb', managed: 'yes' },
+    element(
+      'source',
+      { startupPolicy: one.is('optional') ? 'optional' : undefined },
+      element('vendor', { id: `0x${vendor}` }),
+      element('product', { id: `0x${product}` }),
+    ),
+    element('alias', { name: `ua-${one.text('id') ?? ''}` }),
+  );
+}
+
 /** `0000:65:00.0` */
-function hostDevice(one: Values): XmlTree {
+function hostDevice(one: Values): XmlTree | undefined {
+  const usb = one.text('usb');
+  if (usb !== undefined) return usbDevice(one, usb);
   const [domain, bus, slot, fn] = (one.text('pci') ?? '').split(/[:.]/).map((part) => `0x${part}`);
   return element(
     'hostdev',

@@ -45,16 +45,18 @@ test('a network is its bridge, and hostile XML is none', () => {
   assert.equal(readNetwork('<domain/>'), undefined);
 });
 
-test('the policy needs a root for each directory, the block devices, and the bridges', () => {
+test('the policy needs a root for each directory, the block devices, the bridges, and a line for each device of the host', () => {
   const parsed = parseDefinition(
     'name: a\ndisks:\n  - {id: a, path: /srv/a.img, format: raw}\n  - {id: b, path: /dev/vg/b, format: raw}\n' +
       '  - {id: c, path: /var/lib/qward/images/c.img, format: raw}\ncdroms: [{id: d, path: /srv/iso/d.iso}]\n' +
-      'nics: [{id: n, kind: bridge, bridge: br0}]\n',
+      'nics: [{id: n, kind: bridge, bridge: br0}]\n' +
+      'hostDevices: [{id: key, usb: "046d:c52b"}, {id: gpu, pci: "0000:65:00.0"}]\n',
   );
   assert.ok(parsed.ok);
   assert.deepEqual(policyLines([parsed.definition]), [
     '"storageRoots": [{ "path": "/srv", "access": "rw" }, { "path": "/srv/iso", "access": "ro" }, { "path": "/var/lib/qward/images", "access": "rw" }]',
     '"blockDevices": [{ "path": "/dev/vg/b", "access": "rw" }]',
     '"bridges": ["br0"]',
+    '"relaxations": [{ "relax": "usb", "to": "046d:c52b", "machines": ["a"] }, { "relax": "pci", "to": "0000:65:00.0", "machines": ["a"] }]',
   ]);
 });

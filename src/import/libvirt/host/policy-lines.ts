@@ -29,9 +29,16 @@ export function policyLines(definitions: readonly MachineDefinition[]): readonly
   const bridges = new Set(
     definitions.flatMap(({ nics }) => nics.flatMap((nic) => ('bridge' in nic ? [nic.bridge] : []))),
   );
+  const given = definitions.flatMap(({ name, hostDevices }) =>
+    hostDevices.flatMap(({ pci, usb }) => relaxation(name, pci === undefined ? ['usb', usb] : ['pci', pci])),
+  );
   return [
     ...(roots.size > 1 ? [`"storageRoots": [${withAccess(roots)}]`] : []),
     ...(devices.size > 0 ? [`"blockDevices": [${withAccess(devices)}]`] : []),
     ...(bridges.size > 0 ? [`"bridges": [${quoted([...bridges].sort())}]`] : []),
+    ...(given.length > 0 ? [`"relaxations": [${given.join(', ')}]`] : []),
   ];
 }
+
+const relaxation = (machine: string, [relax, to]: readonly [string, string | undefined]): readonly string[] =>
+  to === undefined ? [] : [`{ "relax": "${relax}", "to": "${to}", "machines": ["${machine}"] }`];
