@@ -9,7 +9,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabImage } from './image.ts';
@@ -24,13 +24,20 @@ export interface HostOptions {
   readonly parameters?: string;
   /** With an NVMe disk in an IOMMU group of its own, for a machine of the host's. */
   readonly spareDisk?: boolean;
+  /** With a USB stick, which can be pulled out: its serial number is `qward-lab`, it is `46f4:0001` at port `1-2` or `2-2`. */
+  readonly usbStick?: boolean;
 }
+
+/** What the stick begins with. */
+export const stickText = 'a stick of the lab';
 
 export interface ScriptOutcome {
   readonly status: number;
   /** Standard output and error. */
   readonly output: string;
 }
+
+const stick = { id: 'stick', device: 'usb-storage,id=stick,drive=stick,serial=qward-lab,bus=usb.0,port=2' };
 
 const bootLimitMs = 600_000;
 const powerOffLimitMs = 180_000;
@@ -54,6 +61,11 @@ export class LabHost implements AsyncDisposable {
     const size = options.diskMib === undefined ? [] : [`${options.diskMib}M`];
     execFileSync('qemu-img', [...overlay, ...size], { stdio: 'pipe' });
     if (options.spareDisk === true) writeFileSync(host.#path('spare.raw'), Buffer.alloc(64 * 1024 * 1024));
+    if (options.usbStick === true) {
+      const stick = Buffer.alloc(8 * 1024 * 1024);
+      stick.write(stickText);
+      writeFileSync(host.#path('stick.raw'), stick);
+    }
     if (options.payload !== undefined)
       execFileSync('tar', ['-C', options.payload, '-cf', host.#path('payload.tar'), '.'], { stdio: 'pipe' });
     return host;
@@ -73,6 +85,30 @@ export class LabHost implements AsyncDisposable {
     const { status, output } = await this.run(script, limitMs);
     if (status !== 0) throw new Error(`status ${status} in the lab's host:\n${script}\n${output}`);
     return output;
+  }
+
+  /** Pulls the stick out. */
+  async unplug(): Promise<void> {
+    await this.#tellQemu(`device_del ${stick.id}`);
+  }
+
+  /** Plugs the stick in. */
+  async plug(): Promise<void> {
+    await this.#tellQemu(`device_add ${stick.device}`);
+  }
+
+  /** Of QEMU's monitor, which answers with what went wrong. */
+  async #tellQemu(command: string): Promise<void> {
+    const socket = connect(this.#path('monitor'));
+    let said = '';
+    for await (const piece of socket) {
+      const before = said.split('(qemu) ').length;
+      said += String(piece);
+      const prompts = said.split('(qemu) ').length;
+      if (before < 2 && prompts >= 2) socket.write(`${command}\n`);
+      if (prompts >= 3) break;
+    }
+    if (/Error/.test(said)) throw new Error(`QEMU of the lab's host: ${said}`);
   }
 
   /** An orderly shutdown, as an administrator does it. Gives how long it took, milliseconds. */
@@ -141,7 +177,14 @@ export class LabHost implements AsyncDisposable {
       ...this.#drive('disk.qcow2', 'qcow2', false),
       ...payload,
       ...(this.#options.spareDisk === true ? this.#spareDisk() : []),
+      ...(this.#options.usbStick === true ? this.#usbStick() : []),
     ];
+  }
+
+  #usbStick(): string[] {
+    const image = `driver=raw,node-name=stick,file.driver=file,file.filename=${this.#path('stick.raw')}`;
+    const monitor = `unix:${this.#path('monitor')},server=on,wait=off`;
+    return ['-device', 'qemu-xhci,id=usb', '-blockdev', image, '-device', stick.device, '-monitor', monitor];
   }
 
   #spareDisk(): string[] {

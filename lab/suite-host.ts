@@ -11,6 +11,7 @@ export interface SuiteOptions {
   readonly prepare?: string;
   readonly parameters?: string;
   readonly spareDisk?: boolean;
+  readonly usbStick?: boolean;
   readonly diskMib?: number;
   /** Where many guests run in it beside the host's own programs. */
   readonly memoryMib?: number;
