@@ -86,3 +86,43 @@ test('a QEMU has no more PCI devices open than it was given, whatever its group 
   assert.match(look(2, '0000:01:00.0'), /101: a PCI device beyond the 1 that were given/);
   assert.match(look(1), /100: a PCI device beyond the 0/);
 });
+
+test('a QEMU has the very node of a USB device that it was given, by whatever name, and the one socket that libusb needs', () => {
+  const node = { device: 6, inode: 700 };
+  const open = (more: Partial<OpenDescriptor>): OpenDescriptor => ({
+    fd: 100,
+    target: '/dev/bus/usb/001/004',
+    flags: 2,
+    ...node,
+    type: 0o020000,
+    ...more,
+  });
+  const look = (given: boolean, ...descriptors: readonly OpenDescriptor[]): string => {
+    const usb = { kind: 'usb', device: '046d:c52b' } as const;
+    const { launch } = launched;
+    const expected = given
+      ? {
+          ...expecting({
+            descriptors: [...launch.descriptors, usb],
+            relaxed: [{ relax: 'usb', to: '046d:c52b' }],
+          }),
+          files: { ...launched.files, '046d:c52b': node },
+        }
+      : expecting({});
+    const seen = { ...facts, descriptors: [...facts.descriptors, ...descriptors] };
+    return faultsIn(compareDescriptors(parseState(seen), expected));
+  };
+  const socket = (fd: number): OpenDescriptor =>
+    open({ fd, target: `socket:[${fd}]`, device: 9, inode: fd, type: 0o140000 });
+  assert.doesNotMatch(
+    look(true, open({}), open({ fd: 101, target: '/dev/bus/usb/001/004 (deleted)' })),
+    /10[01]:/,
+  );
+  assert.doesNotMatch(look(true, socket(100)), /100:/);
+  assert.match(look(true, socket(100), socket(101)), /101: socket:\[101\], not a Unix socket/);
+  // Another node in its place, another kind of file, and none that was given.
+  assert.match(look(true, open({ inode: 701 })), /100: \/dev\/bus\/usb\/001\/004 was not planned/);
+  assert.match(look(true, open({ type: 0o100000 })), /was not planned/);
+  assert.match(look(false, open({})), /was not planned/);
+  assert.match(look(false, socket(100)), /100: socket:\[100\], not a Unix socket/);
+});

@@ -52,7 +52,9 @@ test('a device that is not there is named, and one that need not be there is wai
   assert.match((await instance.qward(['status', 'later'])).stdout, /usb ffff:ffff/);
   const audit = await instance.qward(['audit', 'later']);
   assert.equal(audit.status, 0, audit.stdout);
-  assert.equal((await instance.qward(['detach', 'later', 'ffff:ffff'])).status, 0);
+  const saved = await instance.qward(['detach', 'later', 'ffff:ffff', '--persist']);
+  assert.equal(saved.status, 0, saved.stderr);
+  assert.doesNotMatch((await instance.qward(['show', 'later'])).stdout, /ffff:ffff/);
   assert.doesNotMatch((await instance.qward(['attach', 'later'])).stdout, /ffff:ffff/);
 });
 
