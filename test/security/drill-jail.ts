@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { probes } from '../../src/audit/drill/probes.ts';
 import type { DrillRow } from '../../src/audit/drill/report.ts';
 import { limitsHit } from '../../src/linux/limits-hit.ts';
+import { usbDevices } from '../../src/linux/usb-devices.ts';
 import { firstDisk, openOutside } from '../../src/manager/drill/outside.ts';
 import { runDrill } from '../../src/manager/drill/run-drill.ts';
 import { drillProgram, type LaunchRequest } from '../../src/protocol/launch.ts';
@@ -47,6 +48,9 @@ export interface Weakness {
   readonly openForBoth?: true;
 }
 
+/** The node of a USB device of this host: virtual machines often have none. */
+export const firstUsbDevice = (): string | null => usbDevices()[0]?.node ?? null;
+
 /** Every probe in one jail, which has no files but an image of root's alone. */
 export async function drillJail(weakness: Weakness = {}): Promise<readonly DrillRow[]> {
   const directory = await mkdtemp(join(tmpdir(), 'qward-drill-'));
@@ -70,7 +74,7 @@ export async function drillJail(weakness: Weakness = {}): Promise<readonly Drill
         claimsSocket: socket,
         image,
         disk: await firstDisk(),
-        usb: null,
+        usb: firstUsbDevice(),
       },
       run: async (argv, limits) => {
         await using jail = await startJailed(

@@ -121,7 +121,7 @@ function scene(context: TestContext): Scene {
     now: { files: {} },
     session: qemu,
     handed: new HandedSockets(),
-    hotplug: { hasNote: false },
+    hotplug: { hasNote: false, usb: [] },
     media: { alone: (work: () => unknown) => work(), note: {} },
     process: { alive: true, gone: () => Promise.resolve(false) },
     released: released.signal,
