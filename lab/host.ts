@@ -207,29 +207,39 @@ export class LabHost implements AsyncDisposable {
 class LabBoot implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #serialLog: () => string;
-  readonly #ended: Promise<number | null>;
+  readonly #ended: Promise<string>;
   #socket: Socket | undefined;
   #lines: AsyncIterator<string> | undefined;
   #scripts = 0;
+  /** What was not done within its limit, so that the host was ended. */
+  #overdue: string | undefined;
 
   constructor(child: ChildProcess, serialLog: () => string) {
     this.#child = child;
     this.#serialLog = serialLog;
     this.#ended = new Promise((resolve) => {
-      child.once('close', resolve);
+      child.once('close', (status, signal) => resolve(signal ?? `status ${status}`));
     });
   }
 
   /** Rejects when QEMU ends. */
   async unexpectedEnd(): Promise<never> {
-    const status = await this.#ended;
-    throw new Error(`the lab's host ended with status ${status}\n${this.#serialLog().slice(-3000)}`);
+    const how = await this.#ended;
+    const why = this.#overdue === undefined ? '' : ` after ${this.#overdue}`;
+    throw new Error(`the lab's host ended by ${how}${why}\n${this.#serialLog().slice(-3000)}`);
+  }
+
+  #endAfter(limitMs: number, what: string): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#overdue = `${limitMs / 1000} s in which this was not done:\n${what}`;
+      this.#child.kill('SIGKILL');
+    }, limitMs);
   }
 
   async attach(socket: Socket): Promise<void> {
     this.#socket = socket;
     this.#lines = linesOf(socket);
-    const limit = setTimeout(() => this.#child.kill('SIGKILL'), bootLimitMs);
+    const limit = this.#endAfter(bootLimitMs, 'its boot');
     const ready = await this.#line();
     clearTimeout(limit);
     if (!ready.startsWith('ready ')) throw new Error(`the agent said ${JSON.stringify(ready.slice(0, 200))}`);
@@ -243,7 +253,7 @@ class LabBoot implements AsyncDisposable {
 
   async run(script: string, limitMs = 300_000): Promise<ScriptOutcome> {
     const id = String(++this.#scripts);
-    const limit = setTimeout(() => this.#child.kill('SIGKILL'), limitMs);
+    const limit = this.#endAfter(limitMs, script);
     this.#socket?.write(`${id} ${Buffer.from(script).toString('base64')}\n`);
     try {
       const [answered, status, output = ''] = (await this.#line()).split(' ');
@@ -257,9 +267,10 @@ class LabBoot implements AsyncDisposable {
   async powerOff(): Promise<number> {
     const started = performance.now();
     this.#socket?.write(`off ${Buffer.from('/sbin/poweroff').toString('base64')}\n`);
-    const limit = setTimeout(() => this.#child.kill('SIGKILL'), powerOffLimitMs);
+    const limit = this.#endAfter(powerOffLimitMs, 'its shutdown');
     await this.#ended;
     clearTimeout(limit);
+    if (this.#overdue !== undefined) await this.unexpectedEnd();
     return performance.now() - started;
   }
 

@@ -42,7 +42,7 @@ test('a machine starts under KVM with every wall', async () => {
   assert.match(await host.demand(`ls -ln /proc/${pid}/root/dev/kvm`), /^crw------- 1 (18790481\d\d) \1 /);
   assert.match(await host.demand('ls -l /dev/kvm'), /^crw-rw---- 1 root kvm /);
   await host.demand(
-    'for i in $(seq 60); do qward console --watch web < /dev/null | grep -q "qward-demo: ready" && exit 0; sleep 1; done; exit 1',
+    'for i in $(seq 60); do qward console --log web | grep -q "qward-demo: ready" && exit 0; sleep 1; done; qward console --log web | tail -n 20; exit 1',
     120_000,
   );
 });

@@ -69,7 +69,7 @@ test('QEMU runs under its AppArmor profile, and the audit expects it', async () 
   const audit = await host.demand('qward audit web');
   assert.match(audit, /qward-qemu \(enforce\)/);
   await host.demand(
-    'for i in $(seq 60); do qward console --watch web < /dev/null | grep -q "qward-demo: ready" && exit 0; sleep 1; done; exit 1',
+    'for i in $(seq 60); do qward console --log web | grep -q "qward-demo: ready" && exit 0; sleep 1; done; qward console --log web | tail -n 20; exit 1',
     120_000,
   );
   // Nothing that QEMU or the guest needed was denied.
