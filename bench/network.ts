@@ -4,7 +4,6 @@
  * cgroup of their own each: where other programs take CPUs, the kernel shares these out by cgroup. On network namespaces; no packet leaves them.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import {
   closeSync,
   existsSync,
@@ -14,9 +13,7 @@ import {
   readdirSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { findCgroupMounts } from '../src/jail/cgroups.ts';
 import { blocking, connectUnixSocket } from '../src/linux/unix-socket.ts';
 import { passtJobPrefix } from '../src/protocol/passt.ts';
@@ -30,14 +27,10 @@ import { RawMonitor } from '../test/support/raw-monitor.ts';
 import { granted } from '../test/support/small-machine.ts';
 import { createUplink, type Uplink } from '../test/support/uplink.ts';
 import { command, summarise } from './measure.ts';
+import { listenAt, type Sink } from './sink.ts';
 import type { Row } from './table.ts';
 
 const memory = '96MiB';
-const windowMs = 3_000;
-/** Until TCP has found its pace. */
-const settleMs = 500;
-const connectsWithinMs = 120_000;
-const mib = 1024 ** 2;
 
 const kinds = {
   passt: { nic: 'kind: user', target: '192.0.2.1', port: 9001 },
@@ -46,63 +39,6 @@ const kinds = {
 type Kind = keyof typeof kinds;
 type Side = 'qward' | 'bare';
 export type NetworkSeries = ReadonlyMap<`${Side} ${Kind}` | `${Side} ${Kind}, CPU`, readonly number[]>;
-
-/** Takes what a guest sends, when it is asked to. */
-interface Sink {
-  readonly read: (pids: readonly number[]) => Promise<Rate>;
-}
-
-interface Rate {
-  /** MiB for each second. */
-  readonly wall: number;
-  /** MiB for each second of CPU time that QEMU and passt took: what other programs of the host do is not in it. */
-  readonly cpu: number;
-}
-
-/** Seconds of CPU time, of the whole process (proc_pid_stat(5), with 100 ticks a second). */
-const cpuSeconds = (pids: readonly number[]): number =>
-  pids.reduce((sum, pid) => {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return sum + (Number(fields[11]) + Number(fields[12])) / 100;
-  }, 0);
-
-/** A guest connects again and again, and is cut off at once but when it is read from: one that waits would take long to begin again. */
-async function listenAt(address: string, port: number): Promise<Sink> {
-  let take: ((socket: Socket) => void) | undefined;
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined);
-    if (take === undefined) socket.resetAndDestroy();
-    else take(socket);
-    take = undefined;
-  });
-  server.listen(port, address);
-  await once(server, 'listening');
-  server.unref();
-  return {
-    read: async (pids) => {
-      const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-      take = resolve;
-      const late = setTimeout(
-        () => reject(new Error(`no guest sends to ${address}:${port}`)),
-        connectsWithinMs,
-      );
-      const socket = await promise.finally(() => clearTimeout(late));
-      let bytes = 0;
-      socket.on('data', (piece: Buffer) => void (bytes += piece.length));
-      await delay(settleMs);
-      const [before, began, spent] = [bytes, performance.now(), cpuSeconds(pids)];
-      await delay(windowMs);
-      const sent = (bytes - before) / mib;
-      const rate = {
-        wall: sent / ((performance.now() - began) / 1000),
-        cpu: sent / (cpuSeconds(pids) - spent),
-      };
-      socket.resetAndDestroy();
-      return rate;
-    },
-  };
-}
 
 const nameOf = (side: Side, kind: Kind): string => `${side}-${kind}`;
 const portOf = (side: Side, kind: Kind): number => kinds[kind].port + (side === 'bare' ? 1 : 0);

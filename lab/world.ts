@@ -31,7 +31,7 @@ busybox httpd -p 8000 -h /run/site/host`;
 /** Puts a program of lab/inside into /lab of the host, for qward's own runtime: /usr/lib/qward/node /lab/NAME.js. */
 export async function bringProgram(
   directory: string,
-  name: 'in-guest' | 'image-mirror' | 'see-screen',
+  name: 'in-guest' | 'image-mirror' | 'see-screen' | 'throughput',
 ): Promise<void> {
   await build({
     entryPoints: [join(import.meta.dirname, `inside/${name}.ts`)],
