@@ -24,9 +24,11 @@ qward autostart on --all`,
   await host.reboot();
   const listed = JSON.parse(await host.demand('qward list --json')) as Record<string, unknown>;
   const states = Object.values(listed).flat() as readonly { readonly name: string; readonly state: string }[];
+  const [failed] = states.filter(({ state }) => state !== 'running');
   assert.deepEqual(
     states.map(({ name, state }) => `${name} ${state}`),
     names.map((name) => `${name} running`),
+    failed === undefined ? '' : (await host.run(`qward status ${failed.name}`)).output,
   );
   // By systemd's own count: when each scope was begun, and when its machine ran.
   const journal = await host.demand(

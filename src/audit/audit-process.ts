@@ -44,8 +44,6 @@ function report(machine: string | null, expected: ExpectedWalls, input: AuditInp
     ok: rows.every(({ verdict }) => verdict !== 'differs'),
     rows,
     exposure:
-      expected !== null && hasNoGuest(expected.launch.program)
-        ? []
-        : listExposure(state, { qemuVersion: input.qemuVersion }),
+      expected !== null && hasNoGuest(expected.launch.program) ? [] : listExposure(state, input.at, input),
   };
 }

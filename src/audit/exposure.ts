@@ -1,5 +1,7 @@
 /** What a guest can attack inside QEMU, beside the walls around it: told, not judged. */
 import { parseArguments, parseKeys, type Argument } from './arguments.ts';
+import { firmwareFiles } from './firmware.ts';
+import type { ProcessFacts } from '../protocol/broker.ts';
 import type { ProcessState } from './process-state.ts';
 import type { ExposureRow } from './report.ts';
 import { shown, shownList } from './shown.ts';
@@ -54,12 +56,32 @@ const riskyLibraries: Readonly<Record<string, string>> = {
 const coveredMachines =
   /^(?:pc|q35|microvm|virt|pseries|s390-ccw-virtio|xenfv|xenpv|xenpvh)$|^(?:pc-q35|pc-i440fx|virt|pseries|s390-ccw-virtio)-\d/;
 
-export interface ExposureOptions {
-  /** Version of the QEMU binary, where the caller knows it. */
-  readonly qemuVersion?: string | undefined;
+/** What the host knows of a file of its system. */
+export interface FileVersion {
+  /** The package that has it and its version; undefined: none is known. */
+  readonly version?: string;
+  /** When it was made: packages keep that as the time of the file's last change. */
+  readonly made: Date;
 }
 
-export function listExposure(state: ProcessState, options: ExposureOptions = {}): readonly ExposureRow[] {
+/** What a look at the host has found, for the files of `filesOfExposure`. */
+export interface ExposureOptions {
+  readonly files?: ReadonlyMap<string, FileVersion> | undefined;
+  /** What the kernel says of its build (uname(2), `version`). */
+  readonly kernelBuild?: string | undefined;
+}
+
+/** Paths of the programs and firmware whose versions are told, as far as they are there. */
+export function filesOfExposure({ exe, cmdline }: Pick<ProcessFacts, 'exe' | 'cmdline'>): readonly string[] {
+  return [exe, ...firmwareFiles(parseArguments(cmdline.slice(1)))];
+}
+
+/** `at`: when it was looked, RFC 3339: ages are counted up to then. */
+export function listExposure(
+  state: ProcessState,
+  at: string,
+  { files = new Map(), kernelBuild = '' }: ExposureOptions = {},
+): readonly ExposureRow[] {
   const { facts } = state;
   const args = parseArguments(facts.cmdline.slice(1));
   return [
@@ -73,13 +95,57 @@ export function listExposure(state: ProcessState, options: ExposureOptions = {})
       note: 'what carries the data of the devices',
     },
     ...libraryRows(facts.mappedFiles),
+    { subject: 'QEMU', found: shown(dated(facts.exe, files.get(facts.exe), at)), note: 'keep it current' },
+    firmwareRow(args, files, at),
     {
-      subject: 'QEMU',
-      found: shown(`${facts.exe} ${options.qemuVersion ?? ''}`.trim()),
-      note: 'keep it current',
+      subject: 'kernel',
+      found: shown(`${facts.kernel}${ageOf(buildDate(kernelBuild), at)}`),
+      note: 'shared by every guest; keep it current',
     },
-    { subject: 'kernel', found: shown(facts.kernel), note: 'shared by every guest; keep it current' },
   ];
+}
+
+function firmwareRow(
+  args: readonly Argument[],
+  files: ReadonlyMap<string, FileVersion>,
+  at: string,
+): ExposureRow {
+  const candidates = firmwareFiles(args);
+  const path = candidates.find((one) => files.has(one)) ?? candidates[0] ?? '';
+  return {
+    subject: 'firmware',
+    found: shown(dated(path, files.get(path), at)),
+    note: 'what the guest runs first; keep it current',
+  };
+}
+
+function dated(path: string, file: FileVersion | undefined, at: string): string {
+  if (file === undefined) return path;
+  return `${path}${file.version === undefined ? '' : `, ${file.version}`}${ageOf(file.made, at)}`;
+}
+
+const dayMs = 86_400_000;
+
+/** `, of 2026-05-25, 6 months old`; empty where nothing is known. */
+function ageOf(made: Date | undefined, at: string): string {
+  if (made === undefined) return '';
+  const days = Math.max(0, Math.floor((Date.parse(at) - made.getTime()) / dayMs));
+  const [count, unit] =
+    days < 60
+      ? [days, 'day']
+      : days < 730
+        ? [Math.floor(days / 30.44), 'month']
+        : [Math.floor(days / 365.25), 'year'];
+  return `, of ${made.toISOString().slice(0, 10)}, ${count} ${unit}${count === 1 ? '' : 's'} old`;
+}
+
+/** Debian's kernels name their day; others the time of their build, as date(1) has it. */
+function buildDate(text: string): Date | undefined {
+  const day = /\((\d{4}-\d{2}-\d{2})\)/.exec(text)?.[1];
+  const [, month, date, time, year] =
+    /\b([A-Z][a-z]{2}) +(\d{1,2}) (\d{2}:\d{2}:\d{2}) (?:[A-Z]{3,4} )?(\d{4})\b/.exec(text) ?? [];
+  const parsed = new Date(day ?? `${date} ${month} ${year} ${time} UTC`);
+  return Number.isNaN(parsed.getTime()) ? undefined : parsed;
 }
 
 function machineRow(args: readonly Argument[]): ExposureRow {

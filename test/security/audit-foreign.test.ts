@@ -5,10 +5,19 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { auditForeign } from '../../src/audit/audit-process.ts';
@@ -117,14 +126,21 @@ test('a QEMU that root starts by hand lacks every wall that a host can give', as
   assert.match(foundAt(report, 'descriptors'), /not a Unix socket/);
   assert.match(foundAt(report, 'guest-devices'), /no -sandbox; user network in the process/);
 
-  // The same by the command, which has the broker look: it needs no plan and no machine of ours.
-  await using instance = await startInstance();
-  const told = await instance.qward(['audit', '--pid', String(pid), '--json']);
-  assert.equal(told.status, 1, told.stderr);
-  const byCommand = JSON.parse(told.stdout) as AuditReport;
+  const byCommand = await auditByCommand(pid ?? 0);
   const never = new Set<WallName>(['groups', 'cgroup', 'rlimits', 'lsm', 'device-cgroup']);
   assert.deepEqual([...lacking(byCommand)].filter((wall) => !never.has(wall)).sort(), [...missing].sort());
 });
+
+/** The broker looks: it needs no plan and no machine of ours. */
+async function auditByCommand(pid: number): Promise<AuditReport> {
+  await using instance = await startInstance();
+  const told = await instance.qward(['audit', '--pid', String(pid), '--json']);
+  assert.equal(told.status, 1, told.stderr);
+  return JSON.parse(told.stdout) as AuditReport;
+}
+
+const exposed = (report: AuditReport, subject: string): string =>
+  report.exposure.find((row) => row.subject === subject)?.found ?? '';
 
 const domain = `qward-audit-${process.pid}`;
 /** libvirt removes the cgroup of a domain that it ends, not the one above it. */
@@ -144,7 +160,21 @@ function removeCgroups(before: ReadonlySet<string>): void {
   }
 }
 
-async function auditLibvirt(context: TestContext): Promise<AuditReport> {
+/** QEMU's number among the host's processes: it runs in a process namespace of the test's. */
+function pidOfDomain(): number {
+  const found = readdirSync('/proc').find((entry) => {
+    try {
+      const words = /^\d+$/.test(entry) ? readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0') : [];
+      return words.some((word) => word.startsWith(`guest=${domain},`));
+    } catch {
+      return false;
+    }
+  });
+  return Number(found ?? assert.fail('no QEMU of libvirt'));
+}
+
+/** By the function and by the command. */
+async function auditLibvirt(context: TestContext): Promise<readonly [AuditReport, AuditReport]> {
   const before = new Set(
     findCgroupMounts()
       .mounts.map(({ path }) => `${path}/machine`)
@@ -154,26 +184,41 @@ async function auditLibvirt(context: TestContext): Promise<AuditReport> {
   const inside = join(import.meta.dirname, 'audit-libvirt-inside.ts');
   const own = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
   // The first process of the namespace must reap: libvirt waits until a QEMU that it killed is gone from /proc.
-  const reaping = ['sh', '-c', '"$@" & wait $!', 'sh'];
+  const reaping = ['sh', '-c', 'exec 3<&0; "$@" <&3 3<&- & wait $!', 'sh'];
   const child = spawn(
     'unshare',
     [...own, ...reaping, process.execPath, '--disable-warning=ExperimentalWarning', inside, domain],
-    { stdio: ['ignore', 'pipe', 'inherit'], timeout: 90_000, killSignal: 'SIGKILL' },
+    { stdio: ['pipe', 'pipe', 'inherit'], timeout: 90_000, killSignal: 'SIGKILL' },
   );
-  let output = '';
-  child.stdout.on('data', (data: Buffer) => (output += data.toString()));
-  const [status] = (await once(child, 'close')) as [number | null];
-  assert.equal(status, 0, 'libvirt starts a domain');
-  return JSON.parse(output) as AuditReport;
+  const closed = once(child, 'close') as Promise<[number | null]>;
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, 'it runs');
+  const told = await auditByCommand(pidOfDomain()).finally(() => child.stdin.end());
+  const report = (await lines.next()).value;
+  assert.equal((await closed)[0], 0, 'libvirt starts a domain');
+  return [JSON.parse(report ?? '') as AuditReport, told];
 }
 
 // scripts/test installs it.
 test("a QEMU that libvirt starts: what libvirt's confinement leaves open is found", async (context) => {
   context.diagnostic(execFileSync('/usr/sbin/libvirtd', ['--version'], { encoding: 'utf8' }).trim());
-  const report = await auditLibvirt(context);
+  const [report, byCommand] = await auditLibvirt(context);
 
   assert.equal(report.ok, false);
   const missing = lacking(report);
+  // From the host's side it has a process namespace: the test's.
+  const fromHost = new Set([...missing].filter((wall) => wall !== 'pid-namespace'));
+  assert.deepEqual(lacking(byCommand), fromHost);
+  assert.match(
+    exposed(byCommand, 'QEMU'),
+    /^\/usr\/bin\/qemu-system-x86_64, qemu-system-x86 1:\d\S+, of 20\d\d-\d\d-\d\d, \d+ \w+ old$/,
+  );
+  assert.match(
+    exposed(byCommand, 'firmware'),
+    /^\/usr\/share\/seabios\/bios-256k\.bin, seabios \d\S+, of 20\d\d-\d\d-\d\d, \d+ \w+ old$/,
+  );
+  // Some kernels do not say when they were built.
+  assert.match(exposed(byCommand, 'kernel'), /^\d+\.[^\s,]+(?:, of 20\d\d-\d\d-\d\d, \d+ \w+ old)?$/);
   // What libvirt 9.0 gives: an account that is not root, a filter on every thread, a mount namespace.
   for (const wall of ['uid', 'no-new-privileges', 'seccomp', 'mount-namespace'] as const)
     assert.ok(!missing.has(wall), wall);

@@ -84,6 +84,9 @@ async function auditDomain(name: string): Promise<void> {
   run('virsh', '-c', 'qemu:///system', 'create', '--paused', '/var/lib/libvirt/domain.xml');
   const pid = Number(readFileSync(`/run/libvirt/qemu/${name}.pid`, 'utf8'));
   const outcome = readProcessFacts(pid, { sharers: true });
+  // The test has the command look at it, too, and then ends standard input.
+  process.stdout.write('it runs\n');
+  await once(process.stdin.resume(), 'end');
   run('virsh', '-c', 'qemu:///system', 'destroy', name);
   for (const daemon of daemons) daemon.kill('SIGKILL');
   if (!outcome.ok) throw new Error(outcome.reason);

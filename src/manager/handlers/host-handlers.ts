@@ -1,9 +1,13 @@
 /** Calls about the host as a whole, and those that look behind a machine: its plan, its walls. */
+import { version as kernelBuild } from 'node:os';
 import { auditForeign } from '../../audit/audit-process.ts';
+import { filesOfExposure, type ExposureOptions } from '../../audit/exposure.ts';
 import type { NetworkDefinition } from '../../protocol/networks.ts';
 import { version } from '../../protocol/version.ts';
 import type { StartServices } from '../lifecycle/start-run.ts';
+import type { ProcessFacts } from '../../protocol/broker.ts';
 import type { BrokerPort } from '../broker-port.ts';
+import { fileVersions } from '../facts/file-versions.ts';
 import { examineHost, stateFilesCheck, type Check, type DoctorServices } from '../doctor.ts';
 import type { Machines } from '../machines.ts';
 import { mayUseNetwork } from '../networks/network-rights.ts';
@@ -80,7 +84,7 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
         );
       const facts = await broker.call('inspect', { machine: machine.name });
       if (!facts.ok) return facts;
-      const own = audit(run, facts.value, now());
+      const own = audit(run, facts.value, now(), await knownOfHost(facts.value));
       const helpers = await run.networks?.audits();
       if (helpers?.ok === false) return helpers;
       const servers = await run.beside?.audits();
@@ -94,8 +98,9 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
       const facts = await broker.call('inspect-pid', { pid: params.pid });
       if (!facts.ok) return facts;
       const own = machines.all().find(({ run }) => run?.launched.pid === params.pid)?.run;
-      if (own !== undefined) return success(audit(own, facts.value, now()));
-      return success(auditForeign({ facts: facts.value, at: now().toISOString() }));
+      const known = await knownOfHost(facts.value);
+      if (own !== undefined) return success(audit(own, facts.value, now(), known));
+      return success(auditForeign({ ...known, facts: facts.value, at: now().toISOString() }));
     },
     doctor: async ({ identity }) => {
       const whole = seesAll(identity);
@@ -111,6 +116,11 @@ export function createHostHandlers(services: HostHandlerServices): Pick<Handlers
     },
   };
 }
+
+const knownOfHost = async (facts: ProcessFacts): Promise<ExposureOptions> => ({
+  files: await fileVersions(filesOfExposure(facts)),
+  kernelBuild: kernelBuild(),
+});
 
 /** Files of state bear names of machines: who does not see them all is told that something is wrong, and no name. */
 function withoutMachines(check: Check): Check {

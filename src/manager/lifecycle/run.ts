@@ -44,8 +44,10 @@ export type ConnectResult =
   | { readonly ok: true }
   | { readonly ok: false; readonly gone: boolean; readonly message: string };
 
-const connectTimeoutMs = 10_000;
-const greetingTimeoutMs = 10_000;
+/** A QEMU that runs answers within milliseconds. */
+const answersWithinMs = 10_000;
+/** One that begins needs some tenths of a second of a CPU's time, which a host that boots many machines may not have for it for long. */
+export const beginsWithinMs = 60_000;
 
 export class Run implements AsyncDisposable {
   readonly launched: LaunchedMachine;
@@ -133,8 +135,8 @@ export class Run implements AsyncDisposable {
   }
 
   /** Monitor first: when it greets, QEMU has made its other sockets as well. */
-  async connect(signal: AbortSignal): Promise<ConnectResult> {
-    const monitor = await this.#connectMonitor(signal);
+  async connect(signal: AbortSignal, withinMs = answersWithinMs): Promise<ConnectResult> {
+    const monitor = await this.#connectMonitor(signal, withinMs);
     if (!monitor.ok) return monitor;
     // A machine runs on where its console cannot be had; the next attempt is made when the monitor reconnects.
     await this.#connectConsole(signal);
@@ -163,12 +165,12 @@ export class Run implements AsyncDisposable {
     return this.#disposed.signal;
   }
 
-  async #connectMonitor(signal: AbortSignal): Promise<ConnectResult> {
-    const connected = await this.#socket('qmp', signal);
+  async #connectMonitor(signal: AbortSignal, withinMs: number): Promise<ConnectResult> {
+    const connected = await this.#socket('qmp', signal, withinMs);
     if (!connected.ok) return { ok: false, gone: connected.reason === 'gone', message: connected.message };
     const { socket } = connected;
     const opened = await QmpSession.open(socket, {
-      greetingTimeoutMs,
+      greetingTimeoutMs: withinMs,
       signal,
       sendDescriptor: (bytes, descriptor) => sendDescriptor(socket, bytes, descriptor),
     });
@@ -180,14 +182,14 @@ export class Run implements AsyncDisposable {
 
   async #connectConsole(signal: AbortSignal): Promise<void> {
     if (this.launched.sockets.console === undefined || this.console.connected) return;
-    const connected = await this.#socket('console', signal);
+    const connected = await this.#socket('console', signal, answersWithinMs);
     if (connected.ok) this.console.connectGuest(connected.socket);
   }
 
-  #socket(name: 'qmp' | 'console', signal: AbortSignal): ReturnType<typeof connectQemu> {
+  #socket(name: 'qmp' | 'console', signal: AbortSignal, timeoutMs: number): ReturnType<typeof connectQemu> {
     const { uid, sockets } = this.launched;
     const alive = (): boolean => this.process.alive;
-    return connectQemu({ path: sockets[name] ?? '', uid, timeoutMs: connectTimeoutMs, signal, alive });
+    return connectQemu({ path: sockets[name] ?? '', uid, timeoutMs, signal, alive });
   }
 }
 

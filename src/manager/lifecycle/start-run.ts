@@ -2,6 +2,7 @@
  * Starting a machine: plan, launch in the jail, monitor, audit while the guest is still stopped, and only then the
  * guest's first instruction. A start that fails leaves nothing.
  */
+import type { ExposureOptions } from '../../audit/exposure.ts';
 import { differingWalls, type AuditReport } from '../../audit/report.ts';
 import type { Fault } from '../../definition/fault.ts';
 import type { MachineDefinition } from '../../definition/schema.ts';
@@ -17,7 +18,7 @@ import { failure, success, type Outcome } from '../outcome.ts';
 import { explainLaunchFailure } from './launch-failure.ts';
 import { lockedImage } from './locked-image.ts';
 import { readQemuLog } from './qemu-log.ts';
-import { Run } from './run.ts';
+import { beginsWithinMs, Run } from './run.ts';
 import { pullCables, runCommands } from './run-commands.ts';
 import type { StartGate } from './start-gate.ts';
 
@@ -26,7 +27,7 @@ export interface StartServices {
   readonly managerState: string;
   readonly planner: Planner;
   readonly now: () => Date;
-  readonly audit: (run: Run, facts: ProcessFacts, now: Date) => AuditReport;
+  readonly audit: (run: Run, facts: ProcessFacts, now: Date, known?: ExposureOptions) => AuditReport;
   /** The other running machine that has this file of the launch open. */
   readonly findLockHolder: (starting: Run, path: string) => Promise<string | undefined>;
   readonly gate: StartGate;
@@ -159,7 +160,7 @@ async function bringUp(
   const { signal, paused, definition } = request;
   const joined = await services.beside.begin(run, planned.plan.beside, opened);
   if (!joined.ok) return joined;
-  const connected = await run.connect(signal);
+  const connected = await run.connect(signal, beginsWithinMs);
   if (signal.aborted) return cancelled(definition.name);
   if (!connected.ok) return await monitorFailure(services, run, connected);
   if ((planned.plan.launch.pins ?? []).length > 0) {
