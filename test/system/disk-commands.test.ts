@@ -105,6 +105,39 @@ test('every format is imported', async () => {
   await nothingLeft();
 });
 
+test('on a terminal a bar shows how far a conversion is; elsewhere nothing does', async () => {
+  // What cannot be compressed takes its time.
+  const random = `${images}/random.raw`;
+  execFileSync('dd', ['if=/dev/urandom', `of=${random}`, 'bs=1M', 'count=192', 'status=none']);
+  const words = (target: string): string[] => [
+    'disk',
+    'convert',
+    random,
+    `${images}/${target}`,
+    '--compress',
+  ];
+  const line = ['stty cols 120;', ...instance.program, ...words('shown.qcow2')].join(' ');
+  const shown = execFileSync('script', ['-qefc', line, '/dev/null'], {
+    env: { ...process.env, ...instance.environment, TERM: 'xterm' },
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const percents = [...shown.matchAll(/\[(#*)\.*\] (\d+) %/g)].map(([, marks = '', percent]) => {
+    assert.ok(Math.abs(marks.length - (Number(percent) / 100) * 24) <= 1, `${marks} ${percent}`);
+    return Number(percent);
+  });
+  assert.ok(new Set(percents).size >= 3, shown);
+  assert.deepEqual(
+    percents,
+    percents.toSorted((a, b) => a - b),
+  );
+  // The line is taken away, and the outcome stands in its place.
+  assert.match(shown.slice(shown.lastIndexOf('%')), /\r\x1b\[K[^⠀-⣿]*shown\.qcow2/);
+  const { stdout, stderr } = await instance.qward(words('unshown.qcow2'));
+  assert.doesNotMatch(stdout + stderr, /\x1b|%/);
+  await nothingLeft();
+});
+
 test('the list shows roots, images and users', async () => {
   const shown = (await disk('list')).stdout;
   assert.match(shown, /free of/);
