@@ -69,10 +69,15 @@ export function networkAttacks({ inGuest, onHost, signalServer }: NetworkSite): 
     'a packet from an address that nobody has': () => sendsFrom('10.77.0.99'),
     'ARP that says to be the gateway': async () => {
       await inGuest('web', `ping -c 1 -w 3 ${gateway}`);
-      await evil(
-        `ip address add ${gateway}/32 dev eth0; arping -U -c 3 -w 4 -I eth0 -s ${gateway} ${gateway}; ip address delete ${gateway}/32 dev eth0`,
+      // Looked at meanwhile: whatever the gateway says next puts it right again.
+      await inGuest(
+        'web',
+        `(for i in $(seq 60); do ip neigh show ${gateway}; sleep 0.3; done >/tmp/seen 2>&1) & true`,
       );
-      return (await inGuest('web', `ip neigh show ${gateway}`)).includes(await ownMac());
+      await evil(
+        `ip address add ${gateway}/32 dev eth0; arping -U -c 6 -w 7 -I eth0 -s ${gateway} ${gateway}; ip address delete ${gateway}/32 dev eth0`,
+      );
+      return (await inGuest('web', 'cat /tmp/seen')).includes(await ownMac());
     },
     'an answer to ARP for another': async () => {
       await evil(`ip address add ${web}/32 dev eth0`);
