@@ -110,7 +110,7 @@ the first 20.
 The broker has a log of its own that the manager cannot alter. \`qward history --compare\` holds it against what the manager
 remembers to have asked for (${thousands(historyLimits.actions)} requests of ${recordedCalls.map((call) => `\`${call}\``).join(', ')}): one of these that the manager did not
 ask for (\`not-asked\`), one that the manager says was answered and the broker does not know of (\`not-seen\`), and connections that were
-turned away, too many, too slow or no requests (\`intruder\`). Of one kind and user the broker writes twenty refusals a minute, and the others as a
+turned away, too many, too slow or no requests (\`intruder\`). Of one kind and user (of uids above 65,535: of each 65,536) the broker writes twenty refusals a minute, and the others as a
 number, which counts as that many. A manager that was taken over can also forge its own memory: then the broker's log alone,
 \`/var/lib/qward/broker/broker.log\`, says what was done. A manager that was killed between asking and remembering looks like one that did
 not ask. Claims, and what starts with the host, are said past the manager and are not compared: \`--compare\` shows

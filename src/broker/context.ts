@@ -46,8 +46,8 @@ export interface BrokerContext {
 }
 
 export type HandlerOutcome =
-  /** The descriptor goes with the reply, and is closed here. */
-  | { readonly ok: true; readonly result: unknown; readonly descriptor?: number }
+  /** The descriptor goes with the reply, and is closed here. `idle`: there was nothing to do; for the log alone. */
+  | { readonly ok: true; readonly result: unknown; readonly descriptor?: number; readonly idle?: boolean }
   | { readonly ok: false; readonly refusals: readonly Refusal[] };
 
 export function refuse(

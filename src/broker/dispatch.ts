@@ -24,7 +24,10 @@ const handlers: Handlers = {
   reap: (context, { machine }) => exclusively(context, [machine], () => handleReap(context, machine)),
   forget: (context, { machine }) => exclusively(context, [machine], () => handleForget(context, machine)),
   'autostart-off': (context, { machine }) =>
-    withRegister(() => ({ ok: true, result: { disabled: context.autostart.disable(machine) } })),
+    withRegister(() => {
+      const disabled = context.autostart.disable(machine);
+      return { ok: true, result: { disabled }, idle: !disabled };
+    }),
   rename: (context, { machine, to }) =>
     exclusively(context, [machine, to], () => handleRename(context, machine, to)),
   pin: (context, { machine }) => handlePin(context, machine),

@@ -49,8 +49,35 @@ test('users without number, each with one refusal, fill no log either', (context
   for (let uid = 0; uid < 10_000; uid += 1) log({ ...refused, uid });
   context.mock.timers.tick(60_000);
   const lines = linesOf(file);
-  assert.equal(lines.length, 32 + 20 + 1);
-  assert.deepEqual(lines.at(-1), { at, refused: 'others', times: 10_000 - 32 - 20 });
+  assert.equal(lines.length, 1024 + 20 + 1);
+  assert.deepEqual(lines.at(-1), { at, refused: 'others', times: 10_000 - 1024 - 20 });
+});
+
+test('of one user, with all uids that one may have, each refusal but a few is counted, and none of another hidden', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const file = join(directory, 'subordinate');
+  const log = openBrokerLog(file, now);
+  for (let uid = 100_000; uid < 165_536; uid += 1) log({ ...refused, uid });
+  log({ ...refused, uid: 1001 });
+  context.mock.timers.tick(60_000);
+  const lines = linesOf(file);
+  assert.equal(lines.filter(({ uid }) => uid === 1001).length, 1);
+  assert.equal(lines.length, 2 * (20 + 1) + 1);
+  assert.deepEqual(lines.at(-1), { at, refused: 'protocol', uids: 131_072, times: 165_536 - 131_072 - 20 });
+});
+
+test('what had nothing to do is counted apart from what did something', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const file = join(directory, 'idle');
+  const log = openBrokerLog(file, now);
+  const kill = { call: 'kill', machine: 'web', uid: 990, ok: true };
+  for (let round = 0; round < 100_000; round += 1) log({ ...kill, machine: `never-${round}`, idle: true });
+  for (let round = 0; round < 50; round += 1) log({ ...kill, idle: false });
+  context.mock.timers.tick(60_000);
+  const lines = linesOf(file);
+  assert.equal(lines.filter(({ machine }) => machine === 'web').length, 50);
+  assert.equal(lines.length, 20 + 50 + 1);
+  assert.deepEqual(lines.at(-1), { at, call: 'kill', uid: 990, ok: true, idle: true, times: 99_980 });
 });
 
 test('many and long words are cut, but for what a launch was given', () => {

@@ -8,15 +8,15 @@ const maxLogBytes = 8 * 1024 * 1024;
 const timeAt = 7;
 /** Of one kind and user, so many refusals a minute are told each by itself; the rest is counted. Lists are cut to so many parts. */
 const [maxTold, maxParts, foldMs] = [20, 8, 60_000];
-/** Kinds and users that are counted each by itself. */
-const maxFolds = 32;
+/** Kinds and users that are counted each by itself: of uids above those of accounts, which one user may have many of, each 65,536. */
+const [maxFolds, accounts] = [1024, 65_536];
 
 type Entry = Readonly<Record<string, unknown>>;
 export type BrokerLog = (entry: Entry) => void;
 
 /**
- * SECURITY: promise 1. Whoever is refused without end fills no log: what is done is always written, refusals a few a minute and
- * the others as a number (`times`).
+ * SECURITY: promise 1. Whoever is refused without end, or asks for what is not there, fills no log: what is done is always written, the
+ * rest a few a minute and the others as a number (`times`).
  */
 export function openBrokerLog(file: string, now: () => Date): BrokerLog {
   const write = (entry: Entry, cut?: typeof brief): void => {
@@ -41,10 +41,11 @@ export function openBrokerLog(file: string, now: () => Date): BrokerLog {
   };
   process.once('exit', () => [...folds.keys()].forEach(unfold));
   return (entry) => {
-    const { ok, refused, call, uid } = entry;
+    const { ok, refused, call, uid, idle } = entry;
     // Of a launch each wall that gave way is told.
-    if (ok === true) return write(entry, call === 'launch' ? undefined : brief);
-    const own = JSON.stringify({ refused, call, uid, ok });
+    if (ok === true && idle !== true) return write(entry, call === 'launch' ? undefined : brief);
+    const user = Number(uid) < accounts ? { uid } : { uids: Math.floor(Number(uid) / accounts) * accounts };
+    const own = JSON.stringify({ refused, call, ...user, ok, idle });
     const key = folds.has(own) || folds.size < maxFolds ? own : '{"refused":"others"}';
     const times = (folds.get(key) ?? 0) + 1;
     if (times === 1) setTimeout(unfold, foldMs, key).unref();

@@ -36,6 +36,10 @@ export function createBrokerServer(service: Service): Server {
 /** Ends a connection and logs it: turned away, one too many, too slow, or no request of the protocol. */
 type Ending = (refused: 'connection' | 'crowd' | 'slow' | 'protocol', why?: string) => void;
 
+/** Calls when the time is over, and what came while this process had no CPU was read: a host that boots has none for it for seconds. */
+const afterReading = (ms: number, late: () => void): NodeJS.Timeout =>
+  setTimeout(() => setImmediate(late), ms);
+
 function serve(socket: Socket, service: Service, crowd: Crowd): void {
   socket.on('error', () => socket.destroy());
   const peer = peerCredentials(socket);
@@ -54,9 +58,11 @@ function serve(socket: Socket, service: Service, crowd: Crowd): void {
     service.onActivity(-1);
   };
   const reader = new FrameReader(maxRequestBytes);
-  const deadline = setTimeout(end, requestDeadlineMs, 'slow', 'no whole request in time');
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   let taken = false;
+  const deadline = afterReading(requestDeadlineMs, () => {
+    if (!taken && !socket.destroyed) end('slow', 'no whole request in time');
+  });
   socket.once('close', () => {
     clearTimeout(deadline);
     // What was asked for counts until it is done, also where its peer has gone.
@@ -109,7 +115,9 @@ async function answer(
       );
     });
     // SECURITY: rule manager. A peer that neither reads nor closes keeps neither its connection nor our memory.
-    const deadline = setTimeout(end, replyDeadlineMs, 'slow', 'it did not take its answer and close');
+    const deadline = afterReading(replyDeadlineMs, () => {
+      if (!socket.destroyed) end('slow', 'it did not take its answer and close');
+    });
     send(socket, reply);
     answered();
     // A broker that is to end does so after its reply has left.

@@ -29,9 +29,9 @@ async function handled(
   said: { readonly call: string; readonly uid: number } & Readonly<Record<string, unknown>>,
   handle: () => HandlerOutcome | Promise<HandlerOutcome>,
 ): Promise<HandlerOutcome> {
-  const outcome = await settled(handle);
+  const { idle, ...outcome } = { idle: undefined, ...(await settled(handle)) };
   if (!outcome.ok) log({ ...said, ok: false, refusals: outcome.refusals });
-  else if (!quiet.has(said.call) && !changesNothing(outcome.result)) log({ ...said, ok: true });
+  else if (!quiet.has(said.call) && !changesNothing(outcome.result)) log({ ...said, ok: true, idle });
   return outcome;
 }
 

@@ -51,6 +51,10 @@ test(
     await flood(brokerSocket, 5000, garbage);
     await flood(brokerSocket, 1000, greedy);
     await flood(claimsSocket, 5000, garbage);
+    // Nor is the end of what never was.
+    for (const call of ['kill', 'reap', 'forget', 'autostart-off'])
+      await flood(brokerSocket, 1000, encodeFrame({ v: 1, call, machine: 'never' }));
+    await flood(brokerSocket, 1000, encodeFrame({ v: 1, call: 'rename', machine: 'never', to: 'nowhere' }));
     // What is taken back where nothing is claimed is nothing that was done.
     await flood(claimsSocket, 1000, encodeFrame({ v: 1, call: 'unclaim', machine: 'web', paths: null }));
     // Nor is a claim of what the policy gives, however long its list.
@@ -63,9 +67,17 @@ test(
     await broker.stop();
     const lines = logLines(broker);
     assert.deepEqual(
-      lines.filter(({ ok }) => ok === true).map(({ call, machine }) => `${call} ${machine}`),
+      lines
+        .filter(({ ok, idle }) => ok === true && idle !== true)
+        .map(({ call, machine }) => `${call} ${machine}`),
       ['launch web', 'kill web'],
     );
+    for (const idle of ['kill', 'reap', 'forget', 'autostart-off', 'rename'])
+      assert.equal(
+        timesRefused(lines, (line) => line.call === idle && line.idle === true),
+        1000,
+        idle,
+      );
     assert.equal(timesRefused(lines, isProtocol), 5000);
     assert.equal(
       timesRefused(lines, ({ call, ok }) => call === 'launch' && ok === false),

@@ -63,7 +63,7 @@ test('the CLI loads no schema and no package at its start, and little else', () 
  * line less. The design aimed at 2500 (docs/decisions/0076). What keeps it above: claims with the rights of users, id-mapped mounts, block devices and
  * LVM, relaxations that the broker itself asks the policy for, threads on their CPUs, image jobs, the drill's jail, hooks, passt's words and packet filter, managed networks, TPMs, PCI devices, shared folders, systemd's scopes, facts for the audit, each with its refusals; none of them is to be left out.
  */
-const maxRootLines = 5675;
+const maxRootLines = 5700;
 
 test('the ways of a session are loaded by the broker of a session alone', () => {
   const { inputs } = metafile('qward-broker');

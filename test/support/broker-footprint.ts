@@ -45,6 +45,7 @@ export interface LogLine {
   readonly call?: string;
   readonly why?: string;
   readonly ok?: boolean;
+  readonly idle?: boolean;
   readonly machine?: string;
   readonly times?: number;
 }

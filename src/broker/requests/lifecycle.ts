@@ -13,7 +13,7 @@ export async function handleKill(context: BrokerContext, machine: string): Promi
   const record = context.records.read(machine);
   const killed = record === undefined ? context.means.runs(machine) : killProcess(record);
   if (!(await sweep(context, machine))) return stuck(machine);
-  return { ok: true, result: { killed } };
+  return { ok: true, result: { killed }, idle: !killed && record === undefined };
 }
 
 function killProcess({ pid, startTime }: LaunchRecord): boolean {
@@ -23,7 +23,9 @@ function killProcess({ pid, startTime }: LaunchRecord): boolean {
 export async function handleReap(context: BrokerContext, machine: string): Promise<HandlerOutcome> {
   const record = context.records.read(machine);
   if (record !== undefined && isAlive(record.pid, record.startTime)) return running(record);
-  return (await sweep(context, machine)) ? { ok: true, result: {} } : stuck(machine);
+  return (await sweep(context, machine))
+    ? { ok: true, result: {}, idle: record === undefined }
+    : stuck(machine);
 }
 
 /** SECURITY: promise 4. What its launch named, which was admitted; the request names none. */
@@ -54,11 +56,12 @@ export function handleForget(context: BrokerContext, machine: string): HandlerOu
   return withRegister(() => {
     checkRegisters(context);
     // SECURITY: promise 4. A machine that comes later under the name has nothing of what was agreed to for this one.
+    const idle = !isKnown(context, machine);
     context.claims.remove({ machine, uid: null }, null);
     context.autostart.disable(machine);
     context.networks.forget(machine);
     context.slots.release(machine);
-    return { ok: true, result: {} };
+    return { ok: true, result: {}, idle };
   });
 }
 
@@ -72,13 +75,20 @@ export function handleRename(context: BrokerContext, machine: string, to: string
   }
   return withRegister(() => {
     checkRegisters(context);
+    const idle = !isKnown(context, machine);
     context.claims.rename(machine, to);
     context.autostart.rename(machine, to);
     context.networks.rename(machine, to);
     context.slots.rename(machine, to);
-    return { ok: true, result: {} };
+    return { ok: true, result: {}, idle };
   });
 }
+
+/** Whether a register has it: an address in a network comes with a uid. */
+const isKnown = ({ slots, claims, autostart }: BrokerContext, machine: string): boolean =>
+  [...slots.list(), ...autostart.list(), ...claims.list({ machine, uid: null })].some(
+    (one) => one.machine === machine,
+  );
 
 /** Throws before anything is changed where one of them cannot be. */
 function checkRegisters({ claims, autostart, networks, slots }: BrokerContext): void {

@@ -7,11 +7,16 @@ const asked = (at: number, call = 'launch', machine = 'web'): BrokerAction[] => 
   { at, call, machine, phase: 'asked' },
   { at: at + 90, call, machine, phase: 'answered' },
 ];
+const refused = (at: number, call = 'launch', machine = 'web'): BrokerAction[] =>
+  asked(at, call, machine).map((action) =>
+    action.phase === 'answered' ? { ...action, phase: 'refused' } : action,
+  );
 const done = (at: number, call = 'launch', machine = 'web'): BrokerEntry => ({
   at,
   call,
   machine,
   uid: 990,
+  ok: true,
   refused: null,
   times: null,
 });
@@ -32,13 +37,23 @@ test('what the broker did unasked is one, also beside the same that was asked', 
 });
 
 test('refusals that the broker only counted are no difference where the manager asked so often, and do nothing unasked', () => {
-  const counted = { ...done(2000, 'launch', ''), times: 2 };
-  assert.deepEqual(kinds([...asked(1000), ...asked(1100, 'launch', 'other')], [counted]), []);
-  assert.deepEqual(kinds([...asked(1000), ...asked(1100), ...asked(1200)], [counted]), [
+  const counted = { ...done(2000, 'launch', ''), ok: false, times: 2 };
+  assert.deepEqual(kinds([...refused(1000), ...refused(1100, 'launch', 'other')], [counted]), []);
+  assert.deepEqual(kinds([...refused(1000), ...refused(1100), ...refused(1200)], [counted]), [
     'not-seen launch web',
   ]);
-  assert.deepEqual(kinds(asked(1000, 'kill'), [counted]), ['not-seen kill web']);
-  assert.deepEqual(kinds(asked(500_000), [counted]), ['not-seen launch web']);
+  assert.deepEqual(kinds(refused(1000, 'kill'), [counted]), ['not-seen kill web']);
+  assert.deepEqual(kinds(refused(500_000), [counted]), ['not-seen launch web']);
+});
+
+test('refusals stand for nothing that was done, counted or told', () => {
+  const told = { ...done(1080), ok: false };
+  assert.deepEqual(kinds(asked(1000), [told]), ['not-seen launch web']);
+  assert.deepEqual(kinds(refused(1000), [done(1080)]), ['not-seen launch web']);
+  assert.deepEqual(kinds(refused(1000), [told]), []);
+  assert.deepEqual(kinds(asked(1000), [{ ...told, machine: '', times: 9 }]), ['not-seen launch web']);
+  // What had nothing to do is counted too, and was done as it was asked.
+  assert.deepEqual(kinds(asked(1000, 'kill'), [{ ...done(1080, 'kill', ''), times: 9 }]), []);
 });
 
 test('a line that counts connections says how many more they were', () => {
@@ -68,6 +83,7 @@ test('lines of the log are read from their beginning; what is cut or foreign is 
       at: Date.parse(at),
       call: 'launch',
       machine: 'web',
+      ok: false,
       uid: 990,
       refused: null,
       times: null,

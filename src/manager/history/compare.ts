@@ -12,6 +12,8 @@ export interface BrokerEntry {
   readonly machine: string;
   /** What was no request, by whom the log does not say more: `connection`, `crowd`, `slow`, `protocol`. */
   readonly refused: string | null;
+  /** Whether it did what was asked for; null: the line does not say. */
+  readonly ok: boolean | null;
   /** For how many refusals of this kind and user the line stands, which does not say of which machines; null: for what it says. */
   readonly times: number | null;
 }
@@ -46,6 +48,7 @@ export function parseBrokerLine(line: string): BrokerEntry | undefined {
     call,
     refused,
     machine: field('machine') ?? '',
+    ok: { true: true, false: false }[field('ok') ?? ''] ?? null,
     uid: number(uid),
     times: number(field('times')),
   };
@@ -63,9 +66,13 @@ export function compareWithBroker(
     const late = entry.at - action.at;
     return late >= -slackMs && late <= longestMs;
   });
-  const answered = actions.filter(({ phase }) => phase === 'answered');
-  const unseen = unmatched(answered, done, (action, entry) => Math.abs(entry.at - action.at) <= longestMs);
-  const counted = recorded.map(({ at, call, times }) => ({ at, call, left: times ?? 0 }));
+  const answered = actions.filter(({ phase }) => phase !== 'asked');
+  const unseen = unmatched(
+    answered,
+    done,
+    (action, entry) => isOutcome(action, entry) && Math.abs(entry.at - action.at) <= longestMs,
+  );
+  const counted = recorded.map((entry) => ({ ...entry, left: entry.times ?? 0 }));
   return [
     ...unasked.map((entry) => difference('not-asked', entry, unaskedText(entry))),
     ...unseen
@@ -79,13 +86,21 @@ export function compareWithBroker(
   ].toSorted((left, right) => left.at - right.at);
 }
 
-/** Refusals that the broker only counted, in a line that comes within the minute and a half. */
+/** SECURITY: promise 4. What was refused stands for nothing that was done. */
+const isOutcome = ({ phase }: BrokerAction, { ok }: Pick<BrokerEntry, 'ok'>): boolean =>
+  ok === null || ok === (phase === 'answered');
+
+/** What the broker only counted, in a line that comes within the minute and a half. */
 function isCounted(
   action: BrokerAction,
-  counted: readonly { readonly at: number; readonly call: string; left: number }[],
+  counted: readonly (Pick<BrokerEntry, 'at' | 'call' | 'ok'> & { left: number })[],
 ): boolean {
   const line = counted.find(
-    ({ at, call, left }) => call === action.call && left > 0 && Math.abs(at - action.at) <= longestMs,
+    (entry) =>
+      entry.call === action.call &&
+      entry.left > 0 &&
+      isOutcome(action, entry) &&
+      Math.abs(entry.at - action.at) <= longestMs,
   );
   if (line !== undefined) line.left -= 1;
   return line !== undefined;

@@ -25,7 +25,7 @@ export interface BrokerAction {
   readonly at: number;
   readonly call: string;
   readonly machine: string;
-  readonly phase: 'asked' | 'answered';
+  readonly phase: 'asked' | 'answered' | 'refused';
 }
 
 export interface EntryFilter {

@@ -23,8 +23,8 @@ export function recordBroker(broker: BrokerPort, history: Pick<History, 'recordA
   ): Promise<Outcome<Value>> => {
     history.recordAction({ call, machine, phase: 'asked' });
     const outcome = await ask();
-    const answered = outcome.ok || !gaveNoAnswer(outcome.faults);
-    if (answered) history.recordAction({ call, machine, phase: 'answered' });
+    if (outcome.ok) history.recordAction({ call, machine, phase: 'answered' });
+    else if (!gaveNoAnswer(outcome.faults)) history.recordAction({ call, machine, phase: 'refused' });
     return outcome;
   };
   return {
