@@ -126,7 +126,7 @@ export class FakeBroker {
         await this.#end(machine);
         return {};
       case 'inspect':
-        return { pid: this.qemu(machine).launched.pid };
+        return { pid: this.qemu(machine).launched.pid, exe: '/usr/bin/qemu-system-x86_64', cmdline: [] };
       case 'probe':
         return (field('paths') as { path: string }[]).map(({ path }) => probe(path));
       case 'status':
