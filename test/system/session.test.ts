@@ -108,7 +108,14 @@ test('no process of a session is root, has a capability or can get one', async (
 test('killed manager, broker, both: the machine goes on, is taken over, and every file is as it was', async () => {
   const { pid } = await auditOf('web');
   for (const names of [['manager'], ['broker'], ['manager', 'broker']] as const) {
-    for (const name of names) sendKill(user.daemon(name));
+    for (const name of names)
+      sendKill(
+        // A broker without a request ends; the next one brings it back.
+        await until(async () => {
+          await user.qward(['audit', 'web']);
+          return user.daemon(name);
+        }, `a ${name}`),
+      );
     const audit = await until(
       async () => {
         const { status, stdout } = await user.qward(['audit', 'web', '--json']);
